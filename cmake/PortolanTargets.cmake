@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Target helpers: every folder under src/ is one static library named like the folder, with its unit
+# tests beside the code. Flags live in one INTERFACE target, portolan_flags.
+
+find_program(PORTOLAN_CCACHE ccache)
+if(PORTOLAN_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${PORTOLAN_CCACHE})
+endif()
+
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+add_library(portolan_flags INTERFACE)
+target_include_directories(portolan_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(portolan_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast
+  -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align -Wunused -Wdouble-promotion -Wformat=2
+  -Wimplicit-fallthrough -fstack-protector-strong)
+target_compile_definitions(portolan_flags INTERFACE $<$<CONFIG:Debug>:_GLIBCXX_ASSERTIONS>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(portolan_flags INTERFACE -Wduplicated-cond -Wlogical-op)
+endif()
+if(PORTOLAN_SANITIZERS)
+  target_compile_options(portolan_flags INTERFACE
+    -fsanitize=${PORTOLAN_SANITIZERS} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(portolan_flags INTERFACE -fsanitize=${PORTOLAN_SANITIZERS})
+  # GCC warns falsely through sanitizer instrumentation (gcc.gnu.org PR 105562, 105329).
+  target_compile_options(portolan_flags INTERFACE
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow>)
+endif()
+
+# portolan_library(NAME [DEPS targets...] [LABEL label])
+#
+# Makes the static library NAME of the current folder's *.cpp (test files apart) and, with
+# PORTOLAN_TESTS, the program NAME_test of its *_test.cpp, each test case one CTest entry with LABEL
+# (unit by default).
+function(portolan_library NAME)
+  cmake_parse_arguments(ARG "" "LABEL" "DEPS;TEST_DEPS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  if(sources)
+    add_library(${NAME} STATIC ${sources})
+    target_link_libraries(${NAME} PUBLIC portolan_flags ${ARG_DEPS})
+  else()
+    add_library(${NAME} INTERFACE)
+    target_link_libraries(${NAME} INTERFACE portolan_flags ${ARG_DEPS})
+  endif()
+  if(PORTOLAN_TESTS AND tests)
+    portolan_test(${NAME}_test SOURCES ${tests} DEPS ${NAME} ${ARG_TEST_DEPS} LABEL "${ARG_LABEL}")
+  endif()
+endfunction()
+
+# portolan_test(NAME SOURCES files... [DEPS targets...] [LABEL label])
+function(portolan_test NAME)
+  cmake_parse_arguments(ARG "" "LABEL" "SOURCES;DEPS" ${ARGN})
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL unit)
+  endif()
+  add_executable(${NAME} ${ARG_SOURCES})
+  target_link_libraries(${NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120
+    PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT 300)
+endfunction()

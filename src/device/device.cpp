@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "device/device.h"
+
+namespace portolan::device {
+
+auto to_string(Refusal refusal) -> std::string_view {
+  switch (refusal) {
+    case Refusal::cannot_provide_external: return "cannot provide external";
+    case Refusal::no_resources: return "no resources";
+    case Refusal::unsupported_protocol: return "unsupported protocol";
+    case Refusal::network_failure: return "network failure";
+  }
+  return "unknown refusal";
+}
+
+}  // namespace portolan::device
