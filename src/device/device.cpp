@@ -8,6 +8,7 @@ auto to_string(Refusal refusal) -> std::string_view {
     case Refusal::cannot_provide_external: return "cannot provide external";
     case Refusal::no_resources: return "no resources";
     case Refusal::unsupported_protocol: return "unsupported protocol";
+    case Refusal::not_inside: return "not an inside address";
     case Refusal::network_failure: return "network failure";
   }
   return "unknown refusal";

@@ -87,6 +87,7 @@ enum class Refusal : std::uint8_t {
   cannot_provide_external,  ///< Match::exact and the endpoint is taken, reserved or not the device's
   no_resources,             ///< no external port or table space left
   unsupported_protocol,     ///< the device can't map this protocol, port 0, or external family
+  not_inside,               ///< the internal address is none the device translates (family, link-local, ...)
   network_failure,          ///< no external address at present, or the device can't be reached
 };
 [[nodiscard]] auto to_string(Refusal refusal) -> std::string_view;
