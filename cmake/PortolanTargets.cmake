@@ -30,6 +30,9 @@ if(PORTOLAN_SANITIZERS)
   target_compile_options(portolan_flags INTERFACE
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow>)
 endif()
+if(PORTOLAN_FUZZ)
+  target_compile_options(portolan_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # portolan_library(NAME [DEPS targets...] [LABEL label])
 #
