@@ -19,7 +19,9 @@
 #include <cstdint>
 #include <expected>
 #include <iterator>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <variant>
 
 #include "base/address.h"
@@ -138,7 +140,7 @@ enum class RequestError : std::uint8_t {
 enum class ResponseError : std::uint8_t {
   shorter_than_4,
   is_request,
-  unsupported_version,  ///< the server speaks another version; see answered_version()
+  unsupported_version,  ///< any version but 2, even below 24 octets; see answered_version()
   shorter_than_header,
   too_long,
   not_multiple_of_4,
@@ -159,6 +161,13 @@ enum class ResponseError : std::uint8_t {
 /// Decodes one PCP response datagram; as decode_request(), by RFC 6887 s8.3.
 [[nodiscard]] auto decode_response(std::span<const std::byte> datagram) noexcept
     -> std::expected<Response, ResponseError>;
+
+/// The version a server offers instead of ours in an UNSUPP_VERSION answer, 0 meaning NAT-PMP; nothing
+/// if `datagram` is no such answer. To be asked when decode_response() fails with unsupported_version.
+///
+/// Spec    RFC 6887 s8.3, s9; NAT-PMP's own 8-octet form, without R bit: RFC 6886 s3.5
+[[nodiscard]] auto answered_version(std::span<const std::byte> datagram) noexcept
+    -> std::optional<std::uint8_t>;
 
 /// A message ready to send. Its octets beyond size are meaningless.
 class Datagram {

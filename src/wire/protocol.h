@@ -28,6 +28,11 @@ constexpr std::size_t header_octets = 24;
 constexpr std::size_t map_message_octets = 60;
 /// Option header: code, reserved, length (RFC 6887 s7.3).
 constexpr std::size_t option_header_octets = 4;
+/// R bit in the octet of the opcode (RFC 6887 s7.1).
+constexpr std::uint8_t response_bit = 0x80;
+
+/// Octets with the padding that makes them a multiple of 4 (RFC 6887 s7.3).
+[[nodiscard]] constexpr auto padded(std::size_t octets) -> std::size_t { return (octets + 3) / 4 * 4; }
 
 /// RFC 6887 s19.2, RFC 7652. Seven bits; any value may arrive.
 enum class Opcode : std::uint8_t { announce = 0, map = 1, peer = 2, authentication = 3 };
@@ -63,11 +68,21 @@ enum class ResultCode : std::uint8_t {
   unsupp_third_party_id_length = 26,
 };
 
-/// RFC 6887 s19.4 and companions. Codes below 128 are mandatory to process.
+/// RFC 6887 s13, RFC 7652 s5, RFC 7843 s4, RFC 7220 s2, RFC 7225 s4, RFC 7753 s4, RFC 7767 s3. Codes
+/// below 128 are mandatory to process (RFC 6887 s7.3).
 enum class OptionCode : std::uint8_t {
   third_party = 1,
   prefer_failure = 2,
   filter = 3,
+  nonce = 4,
+  authentication_tag = 5,
+  pa_authentication_tag = 6,
+  eap_payload = 7,
+  prf = 8,
+  mac_algorithm = 9,
+  session_lifetime = 10,
+  received_pak = 11,
+  id_indicator = 12,
   third_party_id = 13,
   description = 128,
   prefix64 = 129,

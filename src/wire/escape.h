@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Strings from the network made safe to show: on a terminal, in a log, in a report.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace portolan::wire {
+
+/// Text of `octets`: well-formed UTF-8 stays; quotes, backslashes, control and formatting characters
+/// (which could steer a terminal or reorder what is read) and octets that are no UTF-8 become \xNN.
+[[nodiscard]] auto escape(std::span<const std::byte> octets) -> std::string;
+
+}  // namespace portolan::wire
