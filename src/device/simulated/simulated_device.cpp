@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "device/simulated/simulated_device.h"
+
+#include <utility>
+
+namespace portolan::device {
+
+SimulatedDevice::SimulatedDevice(SimulatedConfig config, Completion completion,
+                                 std::function<TimePoint()> now,
+                                 std::function<void(std::function<void()>)> post)
+    : nat_(std::move(config)),
+      completion_(std::move(completion)),
+      now_(std::move(now)),
+      post_(std::move(post)) {}
+
+void SimulatedDevice::apply(BatchId batch, std::vector<Operation> operations) {
+  std::vector<Result> results;
+  results.reserve(operations.size());
+  for (const Operation& operation : operations) results.push_back(nat_.apply(now_(), operation));
+  post_([this, batch, results = std::move(results)]() mutable { completion_(batch, std::move(results)); });
+}
+
+}  // namespace portolan::device

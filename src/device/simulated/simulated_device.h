@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// SimulatedNat as a device: `device = "simulated"` answers requests and forwards nothing.
+#pragma once
+
+#include <functional>
+
+#include "device/device.h"
+#include "device/simulated/simulated_nat.h"
+
+namespace portolan::device {
+
+class SimulatedDevice final : public Device {
+ public:
+  /// `now` reads the monotonic clock; `post` runs a function later on the caller's thread.
+  SimulatedDevice(SimulatedConfig config, Completion completion, std::function<TimePoint()> now,
+                  std::function<void(std::function<void()>)> post);
+
+  void apply(BatchId batch, std::vector<Operation> operations) override;
+
+ private:
+  SimulatedNat nat_;
+  Completion completion_;
+  std::function<TimePoint()> now_;
+  std::function<void(std::function<void()>)> post_;
+};
+
+}  // namespace portolan::device

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "device/simulated/simulated_nat.h"
+
+#include "device/contract_test.h"
+
+namespace portolan::device {
+namespace {
+
+class SimulatedUnderTest final : public DeviceUnderTest {
+ public:
+  auto apply(std::vector<Operation> operations) -> std::vector<Result> override {
+    std::vector<Result> results;
+    for (const Operation& operation : operations) results.push_back(nat_.apply(now_, operation));
+    return results;
+  }
+  void pass(Seconds time) override { now_ += time; }
+  auto send_outbound(const MappingKey& from) -> std::optional<Endpoint> override {
+    return nat_.outbound(now_, from);
+  }
+  auto send_inbound(Protocol protocol, const Endpoint& external) -> std::optional<Endpoint> override {
+    return nat_.inbound(now_, protocol, external);
+  }
+  auto inside_address(unsigned host) const -> IpAddress override {
+    return IpAddress{Ipv4Address{0xc6336400U + host}};
+  }
+  auto external_address() const -> IpAddress override { return *IpAddress::parse("192.0.2.1"); }
+
+ private:
+  TimePoint now_{Seconds{1000}};
+  SimulatedNat nat_{{.pool = {*IpAddress::parse("192.0.2.1")}}};
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, DeviceContract, SimulatedUnderTest);
+
+TEST(SimulatedNat, without_free_ports_there_are_no_resources) {
+  SimulatedNat nat(
+      {.pool = {*IpAddress::parse("192.0.2.1")}, .first_port = Port{4000}, .last_port = Port{4001}});
+  const auto install = [&](std::uint16_t port) {
+    return nat.apply(TimePoint{}, Install{.key = {.realm = {},
+                                                  .internal_address = *IpAddress::parse("198.51.100.1"),
+                                                  .protocol = Protocol::udp,
+                                                  .internal_port = Port{port},
+                                                  .external_family = Family::ipv4},
+                                          .external_address = IpAddress::unspecified(Family::ipv4),
+                                          .external_port = {},
+                                          .match = Match::suggested,
+                                          .lifetime = Seconds{100}});
+  };
+  EXPECT_TRUE(install(1));
+  EXPECT_TRUE(install(2));
+  const Result third = install(3);
+  ASSERT_FALSE(third);
+  EXPECT_EQ(third.error(), Refusal::no_resources);
+}
+
+}  // namespace
+}  // namespace portolan::device
