@@ -8,7 +8,7 @@
 #include "base/address.h"
 #include "base/check.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+extern "C" auto LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) -> int {
   // libFuzzer hands out octets; text is what the parsers take.
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   if (const auto address = portolan::IpAddress::parse(text))

@@ -1,0 +1,100 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# man.py BUILD: each program in BUILD/apps has a man page in docs/man that names every --option its
+# --help shows (of subcommands too), and mandoc finds nothing wrong with the page.
+# man.py --self-test
+import os
+import re
+import subprocess
+import sys
+
+import lint
+
+SUBCOMMANDS_MAX = 50
+
+
+def lint_page(path):
+    """What mandoc has to say against the page."""
+    run = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", path], capture_output=True, text=True)
+    return [line.removeprefix("mandoc: ") for line in run.stdout.splitlines()]
+
+
+def shown_text(path):
+    run = subprocess.run(["mandoc", "-T", "ascii", path], capture_output=True, text=True)
+    return re.sub(r".\x08", "", run.stdout)
+
+
+def options_of(help_text):
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", help_text))
+
+
+def subcommands_of(help_text):
+    """The indented words below a line "Subcommands:"."""
+    match = re.search(r"^S(?:ubcommands|UBCOMMANDS):\n((?:[ \t]+.*\n|\n)*)", help_text, re.MULTILINE)
+    return re.findall(r"^ {2}([a-z][a-z0-9-]*)", match[1], re.MULTILINE) if match else []
+
+
+def help_of(program, *subcommands):
+    run = subprocess.run([program, *subcommands, "--help"], capture_output=True, text=True, timeout=30,
+                         stdin=subprocess.DEVNULL)
+    if run.returncode != 0:
+        raise SystemExit(f"{program} {' '.join(subcommands)} --help exits with {run.returncode}")
+    return run.stdout
+
+
+def undocumented(text, help_texts):
+    """Options and subcommands in the help texts that the page does not name."""
+    documented = options_of(text)
+    words = set(re.findall(r"[\w-]+", text))
+    missing = set()
+    for help_text in help_texts:
+        missing |= options_of(help_text) - documented
+        missing |= set(subcommands_of(help_text)) - words
+    return sorted(missing)
+
+
+def check_program(program, page):
+    help_text = help_of(program)
+    help_texts = [help_text]
+    for subcommand in subcommands_of(help_text)[:SUBCOMMANDS_MAX]:
+        help_texts.append(help_of(program, subcommand))
+    return [f"{page}: does not name {what}, which --help shows" for what in undocumented(shown_text(page), help_texts)]
+
+
+def check_all(build):
+    folder = os.path.join(lint.ROOT, "docs/man")
+    pages = {page.rsplit(".", 1)[0]: os.path.join(folder, page)
+             for page in sorted(os.listdir(folder)) if re.search(r"\.[1-8]$", page)}
+    apps = os.path.join(build, "apps")
+    programs = {name for name in os.listdir(apps)
+                if os.path.isfile(os.path.join(apps, name)) and os.access(os.path.join(apps, name), os.X_OK)
+                and not name.endswith("_test")}
+    problems = []
+    for page in pages.values():
+        problems += lint_page(page)
+    problems += [f"{name}: no man page docs/man/{name}.1 or .8" for name in sorted(programs - set(pages))]
+    problems += [f"{pages[name]}: no program {apps}/{name}" for name in sorted(set(pages) - programs)]
+    for name in sorted(programs & set(pages)):
+        problems += check_program(os.path.join(apps, name), pages[name])
+    return problems
+
+
+def self_test():
+    assert undocumented("--config FILE", ["  --config TEXT\n  --quiet\n"]) == ["--quiet"]
+    assert undocumented("map --keep", ["Subcommands:\n  map   makes\n  announce  asks\n"]) == ["announce"]
+    assert undocumented("--keep, map", ["Subcommands:\n  map   makes\n", " --keep"]) == []
+    bad_page = "/dev/stdin"
+    run = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", bad_page], input=".Dd x\n.Sh NAME\n.Nm\n",
+                         capture_output=True, text=True)
+    assert run.stdout, "mandoc says nothing about a bad page"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: man.py BUILD | --self-test")
+    if sys.argv[1] == "--self-test":
+        sys.exit(self_test())
+    found = check_all(sys.argv[1])
+    print("\n".join(found))
+    sys.exit(1 if found else 0)
