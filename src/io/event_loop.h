@@ -96,8 +96,8 @@ class EventLoop {
   /// A timer not armed yet.
   auto timer(Handler handler) -> Timer;
 
-  /// Runs `handler` on the loop's thread, in the order posted. What is posted before run() waits for it.
-  /// Thread: any, while the loop exists.
+  /// Runs `handler` on the loop's thread, in the order a thread posted them. What is posted before run()
+  /// waits for it. Thread: any, while the loop exists.
   void post(Handler handler);
 
   /// Serves events until stop(). May be called again.

@@ -29,7 +29,7 @@ namespace portolan::io {
 struct HostChangesOptions {
   /// File of this daemon's own; its folder is made if missing. Empty: no journal, and leftovers are
   /// found only by mark (claim_marked_neighbours).
-  std::filesystem::path journal;
+  std::filesystem::path journal = {};
   OriginMark mark = portolan_mark;
 };
 

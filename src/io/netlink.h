@@ -25,23 +25,23 @@ inline constexpr OriginMark portolan_mark = 0x50;
 
 struct Interface {
   unsigned index = 0;
-  std::string name;
+  std::string name = {};
   unsigned mtu = 0;
   unsigned tx_queue_length = 0;
   bool is_up = false;
 };
 
 struct LinkSettings {
-  std::optional<unsigned> mtu;
-  std::optional<unsigned> tx_queue_length;
-  std::optional<bool> is_up;
+  std::optional<unsigned> mtu = {};
+  std::optional<unsigned> tx_queue_length = {};
+  std::optional<bool> is_up = {};
   /// False: the kernel makes no IPv6 link-local address, and so sends no router solicitations.
-  std::optional<bool> has_link_local;
+  std::optional<bool> has_link_local = {};
 };
 
 /// An address of an interface; prefix_length in bits of the address's own family, as ip(8) shows it.
 struct InterfaceAddress {
-  IpAddress address;
+  IpAddress address = {};
   unsigned prefix_length = 0;
   OriginMark mark = 0;  ///< 0 where the kernel keeps none (before Linux 5.18)
   auto operator==(const InterfaceAddress&) const -> bool = default;
@@ -49,7 +49,7 @@ struct InterfaceAddress {
 
 /// An address the host answers ARP or neighbour solicitations for on behalf of others.
 struct ProxyNeighbour {
-  IpAddress address;
+  IpAddress address = {};
   OriginMark mark = 0;
   auto operator==(const ProxyNeighbour&) const -> bool = default;
 };

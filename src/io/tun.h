@@ -39,6 +39,9 @@ enum class TunOffloads : std::uint8_t {
 class Tun {
  public:
   static constexpr std::size_t header_bytes = 10;
+  static constexpr unsigned mtu_min = 1280;
+  static constexpr unsigned mtu_max = 65535;
+  static constexpr unsigned queues_max = 256;
   /// A buffer this big holds everything read() may return, and leaves room to grow IPv4 into IPv6.
   static constexpr std::size_t buffer_bytes = header_bytes + 65535 + 60 + 5;
 

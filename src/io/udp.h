@@ -22,33 +22,33 @@ namespace portolan::io {
 struct UdpOptions {
   /// The default, the IPv6 unspecified address, serves both families; an IPv4 address makes an IPv4
   /// socket, an IPv6 one an IPv6-only socket.
-  IpAddress bind_address;
-  Port bind_port;                        ///< 0: the kernel chooses
+  IpAddress bind_address = {};
+  Port bind_port = {};                   ///< 0: the kernel chooses
   std::uint32_t scope_id = 0;            ///< interface index; needed to bind a link-local address
-  std::string device;                    ///< SO_BINDTODEVICE, unless empty
+  std::string device = {};               ///< SO_BINDTODEVICE, unless empty
   std::size_t receive_buffer_bytes = 0;  ///< 0: the system's default
   bool shares_port = false;              ///< SO_REUSEADDR: several sockets hear multicast on one port
 };
 
 /// One datagram that arrived; payload borrowed from the socket until its next receive().
 struct ReceivedDatagram {
-  Endpoint source;                     ///< an IPv4 sender as its IPv4-mapped address
-  std::uint32_t scope_id = 0;          ///< interface index if the source is link-local, else 0
-  IpAddress local_address;             ///< the destination address of the datagram, multicast included
-  unsigned interface_index = 0;        ///< where it came in
-  std::span<const std::byte> payload;  ///< at most UdpSocket::datagram_bytes_max octets
-  std::size_t length = 0;              ///< the datagram's true length, more than payload.size() if it was cut
+  Endpoint source = {};                     ///< an IPv4 sender as its IPv4-mapped address
+  std::uint32_t scope_id = 0;               ///< interface index if the source is link-local, else 0
+  IpAddress local_address = {};             ///< the destination address of the datagram, multicast included
+  unsigned interface_index = 0;             ///< where it came in
+  std::span<const std::byte> payload = {};  ///< at most UdpSocket::datagram_bytes_max octets
+  std::size_t length = 0;  ///< the datagram's true length, more than payload.size() if it was cut
 
   [[nodiscard]] auto is_cut() const noexcept -> bool { return length > payload.size(); }
 };
 
 /// One datagram to send; payload borrowed for the call.
 struct OutgoingDatagram {
-  Endpoint destination;          ///< ignored on a connected socket
+  Endpoint destination = {};     ///< ignored on a connected socket
   std::uint32_t scope_id = 0;    ///< interface index, if the destination is link-local or multicast
-  IpAddress local_address;       ///< source address to use; unspecified: the kernel chooses
+  IpAddress local_address = {};  ///< source address to use; unspecified: the kernel chooses
   unsigned interface_index = 0;  ///< interface to leave by; 0: the routing table chooses
-  std::span<const std::byte> payload;
+  std::span<const std::byte> payload = {};
 };
 
 /// `payload` addressed back to where `request` came from, from the address and interface it came to.
@@ -59,9 +59,9 @@ struct OutgoingDatagram {
 /// What became of a batch: sent + refused + unsent = its size.
 struct SendResult {
   std::size_t sent = 0;
-  std::size_t refused = 0;           ///< the kernel would not send it (no route, bad address, filtered)
-  std::size_t unsent = 0;            ///< the last ones, left over because the send buffer is full
-  std::optional<SystemError> error;  ///< the first refusal's reason, or a pending ICMP error
+  std::size_t refused = 0;                ///< the kernel would not send it (no route, bad address, filtered)
+  std::size_t unsent = 0;                 ///< the last ones, left over because the send buffer is full
+  std::optional<SystemError> error = {};  ///< the first refusal's reason, or a pending ICMP error
 };
 
 /// Non-blocking UDP socket with buffers of its own. Thread: one at a time.
@@ -110,7 +110,7 @@ class UdpSocket {
 
   FileDescriptor descriptor_;
   Family family_;
-  bool is_connected_ = false;
+  std::optional<Family> peer_family_;  ///< set once connected
   std::unique_ptr<Buffers> buffers_;
 };
 

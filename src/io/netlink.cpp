@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "io/netlink.h"
+
+#include <arpa/inet.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <span>
+#include <utility>
+
+#include <fmt/format.h>
+#include <libmnl/libmnl.h>
+
+#include "io/system.h"
+
+namespace portolan::io {
+namespace {
+
+auto family_number(const IpAddress& address) -> std::uint8_t {
+  return address.is_ipv4() ? AF_INET : AF_INET6;
+}
+
+/// Length in bits of the prefix's own family.
+auto own_length(const Prefix& prefix) -> std::uint8_t {
+  return static_cast<std::uint8_t>(prefix.address().is_ipv4() ? prefix.length() - 96 : prefix.length());
+}
+
+void put_address(nlmsghdr* message, std::uint16_t attribute, const IpAddress& address) {
+  const auto& octets = address.bits().octets;
+  const std::size_t skipped = address.is_ipv4() ? 12 : 0;
+  mnl_attr_put(message, attribute, octets.size() - skipped, octets.data() + skipped);
+}
+
+auto read_address(const nlattr* attribute) -> IpAddress {
+  const auto* payload = mnl_attr_get_payload(attribute);
+  if (mnl_attr_get_payload_len(attribute) == 4) {
+    std::uint32_t value = 0;
+    std::memcpy(&value, payload, 4);
+    return IpAddress{Ipv4Address{ntohl(value)}};
+  }
+  Ipv6Address address;
+  if (mnl_attr_get_payload_len(attribute) == 16) std::memcpy(address.octets.data(), payload, 16);
+  return IpAddress{address};
+}
+
+/// A message under construction, room for every request made here.
+class Request {
+ public:
+  template <typename Header>
+  Request(std::uint16_t type, unsigned flags, const Header& header) {
+    message_ = mnl_nlmsg_put_header(buffer_.data());
+    message_->nlmsg_type = type;
+    message_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
+    std::memcpy(mnl_nlmsg_put_extra_header(message_, sizeof header), &header, sizeof header);
+  }
+  auto operator*() -> nlmsghdr* { return message_; }
+
+ private:
+  alignas(nlmsghdr) std::array<std::byte, 512> buffer_{};
+  nlmsghdr* message_;
+};
+
+/// Why the kernel refused: errno, and its own words if it has any.
+struct Refusal {
+  int number = 0;
+  std::string explanation;
+};
+
+auto to_string(const Refusal& refusal) -> std::string {
+  std::string text = errno_text("netlink", refusal.number);
+  if (!refusal.explanation.empty()) text += fmt::format(" ({})", refusal.explanation);
+  if (refusal.number == EPERM) text += ": needs CAP_NET_ADMIN";
+  return text;
+}
+
+/// Calls `visit(type, attribute)` for each attribute behind the first `offset` octets of the payload.
+template <typename Visit>
+void for_each_attribute(const nlmsghdr* message, std::size_t offset, Visit visit) {
+  const auto call = [](const nlattr* attribute, void* context) -> int {
+    (*static_cast<Visit*>(context))(mnl_attr_get_type(attribute), attribute);
+    return MNL_CB_OK;
+  };
+  static_cast<void>(mnl_attr_parse(message, static_cast<unsigned>(offset), call, &visit));
+}
+template <typename Header, typename Visit>
+void for_each_attribute(const nlmsghdr* message, Visit visit) {
+  for_each_attribute(message, sizeof(Header), std::move(visit));
+}
+
+auto refusal_of(const nlmsghdr* message) -> Refusal {
+  nlmsgerr error{};
+  std::memcpy(&error, mnl_nlmsg_get_payload(message), sizeof error);
+  Refusal refusal{.number = -error.error, .explanation = {}};
+  if ((message->nlmsg_flags & NLM_F_ACK_TLVS) == 0) return refusal;
+  // The attributes stand behind the error and as much of our request as the kernel returns.
+  std::size_t offset = sizeof error;
+  if ((message->nlmsg_flags & NLM_F_CAPPED) == 0) offset += error.msg.nlmsg_len - sizeof(nlmsghdr);
+  for_each_attribute(message, offset, [&](int type, const nlattr* attribute) {
+    if (type == NLMSGERR_ATTR_MSG)
+      refusal.explanation = static_cast<const char*>(mnl_attr_get_payload(attribute));
+  });
+  return refusal;
+}
+
+template <typename Header>
+auto header_of(const nlmsghdr* message) -> Header {
+  Header header{};
+  std::memcpy(&header, mnl_nlmsg_get_payload(message), sizeof header);
+  return header;
+}
+
+struct Closer {
+  void operator()(mnl_socket* socket) const { static_cast<void>(mnl_socket_close(socket)); }
+};
+
+}  // namespace
+
+struct Netlink::Socket {
+  using Visit = std::function<void(const nlmsghdr*)>;
+
+  std::unique_ptr<mnl_socket, Closer> socket;
+  std::uint32_t sequence = 0;
+  alignas(nlmsghdr) std::array<std::byte, 32768> buffer{};
+
+  auto ask(Request& request, const Visit& visit = {}) -> std::expected<void, Refusal>;
+  auto find_route_interface(const Prefix& prefix) -> std::expected<unsigned, Refusal>;
+};
+
+/// Sends one request and reads until its end; `visit` sees each message of the answer.
+auto Netlink::Socket::ask(Request& request, const Visit& visit) -> std::expected<void, Refusal> {
+  (*request)->nlmsg_seq = ++sequence;
+  if (mnl_socket_sendto(socket.get(), *request, (*request)->nlmsg_len) < 0)
+    return std::unexpected(Refusal{.number = errno, .explanation = {}});
+  const bool is_dump = ((*request)->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+  while (true) {
+    const auto got = mnl_socket_recvfrom(socket.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return std::unexpected(Refusal{.number = errno, .explanation = {}});
+    int left = static_cast<int>(got);
+    for (auto* message = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(message, left);
+         message = mnl_nlmsg_next(message, &left)) {
+      if (message->nlmsg_seq != sequence) continue;  // the rest of an answer that was given up
+      if (message->nlmsg_type == NLMSG_DONE) return {};
+      if (message->nlmsg_type != NLMSG_ERROR) {
+        if (visit) visit(message);
+        // A question about one object is answered by one message, and by an acknowledgement if asked.
+        if (!is_dump && ((*request)->nlmsg_flags & NLM_F_ACK) == 0) return {};
+        continue;
+      }
+      auto refusal = refusal_of(message);
+      if (refusal.number == 0) return {};
+      return std::unexpected(std::move(refusal));
+    }
+  }
+}
+
+Netlink::Netlink(std::unique_ptr<Socket> socket) : socket_(std::move(socket)) {}
+Netlink::Netlink(Netlink&&) noexcept = default;
+auto Netlink::operator=(Netlink&&) noexcept -> Netlink& = default;
+Netlink::~Netlink() = default;
+
+auto Netlink::open() -> std::expected<Netlink, std::string> {
+  auto socket = std::make_unique<Socket>();
+  socket->socket.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+  if (!socket->socket) return std::unexpected(errno_text("netlink socket", errno));
+  int on = 1;
+  // Without it errors are only numbers; kernels before 4.12 do without.
+  static_cast<void>(mnl_socket_setsockopt(socket->socket.get(), NETLINK_EXT_ACK, &on, sizeof on));
+  if (mnl_socket_bind(socket->socket.get(), 0, MNL_SOCKET_AUTOPID) < 0)
+    return std::unexpected(errno_text("netlink bind", errno));
+  return Netlink{std::move(socket)};
+}
+
+auto Netlink::find_interface(std::string_view name) -> std::expected<std::optional<Interface>, std::string> {
+  if (name.empty() || name.size() >= IFNAMSIZ) return std::nullopt;
+  Request request{RTM_GETLINK, 0, ifinfomsg{}};
+  const std::string terminated{name};
+  mnl_attr_put_strz(*request, IFLA_IFNAME, terminated.c_str());
+  Interface found;
+  const auto answer = socket_->ask(request, [&](const nlmsghdr* message) {
+    const auto header = header_of<ifinfomsg>(message);
+    found.index = static_cast<unsigned>(header.ifi_index);
+    found.is_up = (header.ifi_flags & IFF_UP) != 0;
+    for_each_attribute<ifinfomsg>(message, [&](int type, const nlattr* attribute) {
+      if (type == IFLA_IFNAME) found.name = mnl_attr_get_str(attribute);
+      if (type == IFLA_MTU) found.mtu = mnl_attr_get_u32(attribute);
+      if (type == IFLA_TXQLEN) found.tx_queue_length = mnl_attr_get_u32(attribute);
+    });
+  });
+  if (answer) return found;
+  if (answer.error().number == ENODEV) return std::nullopt;
+  return std::unexpected(fmt::format("interface {}: {}", name, to_string(answer.error())));
+}
+
+auto Netlink::interface(std::string_view name) -> std::expected<Interface, std::string> {
+  auto found = find_interface(name);
+  if (!found) return std::unexpected(std::move(found.error()));
+  if (!*found) return std::unexpected(fmt::format("interface {} does not exist", name));
+  return std::move(**found);
+}
+
+auto Netlink::set_link(unsigned interface_index, const LinkSettings& settings)
+    -> std::expected<void, std::string> {
+  ifinfomsg header{};
+  header.ifi_index = static_cast<int>(interface_index);
+  if (settings.is_up) {
+    header.ifi_change = IFF_UP;
+    header.ifi_flags = *settings.is_up ? IFF_UP : 0;
+  }
+  Request request{RTM_NEWLINK, NLM_F_ACK, header};
+  if (settings.mtu) mnl_attr_put_u32(*request, IFLA_MTU, *settings.mtu);
+  if (settings.tx_queue_length) mnl_attr_put_u32(*request, IFLA_TXQLEN, *settings.tx_queue_length);
+  if (settings.has_link_local) {
+    nlattr* families = mnl_attr_nest_start(*request, IFLA_AF_SPEC);
+    nlattr* ipv6 = mnl_attr_nest_start(*request, AF_INET6);
+    mnl_attr_put_u8(*request, IFLA_INET6_ADDR_GEN_MODE,
+                    *settings.has_link_local ? IN6_ADDR_GEN_MODE_EUI64 : IN6_ADDR_GEN_MODE_NONE);
+    mnl_attr_nest_end(*request, ipv6);
+    mnl_attr_nest_end(*request, families);
+  }
+  const auto answer = socket_->ask(request);
+  if (answer) return {};
+  return std::unexpected(fmt::format("interface {}: {}", interface_index, to_string(answer.error())));
+}
+
+auto Netlink::addresses(unsigned interface_index)
+    -> std::expected<std::vector<InterfaceAddress>, std::string> {
+  Request request{RTM_GETADDR, NLM_F_DUMP, ifaddrmsg{}};
+  std::vector<InterfaceAddress> found;
+  const auto answer = socket_->ask(request, [&](const nlmsghdr* message) {
+    const auto header = header_of<ifaddrmsg>(message);
+    if (header.ifa_index != interface_index) return;
+    InterfaceAddress entry{.prefix_length = header.ifa_prefixlen};
+    bool has_local = false;
+    for_each_attribute<ifaddrmsg>(message, [&](int type, const nlattr* attribute) {
+      // On point-to-point links IFA_ADDRESS is the other end; IFA_LOCAL is ours where there is one.
+      if (type == IFA_LOCAL || (type == IFA_ADDRESS && !has_local)) entry.address = read_address(attribute);
+      has_local = has_local || type == IFA_LOCAL;
+      if (type == IFA_PROTO) entry.mark = mnl_attr_get_u8(attribute);
+    });
+    found.push_back(entry);
+  });
+  if (answer) return found;
+  return std::unexpected(
+      fmt::format("addresses of interface {}: {}", interface_index, to_string(answer.error())));
+}
+
+namespace {
+
+auto address_request(std::uint16_t type, unsigned flags, unsigned interface_index,
+                     const InterfaceAddress& address) -> Request {
+  ifaddrmsg header{};
+  header.ifa_family = family_number(address.address);
+  header.ifa_prefixlen = static_cast<std::uint8_t>(address.prefix_length);
+  header.ifa_index = interface_index;
+  Request request{type, flags | NLM_F_ACK, header};
+  put_address(*request, IFA_LOCAL, address.address);
+  put_address(*request, IFA_ADDRESS, address.address);
+  if (address.mark != 0) mnl_attr_put_u8(*request, IFA_PROTO, address.mark);
+  return request;
+}
+
+auto route_request(std::uint16_t type, unsigned flags, const Prefix& prefix, unsigned interface_index,
+                   OriginMark mark) -> Request {
+  rtmsg header{};
+  header.rtm_family = family_number(prefix.address());
+  header.rtm_dst_len = own_length(prefix);
+  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_protocol = mark;
+  header.rtm_type = RTN_UNICAST;
+  header.rtm_scope = prefix.address().is_ipv4() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+  Request request{type, flags | NLM_F_ACK, header};
+  put_address(*request, RTA_DST, prefix.address());
+  mnl_attr_put_u32(*request, RTA_OIF, interface_index);
+  return request;
+}
+
+auto neighbour_request(std::uint16_t type, unsigned flags, unsigned interface_index,
+                       const ProxyNeighbour& neighbour) -> Request {
+  ndmsg header{};
+  header.ndm_family = family_number(neighbour.address);
+  header.ndm_ifindex = static_cast<int>(interface_index);
+  header.ndm_flags = NTF_PROXY;
+  header.ndm_state = NUD_PERMANENT;
+  Request request{type, flags | NLM_F_ACK, header};
+  put_address(*request, NDA_DST, neighbour.address);
+  if (neighbour.mark != 0) mnl_attr_put_u8(*request, NDA_PROTOCOL, neighbour.mark);
+  return request;
+}
+
+/// True if the kernel did it, false if it answered `already`: there was nothing to do.
+auto done_unless(const std::expected<void, Refusal>& answer, std::initializer_list<int> already,
+                 std::string_view what) -> std::expected<bool, std::string> {
+  if (answer) return true;
+  if (std::ranges::find(already, answer.error().number) != already.end()) return false;
+  return std::unexpected(fmt::format("{}: {}", what, to_string(answer.error())));
+}
+
+}  // namespace
+
+auto Netlink::add_address(unsigned interface_index, const InterfaceAddress& address)
+    -> std::expected<bool, std::string> {
+  auto request = address_request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, interface_index, address);
+  return done_unless(socket_->ask(request), {EEXIST},
+                     fmt::format("adding address {}/{}", address.address, address.prefix_length));
+}
+
+auto Netlink::delete_address(unsigned interface_index, const InterfaceAddress& address)
+    -> std::expected<bool, std::string> {
+  auto request = address_request(RTM_DELADDR, 0, interface_index, address);
+  return done_unless(socket_->ask(request), {EADDRNOTAVAIL, ENODEV},
+                     fmt::format("deleting address {}/{}", address.address, address.prefix_length));
+}
+
+/// Where the main table's route of exactly `prefix` leads; 0 if there is none or it has no interface.
+auto Netlink::Socket::find_route_interface(const Prefix& prefix) -> std::expected<unsigned, Refusal> {
+  rtmsg header{};
+  header.rtm_family = family_number(prefix.address());
+  Request request{RTM_GETROUTE, NLM_F_DUMP, header};
+  unsigned found = 0;
+  const auto answer = ask(request, [&](const nlmsghdr* message) {
+    const auto route = header_of<rtmsg>(message);
+    if (route.rtm_table != RT_TABLE_MAIN || route.rtm_dst_len != own_length(prefix)) return;
+    IpAddress destination = IpAddress::unspecified(prefix.address().family());
+    unsigned interface_index = 0;
+    for_each_attribute<rtmsg>(message, [&](int type, const nlattr* attribute) {
+      if (type == RTA_DST) destination = read_address(attribute);
+      if (type == RTA_OIF) interface_index = mnl_attr_get_u32(attribute);
+    });
+    if (destination == prefix.address()) found = interface_index;
+  });
+  if (!answer) return std::unexpected(answer.error());
+  return found;
+}
+
+auto Netlink::add_route(const Prefix& prefix, unsigned interface_index, OriginMark mark)
+    -> std::expected<bool, std::string> {
+  auto request = route_request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, prefix, interface_index, mark);
+  const auto what = fmt::format("adding route {}", prefix);
+  const auto added = done_unless(socket_->ask(request), {EEXIST}, what);
+  if (!added || *added) return added;
+  const auto existing = socket_->find_route_interface(prefix);
+  if (!existing) return std::unexpected(fmt::format("{}: {}", what, to_string(existing.error())));
+  if (*existing == interface_index) return false;
+  return std::unexpected(fmt::format(
+      "{}: there is such a route already, to another interface (ip route show {}); delete it first", what,
+      prefix));
+}
+
+auto Netlink::delete_route(const Prefix& prefix, unsigned interface_index, OriginMark mark)
+    -> std::expected<bool, std::string> {
+  auto request = route_request(RTM_DELROUTE, 0, prefix, interface_index, mark);
+  return done_unless(socket_->ask(request), {ESRCH, ENODEV}, fmt::format("deleting route {}", prefix));
+}
+
+auto Netlink::proxy_neighbours(unsigned interface_index)
+    -> std::expected<std::vector<ProxyNeighbour>, std::string> {
+  ndmsg header{};
+  header.ndm_flags = NTF_PROXY;
+  Request request{RTM_GETNEIGH, NLM_F_DUMP, header};
+  std::vector<ProxyNeighbour> found;
+  const auto answer = socket_->ask(request, [&](const nlmsghdr* message) {
+    const auto entry = header_of<ndmsg>(message);
+    if (entry.ndm_ifindex != static_cast<int>(interface_index) || (entry.ndm_flags & NTF_PROXY) == 0) return;
+    ProxyNeighbour neighbour;
+    for_each_attribute<ndmsg>(message, [&](int type, const nlattr* attribute) {
+      if (type == NDA_DST) neighbour.address = read_address(attribute);
+      if (type == NDA_PROTOCOL) neighbour.mark = mnl_attr_get_u8(attribute);
+    });
+    found.push_back(neighbour);
+  });
+  if (answer) return found;
+  return std::unexpected(
+      fmt::format("proxy neighbours of interface {}: {}", interface_index, to_string(answer.error())));
+}
+
+auto Netlink::add_proxy_neighbour(unsigned interface_index, const ProxyNeighbour& neighbour)
+    -> std::expected<bool, std::string> {
+  // The kernel ignores NLM_F_EXCL here and would put our mark on somebody else's entry.
+  const auto existing = proxy_neighbours(interface_index);
+  if (!existing) return std::unexpected(existing.error());
+  const auto has_address = [&](const auto& entry) { return entry.address == neighbour.address; };
+  if (std::ranges::any_of(*existing, has_address)) return false;
+  auto request = neighbour_request(RTM_NEWNEIGH, NLM_F_CREATE, interface_index, neighbour);
+  return done_unless(socket_->ask(request), {}, fmt::format("adding proxy neighbour {}", neighbour.address));
+}
+
+auto Netlink::delete_proxy_neighbour(unsigned interface_index, const ProxyNeighbour& neighbour)
+    -> std::expected<bool, std::string> {
+  const auto existing = proxy_neighbours(interface_index);
+  if (!existing) return std::unexpected(existing.error());
+  if (std::ranges::find(*existing, neighbour) == existing->end()) return false;
+  auto request = neighbour_request(RTM_DELNEIGH, 0, interface_index, neighbour);
+  return done_unless(socket_->ask(request), {ENOENT, ENODEV},
+                     fmt::format("deleting proxy neighbour {}", neighbour.address));
+}
+
+}  // namespace portolan::io
