@@ -54,6 +54,20 @@ def undocumented(text, help_texts):
     return sorted(missing)
 
 
+def configuration_keys(source):
+    """The keys that apps/portoland/config.cpp lets a file have."""
+    lists = re.findall(r"refuse_unknown\([^{]*\{([^}]*)\}", source)
+    return set(re.findall(r'"(\w+)"', " ".join(lists)))
+
+
+def check_configuration(page):
+    keys = configuration_keys(lint.read_text("apps/portoland/config.cpp") or "")
+    if not keys:
+        return ["apps/portoland/config.cpp: no list of known keys found; has refuse_unknown changed?"]
+    words = set(re.findall(r"\w+", shown_text(page)))
+    return [f"{page}: does not name the configuration key {key}" for key in sorted(keys - words)]
+
+
 def check_program(program, page):
     help_text = help_of(program)
     help_texts = [help_text]
@@ -77,6 +91,8 @@ def check_all(build):
     problems += [f"{pages[name]}: no program {apps}/{name}" for name in sorted(set(pages) - programs)]
     for name in sorted(programs & set(pages)):
         problems += check_program(os.path.join(apps, name), pages[name])
+    if "portoland" in programs and "portoland" in pages:
+        problems += check_configuration(pages["portoland"])
     return problems
 
 
@@ -84,6 +100,7 @@ def self_test():
     assert undocumented("--config FILE", ["  --config TEXT\n  --quiet\n"]) == ["--quiet"]
     assert undocumented("map --keep", ["Subcommands:\n  map   makes\n  announce  asks\n"]) == ["announce"]
     assert undocumented("--keep, map", ["Subcommands:\n  map   makes\n", " --keep"]) == []
+    assert configuration_keys('refuse_unknown(t, "a.", {"mtu",\n "tun"});') == {"mtu", "tun"}
     bad_page = "/dev/stdin"
     run = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", bad_page], input=".Dd x\n.Sh NAME\n.Nm\n",
                          capture_output=True, text=True)
