@@ -27,7 +27,8 @@
 namespace portolan::io {
 
 struct HostChangesOptions {
-  /// File of this daemon's own; its folder is made if missing. Empty: no journal, and leftovers are
+  /// File of this daemon's own, which has to outlive a kill: systemd empties a RuntimeDirectory unless
+  /// RuntimeDirectoryPreserve=yes. Its folder is made if missing. Empty: no journal, and leftovers are
   /// found only by mark (claim_marked_neighbours).
   std::filesystem::path journal = {};
   OriginMark mark = portolan_mark;
@@ -71,8 +72,8 @@ class HostChanges {
   /// called once start-up has asked for everything it wants.
   auto undo_leftovers() -> std::vector<std::string>;
 
-  /// Undoes everything, latest first, leftovers too; returns a line per failure. Later calls find nothing
-  /// to do.
+  /// Undoes everything, latest first, leftovers too; returns a line per failure. What
+  /// could not be undone stays in the journal for the next start.
   auto undo() -> std::vector<std::string>;
 
   /// One line per change in force, in the order made: "route 192.0.2.14/32 dev nat64".
