@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "portoland/config.h"
+
+#include <algorithm>
+#include <fstream>
+#include <initializer_list>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include "wire/protocol.h"
+
+namespace portolan::portoland {
+namespace {
+
+/// Longest lists the configuration may hold.
+constexpr std::size_t inside_max = 256;
+constexpr std::size_t pool_max = 256;
+constexpr std::size_t interface_name_octets_max = 15;
+
+auto shown(const toml::node& node) -> std::string {
+  std::ostringstream text;
+  node.visit([&](const auto& value) { text << value; });
+  return text.str();
+}
+
+/// Collects errors while values are read out of the parsed file.
+class Reader {
+ public:
+  explicit Reader(std::string_view file) : file_(file) {}
+
+  void fail(const toml::node& node, std::string_view key, std::string_view problem) {
+    errors_.push_back(
+        fmt::format("{}:{}: {} = {}: {}", file_, node.source().begin.line, key, shown(node), problem));
+  }
+  void fail_missing(const toml::table& table, std::string_view key, std::string_view remedy) {
+    errors_.push_back(
+        fmt::format("{}:{}: {} is missing: {}", file_, std::max(table.source().begin.line, 1U), key, remedy));
+  }
+  void fail_at(unsigned line, std::string_view problem) {
+    errors_.push_back(fmt::format("{}:{}: {}", file_, line, problem));
+  }
+
+  /// Every key of `table` must be among `known`.
+  void refuse_unknown(const toml::table& table, std::string_view where,
+                      std::initializer_list<std::string_view> known) {
+    for (const auto& [key, node] : table) {
+      if (std::ranges::find(known, key.str()) != known.end()) continue;
+      errors_.push_back(fmt::format("{}:{}: unknown key {}{}: known here are {}", file_,
+                                    key.source().begin.line, where, key.str(), fmt::join(known, ", ")));
+    }
+  }
+
+  /// The table `key` of `parent`, or nullptr, which is an error only if it is something else.
+  auto table(const toml::table& parent, std::string_view key) -> const toml::table* {
+    const toml::node* node = parent.get(key);
+    if (node == nullptr) return nullptr;
+    if (node->is_table()) return node->as_table();
+    fail(*node, key, fmt::format("must be a table: write [{}]", key));
+    return nullptr;
+  }
+
+  void number(const toml::table& table, std::string_view where, std::string_view key, auto minimum,
+              auto maximum, std::string_view unit, auto&& take) {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return;
+    const auto name = fmt::format("{}{}", where, key);
+    const auto value = node->value_exact<std::int64_t>();
+    if (!value || std::cmp_less(*value, minimum) || std::cmp_greater(*value, maximum))
+      return fail(*node, name, fmt::format("must be a number from {} to {}{}", minimum, maximum, unit));
+    take(*value);
+  }
+
+  auto text(const toml::table& table, std::string_view where, std::string_view key)
+      -> std::optional<std::string> {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return {};
+    if (const auto value = node->value_exact<std::string>()) return value;
+    fail(*node, fmt::format("{}{}", where, key), "must be a string: put it in \"quotes\"");
+    return {};
+  }
+
+  auto interface(const toml::table& table, std::string_view where, std::string_view key)
+      -> std::optional<std::string> {
+    auto name = text(table, where, key);
+    if (!name) return {};
+    const bool is_name = !name->empty() && name->size() <= interface_name_octets_max &&
+                         name->find_first_of("/ \t\n:") == std::string::npos;
+    if (is_name) return name;
+    fail(*table.get(key), fmt::format("{}{}", where, key),
+         "is no interface name: 1 to 15 characters without '/', ':' or space; `ip link` lists them");
+    return {};
+  }
+
+  /// Calls take(text, node) for each string of the list `key`; an absent or ill-formed list is an error.
+  void texts(const toml::table& table, std::string_view where, std::string_view key, std::string_view example,
+             auto&& take) {
+    const auto name = fmt::format("{}{}", where, key);
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return fail_missing(table, name, fmt::format("write {} = {}", key, example));
+    const toml::array* list = node->as_array();
+    if (list == nullptr || list->empty() || list->size() > pool_max)
+      return fail(*node, name, fmt::format("must be a list of 1 to {}, such as {}", pool_max, example));
+    for (const toml::node& element : *list) {
+      if (const auto value = element.value_exact<std::string>())
+        take(*value, element);
+      else
+        fail(element, name, "must be a string: put it in \"quotes\"");
+    }
+  }
+
+  [[nodiscard]] auto take_errors() -> std::vector<std::string> { return std::exchange(errors_, {}); }
+
+ private:
+  std::string file_;
+  std::vector<std::string> errors_;
+};
+
+void read_pcp(Reader& reader, const toml::table& root, Settings& settings) {
+  const toml::table* pcp = reader.table(root, "pcp");
+  if (pcp == nullptr) return;
+  reader.refuse_unknown(*pcp, "pcp.",
+                        {"listen_port", "receive_buffer", "minimum_lifetime", "maximum_lifetime",
+                         "mappings_max", "mappings_per_user_max"});
+  server::Config& server = settings.server;
+  reader.number(*pcp, "pcp.", "listen_port", 1, 65535, "; 5351 is where clients ask",
+                [&](auto value) { settings.listen_port = Port{static_cast<std::uint16_t>(value)}; });
+  reader.number(*pcp, "pcp.", "receive_buffer", 65536, 1'073'741'824, " octets",
+                [&](auto value) { settings.receive_buffer_bytes = static_cast<std::size_t>(value); });
+  const auto longest = server::lifetime_max.count();
+  reader.number(*pcp, "pcp.", "minimum_lifetime", 1, longest, " seconds; 120 is what RFC 6887 recommends",
+                [&](auto value) { server.minimum_lifetime = Seconds{value}; });
+  reader.number(*pcp, "pcp.", "maximum_lifetime", 1, longest, " seconds; 86400 is what RFC 6887 recommends",
+                [&](auto value) { server.maximum_lifetime = Seconds{value}; });
+  if (server.minimum_lifetime > server.maximum_lifetime)
+    reader.fail_at(pcp->source().begin.line,
+                   fmt::format("pcp.minimum_lifetime ({} s) is longer than pcp.maximum_lifetime ({} s): "
+                               "lower the one or raise the other",
+                               server.minimum_lifetime.count(), server.maximum_lifetime.count()));
+  reader.number(*pcp, "pcp.", "mappings_max", 1, 100'000'000, "",
+                [&](auto value) { server.mappings_max = static_cast<std::size_t>(value); });
+  reader.number(*pcp, "pcp.", "mappings_per_user_max", 1, 100'000'000, "",
+                [&](auto value) { server.mappings_per_user_max = static_cast<std::size_t>(value); });
+}
+
+void read_inside(Reader& reader, const toml::table& root, Settings& settings) {
+  constexpr std::string_view remedy =
+      "name each interface whose hosts may ask: [[inside]] with interface = \"eth1\"";
+  const toml::node* node = root.get("inside");
+  if (node == nullptr) return reader.fail_missing(root, "[[inside]]", remedy);
+  const toml::array* list = node->as_array();
+  if (list == nullptr || !list->is_array_of_tables() || list->size() > inside_max)
+    return reader.fail(*node, "inside", fmt::format("must be 1 to {} tables; {}", inside_max, remedy));
+  std::set<std::string> seen;
+  for (const toml::node& element : *list) {
+    const toml::table& table = *element.as_table();
+    InsideInterface inside;
+    reader.refuse_unknown(table, "inside.", {"interface", "subscriber_prefix_length"});
+    if (table.get("interface") == nullptr) reader.fail_missing(table, "inside.interface", remedy);
+    if (auto name = reader.interface(table, "inside.", "interface")) {
+      if (!seen.insert(*name).second)
+        reader.fail(*table.get("interface"), "inside.interface", "is named twice: remove one of the tables");
+      inside.interface = std::move(*name);
+    }
+    reader.number(table, "inside.", "subscriber_prefix_length", 32, 128,
+                  "; 64 where each subscriber has a link of its own, 128 on a shared link",
+                  [&](auto value) { inside.subscriber_prefix_length = static_cast<unsigned>(value); });
+    settings.inside.push_back(std::move(inside));
+  }
+  settings.server.inside.clear();
+  for (const InsideInterface& inside : settings.inside)
+    settings.server.inside.push_back({.subscriber_prefix_length = inside.subscriber_prefix_length});
+}
+
+/// Prefix lengths RFC 6052 s2.2 knows.
+auto is_nat64_prefix_length(unsigned length) -> bool {
+  constexpr std::array lengths{32U, 40U, 48U, 56U, 64U, 96U};
+  return std::ranges::find(lengths, length) != lengths.end();
+}
+
+void read_nat64(Reader& reader, const toml::table& root, Settings& settings) {
+  const toml::table* nat64 = reader.table(root, "nat64");
+  if (nat64 == nullptr) {
+    if (settings.device == DeviceKind::nat64)
+      reader.fail_missing(root, "[nat64]", "device = \"nat64\" needs its prefix and pool");
+    return;
+  }
+  reader.refuse_unknown(*nat64, "nat64.", {"prefix", "pool", "outside", "tun", "mtu"});
+  if (nat64->get("prefix") == nullptr)
+    reader.fail_missing(*nat64, "nat64.prefix",
+                        "write prefix = \"2001:db8:64:ff9b::/96\" with a prefix of yours");
+  if (const auto text = reader.text(*nat64, "nat64.", "prefix")) {
+    const auto prefix = Prefix::parse(*text);
+    if (!prefix || prefix->address().is_ipv4() || !is_nat64_prefix_length(prefix->length()))
+      reader.fail(*nat64->get("prefix"), "nat64.prefix",
+                  "must be an IPv6 prefix of length 32, 40, 48, 56, 64 or 96, such as \"64:ff9b::/96\", "
+                  "without bits behind the length");
+    else
+      settings.nat64.prefix = *prefix;
+  }
+  reader.texts(*nat64, "nat64.", "pool", "[\"192.0.2.14\"]",
+               [&](const std::string& text, const toml::node& node) {
+                 const auto address = Ipv4Address::parse(text);
+                 if (!address)
+                   reader.fail(node, "nat64.pool", "is no IPv4 address: write it as \"192.0.2.14\"");
+                 else if (std::ranges::find(settings.nat64.pool, *address) != settings.nat64.pool.end())
+                   reader.fail(node, "nat64.pool", "is listed twice: remove one");
+                 else
+                   settings.nat64.pool.push_back(*address);
+               });
+  if (auto name = reader.interface(*nat64, "nat64.", "outside")) settings.nat64.outside = std::move(*name);
+  if (auto name = reader.interface(*nat64, "nat64.", "tun")) settings.nat64.tun = std::move(*name);
+  reader.number(*nat64, "nat64.", "mtu", 1280, 65535, "; 1500 is usual",
+                [&](auto value) { settings.nat64.mtu = static_cast<unsigned>(value); });
+}
+
+void read_simulated(Reader& reader, const toml::table& root, Settings& settings) {
+  const toml::table* simulated = reader.table(root, "simulated");
+  if (simulated == nullptr) {
+    if (settings.device == DeviceKind::simulated)
+      reader.fail_missing(root, "[simulated]", "device = \"simulated\" needs a pool");
+    return;
+  }
+  reader.refuse_unknown(*simulated, "simulated.", {"pool", "first_port", "last_port"});
+  std::vector<IpAddress>& pool = settings.simulated.pool;
+  reader.texts(*simulated, "simulated.", "pool", "[\"192.0.2.1\"]",
+               [&](const std::string& text, const toml::node& node) {
+                 const auto address = IpAddress::parse(text);
+                 if (!address || (!pool.empty() && pool.front().family() != address->family()))
+                   reader.fail(node, "simulated.pool",
+                               "must be addresses of one family, such as \"192.0.2.1\"");
+                 else
+                   pool.push_back(*address);
+               });
+  reader.number(*simulated, "simulated.", "first_port", 1, 65535, "",
+                [&](auto value) { settings.simulated.first_port = Port{static_cast<std::uint16_t>(value)}; });
+  reader.number(*simulated, "simulated.", "last_port", 1, 65535, "",
+                [&](auto value) { settings.simulated.last_port = Port{static_cast<std::uint16_t>(value)}; });
+  if (settings.simulated.first_port > settings.simulated.last_port)
+    reader.fail_at(simulated->source().begin.line,
+                   "simulated.first_port is above simulated.last_port: exchange them");
+  if (!pool.empty()) settings.server.external_family = pool.front().family();
+}
+
+void read_root(Reader& reader, const toml::table& root, Settings& settings) {
+  reader.refuse_unknown(root, "",
+                        {"device", "store", "runtime_directory", "pcp", "inside", "nat64", "simulated"});
+  if (root.get("device") == nullptr)
+    reader.fail_missing(root, "device", "write device = \"nat64\", or \"simulated\" for a dry run");
+  if (const auto device = reader.text(root, "", "device")) {
+    if (*device == "simulated")
+      settings.device = DeviceKind::simulated;
+    else if (*device != "nat64")
+      reader.fail(*root.get("device"), "device", "must be \"nat64\" or \"simulated\"");
+  }
+  if (root.get("store") == nullptr)
+    reader.fail_missing(root, "store",
+                        "write store = \"memory\" to accept that a restart loses mappings; it is the only "
+                        "store so far");
+  if (const auto store = reader.text(root, "", "store"); store && *store != "memory")
+    reader.fail(*root.get("store"), "store", "must be \"memory\", the only store so far");
+  if (auto directory = reader.text(root, "", "runtime_directory")) {
+    if (directory->starts_with('/'))
+      settings.runtime_directory = std::move(*directory);
+    else
+      reader.fail(*root.get("runtime_directory"), "runtime_directory", "must be an absolute path");
+  }
+}
+
+}  // namespace
+
+auto parse_settings(std::string_view text, std::string_view file)
+    -> std::expected<Settings, std::vector<std::string>> {
+  const toml::parse_result parsed = toml::parse(text, file);
+  if (!parsed)
+    return std::unexpected(std::vector{
+        fmt::format("{}:{}: {}", file, parsed.error().source().begin.line, parsed.error().description())});
+  const toml::table& root = parsed.table();
+  Reader reader(file);
+  Settings settings;
+  settings.listen_port = Port{wire::server_port};
+  read_root(reader, root, settings);
+  read_pcp(reader, root, settings);
+  read_inside(reader, root, settings);
+  read_nat64(reader, root, settings);
+  read_simulated(reader, root, settings);
+  if (auto errors = reader.take_errors(); !errors.empty()) return std::unexpected(std::move(errors));
+  return settings;
+}
+
+auto load_settings(const std::filesystem::path& path) -> std::expected<Settings, std::vector<std::string>> {
+  std::ifstream stream(path);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  if (!stream)
+    return std::unexpected(std::vector{
+        fmt::format("{}: can't be read: check that the file exists and its permissions", path.string())});
+  return parse_settings(text.str(), path.string());
+}
+
+}  // namespace portolan::portoland

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// portoland's configuration file (TOML): what it may say, and reading it with errors that name file,
+// line, key, value and remedy. docs/man/portoland.8 describes every key.
+#pragma once
+
+#include <expected>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "server/config.h"
+
+namespace portolan::portoland {
+
+enum class DeviceKind : std::uint8_t { nat64, simulated };
+
+struct InsideInterface {
+  std::string interface;
+  unsigned subscriber_prefix_length = 64;
+};
+
+struct Nat64Settings {
+  Prefix prefix;
+  std::vector<Ipv4Address> pool;
+  /// Interface on which the pool's addresses are answered for; empty: they are routed here by others.
+  std::string outside;
+  std::string tun = "nat64";
+  unsigned mtu = 1500;
+};
+
+struct SimulatedSettings {
+  std::vector<IpAddress> pool;
+  Port first_port{1024};
+  Port last_port{65535};
+};
+
+struct Settings {
+  DeviceKind device = DeviceKind::nat64;
+  std::filesystem::path runtime_directory = "/run/portolan";
+  Port listen_port;
+  std::size_t receive_buffer_bytes = 0;
+  server::Config server;
+  std::vector<InsideInterface> inside;
+  Nat64Settings nat64;
+  SimulatedSettings simulated;
+};
+
+/// Reads `text`; `file` is what error messages call it.
+///
+/// Errors  every mistake found, one line each: "FILE:LINE: KEY = VALUE: what is wrong; what to do"
+[[nodiscard]] auto parse_settings(std::string_view text, std::string_view file)
+    -> std::expected<Settings, std::vector<std::string>>;
+
+/// Reads the file at `path`.
+[[nodiscard]] auto load_settings(const std::filesystem::path& path)
+    -> std::expected<Settings, std::vector<std::string>>;
+
+}  // namespace portolan::portoland

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "portoland/config.h"
+
+#include <gmock/gmock.h>
+
+namespace portolan::portoland {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::string_view good = R"(device = "nat64"
+store = "memory"
+[pcp]
+minimum_lifetime = 2
+[[inside]]
+interface = "phone0"
+[[inside]]
+interface = "wifi0"
+subscriber_prefix_length = 128
+[nat64]
+prefix = "2001:db8:64:ff9b::/96"
+pool = ["192.0.2.14", "192.0.2.13"]
+outside = "outside0"
+)";
+
+auto errors_of(std::string_view text) -> std::vector<std::string> {
+  const auto settings = parse_settings(text, "test.toml");
+  return settings ? std::vector<std::string>{} : settings.error();
+}
+
+auto with(std::string_view from, std::string_view to) -> std::string {
+  std::string text(good);
+  text.replace(text.find(from), from.size(), to);
+  return text;
+}
+
+TEST(Settings, a_complete_file_is_read) {
+  const auto settings = parse_settings(good, "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  EXPECT_EQ(settings->device, DeviceKind::nat64);
+  EXPECT_EQ(settings->listen_port, Port{5351});
+  EXPECT_EQ(settings->server.minimum_lifetime, Seconds{2});
+  EXPECT_EQ(settings->server.maximum_lifetime, Seconds{86400});
+  ASSERT_EQ(settings->inside.size(), 2U);
+  EXPECT_EQ(settings->inside[1].interface, "wifi0");
+  EXPECT_EQ(settings->server.inside[0].subscriber_prefix_length, 64U);
+  EXPECT_EQ(settings->server.inside[1].subscriber_prefix_length, 128U);
+  EXPECT_EQ(settings->nat64.prefix, Prefix::parse("2001:db8:64:ff9b::/96"));
+  EXPECT_THAT(settings->nat64.pool, ElementsAre(Ipv4Address{0xc000020e}, Ipv4Address{0xc000020d}));
+  EXPECT_EQ(settings->nat64.outside, "outside0");
+}
+
+TEST(Settings, a_number_out_of_range_names_line_key_value_and_range) {
+  EXPECT_THAT(
+      errors_of(with("minimum_lifetime = 2", "minimum_lifetime = 0")),
+      ElementsAre(AllOf(HasSubstr("test.toml:4: pcp.minimum_lifetime = 0: "), HasSubstr("1 to 131071"))));
+  EXPECT_THAT(errors_of(with("= 128", "= 129")), ElementsAre(HasSubstr("test.toml:9: ")));
+}
+
+TEST(Settings, limits_hold_at_their_edges) {
+  EXPECT_TRUE(errors_of(with("minimum_lifetime = 2", "minimum_lifetime = 1")).empty());
+  EXPECT_TRUE(errors_of(with("minimum_lifetime = 2", "maximum_lifetime = 131071")).empty());
+  EXPECT_FALSE(errors_of(with("minimum_lifetime = 2", "maximum_lifetime = 131072")).empty());
+  EXPECT_TRUE(errors_of(with("\"phone0\"", "\"fifteen-letters\"")).empty());
+  EXPECT_FALSE(errors_of(with("\"phone0\"", "\"sixteen--letters\"")).empty());
+}
+
+TEST(Settings, an_unknown_key_names_the_known_ones) {
+  EXPECT_THAT(errors_of(with("minimum_lifetime", "minimum_lifetme")),
+              ElementsAre(AllOf(HasSubstr("test.toml:4: unknown key pcp.minimum_lifetme"),
+                                HasSubstr("minimum_lifetime"))));
+}
+
+TEST(Settings, a_value_of_the_wrong_type_says_which_is_right) {
+  EXPECT_THAT(errors_of(with("minimum_lifetime = 2", "minimum_lifetime = \"2\"")),
+              ElementsAre(HasSubstr("must be a number")));
+  EXPECT_THAT(errors_of(with("\"phone0\"", "3")), ElementsAre(HasSubstr("must be a string")));
+  EXPECT_THAT(errors_of(with("[pcp]\nminimum_lifetime = 2", "pcp = 3")),
+              ElementsAre(HasSubstr("must be a table")));
+}
+
+TEST(Settings, every_mistake_is_reported_at_once) {
+  EXPECT_THAT(errors_of("device = \"nat46\"\n").size(), 4U) << "device, store, inside, nat64";
+}
+
+TEST(Settings, a_prefix_must_be_one_rfc_6052_knows) {
+  for (const char* bad :
+       {"\"2001:db8:64:ff9b::/95\"", "\"192.0.2.0/24\"", "\"2001:db8::1/96\"", "\"64:ff9b::\""})
+    EXPECT_THAT(errors_of(with("\"2001:db8:64:ff9b::/96\"", bad)),
+                ElementsAre(AllOf(HasSubstr("test.toml:11: nat64.prefix"), HasSubstr(bad))))
+        << bad;
+  EXPECT_TRUE(errors_of(with("\"2001:db8:64:ff9b::/96\"", "\"2001:db8::/32\"")).empty());
+}
+
+TEST(Settings, a_pool_must_be_distinct_ipv4_addresses) {
+  EXPECT_THAT(errors_of(with("192.0.2.13", "192.0.2.14")), ElementsAre(HasSubstr("listed twice")));
+  EXPECT_THAT(errors_of(with("192.0.2.13", "2001:db8::1")), ElementsAre(HasSubstr("no IPv4 address")));
+  EXPECT_THAT(errors_of(with("[\"192.0.2.14\", \"192.0.2.13\"]", "[]")), ElementsAre(HasSubstr("1 to 256")));
+}
+
+TEST(Settings, memory_must_be_asked_for) {
+  EXPECT_THAT(errors_of(with("store = \"memory\"\n", "")), ElementsAre(HasSubstr("store is missing")));
+}
+
+TEST(Settings, contradicting_lifetimes_are_refused) {
+  EXPECT_THAT(errors_of(with("minimum_lifetime = 2", "minimum_lifetime = 200\nmaximum_lifetime = 100")),
+              Contains(HasSubstr("longer than pcp.maximum_lifetime")));
+}
+
+TEST(Settings, broken_syntax_names_the_line) {
+  EXPECT_THAT(errors_of("device = \"nat64\"\nstore = \n"), ElementsAre(HasSubstr("test.toml:2: ")));
+}
+
+TEST(Settings, a_file_that_is_not_there_is_named) {
+  const auto settings = load_settings("/nonexistent/portoland.toml");
+  ASSERT_FALSE(settings);
+  EXPECT_THAT(settings.error(), ElementsAre(HasSubstr("/nonexistent/portoland.toml")));
+}
+
+}  // namespace
+}  // namespace portolan::portoland

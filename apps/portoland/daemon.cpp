@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "portoland/daemon.h"
+
+#include <utility>
+
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+
+#include "device/simulated/simulated_device.h"
+#include "io/sysctl.h"
+
+namespace portolan::portoland {
+namespace {
+
+/// recvmmsg calls per turn of the loop, so that timers and completions get theirs in a flood.
+constexpr int receives_per_turn_max = 16;
+/// The kernel queues a burst of some ten thousand requests in this much.
+constexpr std::size_t default_receive_buffer_bytes = 16U << 20U;
+/// How often an unknown interface index makes the daemon look at the interfaces again.
+constexpr Seconds learn_interval{1};
+
+auto is_multicast(const IpAddress& address) -> bool {
+  return address.is_ipv4() ? address.ipv4().value >> 28U == 0xe : address.bits().octets[0] == 0xff;
+}
+
+auto is_link_local(const IpAddress& address) -> bool {
+  return address.bits().octets[0] == 0xfe && (address.bits().octets[1] & 0xc0U) == 0x80;
+}
+
+auto server_config(const Settings& settings) -> server::Config {
+  server::Config config = settings.server;
+  config.epoch_base = io::monotonic_now();
+  return config;
+}
+
+}  // namespace
+
+auto Daemon::start(Settings settings, io::EventLoop& loop)
+    -> std::expected<std::unique_ptr<Daemon>, std::string> {
+  auto host = io::HostChanges::open({.journal = settings.runtime_directory / "host-changes"});
+  if (!host) return std::unexpected(host.error());
+  auto netlink = io::Netlink::open();
+  if (!netlink) return std::unexpected(netlink.error());
+  const std::size_t buffer =
+      settings.receive_buffer_bytes != 0 ? settings.receive_buffer_bytes : default_receive_buffer_bytes;
+  io::UdpOptions options;
+  options.bind_port = settings.listen_port;
+  options.receive_buffer_bytes = buffer;
+  auto socket = io::UdpSocket::open(options);
+  if (!socket) return std::unexpected(socket.error());
+  if (socket->receive_buffer_bytes() < buffer)
+    spdlog::warn(
+        "receive buffer is {} octets, not {}: a burst may lose requests; raise sysctl net.core.rmem_max",
+        socket->receive_buffer_bytes(), buffer);
+
+  std::unique_ptr<Daemon> daemon(
+      new Daemon(std::move(settings), loop, std::move(*socket), std::move(*netlink), std::move(*host)));
+  if (const auto made = daemon->make_device(); !made) return std::unexpected(made.error());
+  for (const std::string& change : daemon->host_.undo_leftovers())
+    spdlog::info("undid what an earlier run left: {}", change);
+  for (const std::string& change : daemon->host_.list()) spdlog::info("changed on this host: {}", change);
+  daemon->readable_ =
+      loop.on_readable(daemon->socket_.descriptor(), [raw = daemon.get()] { raw->receive(); });
+  return daemon;
+}
+
+Daemon::Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io::Netlink netlink,
+               io::HostChanges host)
+    : settings_(std::move(settings)),
+      loop_(loop),
+      socket_(std::move(socket)),
+      netlink_(std::move(netlink)),
+      host_(std::move(host)),
+      server_(server_config(settings_), random_),
+      store_(
+          [this](store::CommitId commit, bool ok) {
+            server_.committed(io::monotonic_now(), commit, ok);
+            carry_out_actions();
+          },
+          posting()),
+      timer_(loop.timer([this] {
+        server_.advance(io::monotonic_now());
+        carry_out_actions();
+      })) {
+  learn_interfaces();
+  for (const InsideInterface& inside : settings_.inside)
+    if (const auto found = netlink_.interface(inside.interface); !found)
+      spdlog::warn("inside {}; requests are answered there once it does", found.error());
+}
+
+Daemon::~Daemon() {
+  readable_.cancel();
+  // The device goes before what it made on the host.
+  device_.reset();
+  for (const std::string& failure : host_.undo()) spdlog::warn("left on this host: {}", failure);
+}
+
+auto Daemon::posting() -> std::function<void(std::function<void()>)> {
+  return [this](std::function<void()> task) { loop_.post(std::move(task)); };
+}
+
+auto Daemon::make_device() -> std::expected<void, std::string> {
+  if (settings_.device == DeviceKind::nat64) return make_nat64();
+  device_ = std::make_unique<device::SimulatedDevice>(
+      device::SimulatedConfig{.pool = settings_.simulated.pool,
+                              .first_port = settings_.simulated.first_port,
+                              .last_port = settings_.simulated.last_port},
+      [this](device::BatchId batch, const std::vector<device::Result>& results) {
+        server_.applied(io::monotonic_now(), batch, results);
+        carry_out_actions();
+      },
+      io::monotonic_now, posting());
+  spdlog::warn("device \"simulated\": mappings are answered, nothing is translated");
+  return {};
+}
+
+void Daemon::receive() {
+  for (int turn = 0; turn < receives_per_turn_max; ++turn) {
+    const auto datagrams = socket_.receive();
+    if (!datagrams) {
+      spdlog::warn("UDP port {}: {}", settings_.listen_port, to_string(datagrams.error()));
+      break;
+    }
+    if (datagrams->empty()) break;
+    std::vector<server::Inbound> inbound;
+    inbound.reserve(datagrams->size());
+    for (const io::ReceivedDatagram& datagram : *datagrams) {
+      const auto inside = inside_of(datagram.interface_index);
+      if (!inside) {
+        ++dropped_.not_inside;
+        continue;
+      }
+      if (is_multicast(datagram.local_address)) {
+        ++dropped_.not_unicast;
+        continue;
+      }
+      inbound.push_back({.client = datagram.source,
+                         .path = {.local_address = datagram.local_address,
+                                  .interface_index = datagram.interface_index,
+                                  .inside = *inside},
+                         .payload = datagram.payload});
+    }
+    server_.receive(io::monotonic_now(), inbound);
+    carry_out_actions();
+    if (datagrams->size() < io::UdpSocket::batch_max) break;
+  }
+}
+
+void Daemon::carry_out_actions() {
+  server::Actions actions = server_.take_actions();
+  for (server::Apply& apply : actions.apply) device_->apply(apply.batch, std::move(apply.operations));
+  for (server::Commit& commit : actions.commit) store_.commit(commit.commit, std::move(commit.rows));
+  send(actions.send);
+  if (const auto deadline = server_.next_deadline())
+    timer_.arm(*deadline);
+  else
+    timer_.disarm();
+}
+
+void Daemon::send(const std::vector<server::Send>& answers) {
+  if (answers.empty()) return;
+  std::vector<io::OutgoingDatagram> batch;
+  batch.reserve(answers.size());
+  for (const server::Send& answer : answers)
+    batch.push_back({.destination = answer.client,
+                     .scope_id = is_link_local(answer.client.address) ? answer.path.interface_index : 0,
+                     .local_address = answer.path.local_address,
+                     .interface_index = answer.path.interface_index,
+                     .payload = answer.datagram.octets()});
+  const io::SendResult result = socket_.send(batch);
+  // A client whose answer is lost asks again (RFC 6887 s8.1.1).
+  dropped_.unsent += result.refused + result.unsent;
+  if (result.error) spdlog::debug("answers not sent: {}", to_string(*result.error));
+}
+
+auto Daemon::inside_of(unsigned interface_index) -> std::optional<std::size_t> {
+  if (const auto known = inside_by_index_.find(interface_index); known != inside_by_index_.end())
+    return known->second;
+  if (io::monotonic_now() < interfaces_learned_ + learn_interval) return {};
+  learn_interfaces();
+  const auto known = inside_by_index_.find(interface_index);
+  return known == inside_by_index_.end() ? std::nullopt : std::optional(known->second);
+}
+
+void Daemon::learn_interfaces() {
+  interfaces_learned_ = io::monotonic_now();
+  inside_by_index_.clear();
+  for (std::size_t i = 0; i < settings_.inside.size(); ++i) {
+    const auto found = netlink_.find_interface(settings_.inside[i].interface);
+    if (found && *found) inside_by_index_[(*found)->index] = i;
+  }
+}
+
+void Daemon::log_counters() const {
+  const server::Counters& counters = server_.counters();
+  spdlog::info("mappings {}, expired {}{}", server_.contracts().size(), counters.expired,
+               server_.is_read_only() ? ", read-only: the store does not write" : "");
+  spdlog::info("requests: MAP {}, ANNOUNCE {}, others {}", counters.map_requests, counters.announce_requests,
+               counters.other_requests);
+  for (std::size_t code = 0; code < counters.answers.size(); ++code)
+    if (counters.answers[code] != 0)
+      spdlog::info("answers {}: {}", wire::to_string(static_cast<wire::ResultCode>(code)),
+                   counters.answers[code]);
+  spdlog::info(
+      "dropped: too short {}, responses {}, overload {}, not from inside {}, not unicast {}, "
+      "answers not sent {}",
+      counters.dropped_too_short, counters.dropped_response, counters.dropped_overload, dropped_.not_inside,
+      dropped_.not_unicast, dropped_.unsent);
+  log_device_counters_();
+}
+
+}  // namespace portolan::portoland

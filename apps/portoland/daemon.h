@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// portoland wired together: one event loop that serves UDP, drives the server engine, and hands its
+// batches to the device and the store.
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "device/device.h"
+#include "io/event_loop.h"
+#include "io/host_network.h"
+#include "io/netlink.h"
+#include "io/system.h"
+#include "io/udp.h"
+#include "portoland/config.h"
+#include "server/server.h"
+#include "store/memory/memory_store.h"
+
+namespace portolan::portoland {
+
+class Daemon {
+ public:
+  /// Opens sockets, makes the device and what it needs of the host. `loop` outlives the daemon.
+  /// Errors  text for the operator; every change to the host made so far is undone
+  [[nodiscard]] static auto start(Settings settings, io::EventLoop& loop)
+      -> std::expected<std::unique_ptr<Daemon>, std::string>;
+  ~Daemon();
+
+  /// Writes what has been counted so far to the log.
+  void log_counters() const;
+
+ private:
+  Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io::Netlink netlink,
+         io::HostChanges host);
+
+  /// Makes the configured device; its changes to the host are listed in host_.
+  [[nodiscard]] auto make_device() -> std::expected<void, std::string>;
+  [[nodiscard]] auto make_nat64() -> std::expected<void, std::string>;
+
+  void receive();
+  void carry_out_actions();
+  void send(const std::vector<server::Send>& answers);
+  /// Index of the inside interface `interface_index` in the settings, if it is one.
+  [[nodiscard]] auto inside_of(unsigned interface_index) -> std::optional<std::size_t>;
+  void learn_interfaces();
+  [[nodiscard]] auto posting() -> std::function<void(std::function<void()>)>;
+
+  Settings settings_;
+  io::EventLoop& loop_;
+  io::UdpSocket socket_;
+  io::Netlink netlink_;
+  io::HostChanges host_;
+  io::SystemRandom random_;
+  server::Server server_;
+  store::MemoryStore store_;
+  std::unique_ptr<device::Device> device_;
+  /// Says what the device has counted.
+  std::function<void()> log_device_counters_ = [] {};
+
+  std::unordered_map<unsigned, std::size_t> inside_by_index_;
+  TimePoint interfaces_learned_{};
+  struct {
+    std::uint64_t not_inside = 0;
+    std::uint64_t not_unicast = 0;
+    std::uint64_t unsent = 0;
+  } dropped_;
+
+  io::Timer timer_;
+  io::Watch readable_;
+};
+
+}  // namespace portolan::portoland

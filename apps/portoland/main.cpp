@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// portoland: the PCP server daemon. Options, configuration, life cycle.
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "io/event_loop.h"
+#include "io/log.h"
+#include "io/notify.h"
+#include "portoland/config.h"
+#include "portoland/daemon.h"
+
+namespace portolan::portoland {
+namespace {
+
+constexpr int exit_failure = 1;
+constexpr int exit_usage = 2;
+
+struct Options {
+  std::filesystem::path config = "/etc/portolan/portoland.toml";
+  bool check_config = false;
+  std::string log_level = "info";
+};
+
+auto serve(Settings settings) -> int {
+  io::EventLoop loop;
+  const io::Watch stop = loop.on_signal({SIGINT, SIGTERM}, [&](int signal) {
+    spdlog::info("stopping: signal {}", signal);
+    loop.stop();
+  });
+  auto daemon = Daemon::start(std::move(settings), loop);
+  if (!daemon) {
+    spdlog::error("{}", daemon.error());
+    return exit_failure;
+  }
+  const io::Watch report = loop.on_signal({SIGUSR1}, [&](int) { (*daemon)->log_counters(); });
+  spdlog::info("ready");
+  if (const auto told = io::notify_service_manager("READY=1"); !told) spdlog::warn("{}", told.error());
+  loop.run();
+  if (const auto told = io::notify_service_manager("STOPPING=1"); !told) spdlog::warn("{}", told.error());
+  (*daemon)->log_counters();
+  return 0;
+}
+
+auto run(const Options& options) -> int {
+  auto settings = load_settings(options.config);
+  if (!settings) {
+    for (const std::string& error : settings.error()) fmt::print(stderr, "portoland: {}\n", error);
+    return exit_usage;
+  }
+  if (options.check_config) {
+    fmt::print("{}: no mistakes found\n", options.config.string());
+    return 0;
+  }
+  return serve(std::move(*settings));
+}
+
+}  // namespace
+}  // namespace portolan::portoland
+
+auto main(int argc, char** argv) -> int {
+  using namespace portolan;
+  portoland::Options options;
+  CLI::App app("portoland: a Port Control Protocol server (RFC 6887) that drives a NAT64", "portoland");
+  app.set_version_flag("--version", "portoland " PORTOLAN_VERSION);
+  app.add_option("-c,--config", options.config, "Configuration file; see portoland(8)")
+      ->capture_default_str();
+  app.add_flag("--check-config", options.check_config, "Check the configuration file and exit");
+  app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off")
+      ->capture_default_str();
+  app.footer(
+      "Signals: TERM and INT stop it and undo what it changed on the host; USR1 writes its counters to the "
+      "log.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : portoland::exit_usage;
+  }
+  if (const auto log = io::set_up_log(options.log_level); !log) {
+    fmt::print(stderr, "portoland: --log-level {}: {}\n", options.log_level, log.error());
+    return portoland::exit_usage;
+  }
+  try {
+    return portoland::run(options);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "portoland: {}\n", error.what());
+    return portoland::exit_failure;
+  }
+}
