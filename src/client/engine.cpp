@@ -68,6 +68,7 @@ void Engine::remove(TimePoint now, Handle handle) {
   request.phase = Phase::deleting;
   request.suggested = {.address = IpAddress::unspecified(external.family()), .port = Port{}};
   request.mapping.reset();
+  request.unanswered = 0;
   ask(now, request);
   advance_request(now, handle);
 }
@@ -159,16 +160,14 @@ void Engine::transmit(TimePoint now, Handle handle, Request& request) {
     PORTOLAN_CHECK(wire::append_option(send.datagram, wire::OptionCode::prefer_failure, {}));
 
   request.last_sent = now;
-  unsigned transmissions = 0;
   if (request.phase == Phase::granted) {
-    transmissions = ++request.renewals;
+    ++request.renewals;
     schedule_renewal(request);
   } else {
     request.next_send = request.exchange.transmitted(now, config_.retransmission, random_);
-    transmissions = request.exchange.transmissions();
   }
-  if (transmissions > 1)
-    actions_.events.emplace_back(Retransmitted{.handle = handle, .transmissions = transmissions});
+  if (++request.unanswered > 1)
+    actions_.events.emplace_back(Retransmitted{.handle = handle, .transmissions = request.unanswered});
 }
 
 auto Engine::next_deadline() const -> std::optional<TimePoint> {

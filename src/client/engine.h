@@ -105,6 +105,8 @@ class Engine {
     unsigned renewals = 0;
     Retransmission exchange;
     std::optional<TimePoint> last_sent;
+    /// Transmissions since the last answer.
+    unsigned unanswered = 0;
     /// Before this nothing is sent: an error's lifetime, or a random delay.
     TimePoint not_before;
     std::optional<TimePoint> next_send;

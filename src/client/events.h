@@ -87,7 +87,7 @@ struct Announced {
   std::uint32_t epoch_time_s;
   Nanoseconds round_trip;  ///< since the latest transmission
 };
-/// No answer yet; the request has gone out for the `transmissions`th time.
+/// No answer yet to `transmissions` requests, the one just sent included.
 struct Retransmitted {
   Handle handle;
   unsigned transmissions;

@@ -129,6 +129,7 @@ auto Engine::is_as_insisted(const Request& request, const wire::MapResponse& map
 
 void Engine::accept_success(TimePoint now, Handle handle, Request& request, const wire::Response& response,
                             const wire::MapResponse& map) {
+  request.unanswered = 0;
   if (response.lifetime_s == 0) {
     request.not_before = now + refusal_lifetime_min;
     if (request.mapping)
@@ -166,6 +167,7 @@ void Engine::accept_error(TimePoint now, Handle handle, Request& request, const 
   const Seconds lifetime =
       std::clamp(Seconds{response.lifetime_s}, refusal_lifetime_min, config_.lifetime_max);
   const bool is_deletion = request.phase == Phase::deleting;
+  request.unanswered = 0;
   request.not_before = now + lifetime;
   if (response.result == wire::ResultCode::no_resources) {
     TimePoint& held_until = is_deletion ? nothing_before_ : no_new_before_;

@@ -26,9 +26,6 @@ class Retransmission {
   /// Whether the exchange has failed, once the time transmitted() returned has come.
   [[nodiscard]] auto is_exhausted(TimePoint now, const RetransmissionTimes& times) const -> bool;
 
-  /// Transmissions so far, retransmissions included.
-  [[nodiscard]] auto transmissions() const -> unsigned { return transmissions_; }
-
  private:
   unsigned transmissions_ = 0;
   TimePoint first_;

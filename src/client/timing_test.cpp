@@ -29,7 +29,6 @@ TEST(Retransmission, doubles_from_3_s_to_1024_s_within_a_tenth) {
     now = again;
   }
   EXPECT_GT(previous, 920.0);
-  EXPECT_EQ(exchange.transmissions(), 40U);
 }
 
 TEST(Retransmission, is_spread_over_the_whole_tenth) {

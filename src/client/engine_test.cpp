@@ -1,0 +1,607 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "client/engine.h"
+
+#include <algorithm>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "client/test_world.h"
+#include "wire/test_octets.h"
+
+namespace portolan::client {
+namespace {
+
+using testing::Each;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+using wire::ResultCode;
+using wire::operator+;
+
+const std::string ask_line = "MAP tcp 8080 -> 0.0.0.0:8080 for 120 s";
+const std::string renew_line = "MAP tcp 8080 -> 192.0.2.14:40000 for 120 s";
+const std::string delete_line = "MAP tcp 8080 -> 0.0.0.0:0 for 0 s";
+const std::string granted_line = "granted 192.0.2.14:40000 for 120 s";
+const std::string renewed_line = "renewed 192.0.2.14:40000 for 120 s";
+
+TEST(Engine, asks_at_once_and_reports_the_grant) {
+  World world;
+  world.script = {granted()};
+  const Handle handle = world.engine.map(world.now(), web_wish());
+  world.run(1s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, granted_line));
+  const auto mapping = world.engine.mapping(handle);
+  ASSERT_TRUE(mapping);
+  EXPECT_EQ(to_string(mapping->internal), "[2001:db8:112::2]:8080");
+  EXPECT_EQ(mapping->nonce, world.engine.nonce(handle));
+  EXPECT_EQ(mapping->epoch_time_s, 1000U);
+  EXPECT_EQ(mapping->expires, world.now() - world.elapsed() + 10ms + 120s);
+}
+
+TEST(Engine, sends_the_octets_of_the_rfc) {
+  World world;
+  MapWish wish = web_wish();
+  wish.nonce = Nonce::parse("00112233445566778899aabb");
+  wish.prefer_failure = true;
+  world.engine.map(world.now(), wish);
+  world.run(0s);
+  EXPECT_EQ(wire::hex(world.last_map_request),
+            wire::hex(wire::octets("02 01 0000 00000078"               // version, MAP, lifetime 120
+                                   "20010db8011200000000000000000002"  // client
+                                   "00112233445566778899aabb"          // nonce
+                                   "06 000000 1f90 1f90"               // TCP, ports 8080
+                                   "00000000000000000000ffff00000000"  // any IPv4 address
+                                   "02 00 0000")));                    // PREFER_FAILURE
+}
+
+TEST(Engine, draws_another_nonce_for_each_wish) {
+  World world;
+  const Handle first = world.engine.map(world.now(), web_wish());
+  const Handle second = world.engine.map(world.now(), web_wish());
+  EXPECT_NE(world.engine.nonce(first), world.engine.nonce(second));
+}
+
+TEST(Engine, retransmits_the_same_octets_until_answered) {
+  World world;
+  world.script = {lost(), lost(), granted()};
+  world.engine.map(world.now(), web_wish());
+  world.run(0s);
+  const auto first_request = world.last_map_request;
+  world.run(20s);
+  EXPECT_EQ(world.last_map_request, first_request);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, "no answer yet, sent 2 times", ask_line,
+                                         "no answer yet, sent 3 times", ask_line, granted_line));
+  const auto times = world.times_of("MAP");
+  EXPECT_NEAR(times[1] - times[0], 3.0, 0.3);
+  EXPECT_NEAR(times[2] - times[1], 2 * (times[1] - times[0]), 0.7);
+}
+
+TEST(Engine, gives_up_only_if_told_to) {
+  Config config = World::default_config();
+  config.retransmission.count_max = 2;
+  World world(config);
+  const Handle handle = world.engine.map(world.now(), web_wish());
+  world.run(60s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, "no answer yet, sent 2 times", ask_line, "no answer"));
+  EXPECT_FALSE(world.engine.nonce(handle));
+  EXPECT_FALSE(world.engine.next_deadline());
+}
+
+TEST(Engine, renews_with_what_was_assigned_after_half_the_lifetime) {
+  World world;
+  world.script = {granted(), granted()};
+  world.engine.map(world.now(), web_wish());
+  world.run(76s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, granted_line, renew_line, renewed_line));
+  EXPECT_GE(world.times_of(renew_line)[0], 60.0);
+  EXPECT_LE(world.times_of(renew_line)[0], 75.1);
+}
+
+TEST(Engine, renewals_are_never_less_than_four_seconds_apart_and_then_the_mapping_is_lost) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    World world(World::default_config(), seed);
+    world.script = {granted()};
+    world.engine.map(world.now(), web_wish());
+    world.run(120s + 11ms);
+    const auto times = world.times_of("MAP");
+    for (std::size_t i = 1; i < times.size(); ++i) EXPECT_GE(times[i] - times[i - 1], 4.0) << "seed " << seed;
+    EXPECT_GE(times.size(), 5U) << "seed " << seed;
+    EXPECT_LE(times.size(), 8U) << "seed " << seed;
+    EXPECT_THAT(world.times_of("lost 192.0.2.14:40000, expired"), ElementsAre(120.01)) << "seed " << seed;
+  }
+}
+
+TEST(Engine, asks_again_for_a_mapping_that_expired_suggesting_what_was_assigned) {
+  World world;
+  world.script = {granted(), lost(), lost(), lost(), lost(), lost(), lost(), lost()};
+  world.engine.map(world.now(), web_wish());
+  world.run(124s + 11ms);
+  EXPECT_EQ(world.story().back(), renew_line);
+  world.script = {granted(120, 50000)};
+  world.run(20s);
+  EXPECT_EQ(world.story().back(), "granted 192.0.2.14:50000 for 120 s");
+}
+
+TEST(Engine, survives_lifetimes_of_a_second) {
+  World world;
+  for (int i = 0; i < 100; ++i) world.script.push_back(granted(1));
+  world.engine.map(world.now(), web_wish());
+  world.run(60s);
+  const auto times = world.times_of("MAP");
+  for (std::size_t i = 1; i < times.size(); ++i) EXPECT_GE(times[i] - times[i - 1], 4.0);
+  EXPECT_GE(times.size(), 10U);
+}
+
+TEST(Engine, takes_an_absurd_lifetime_for_a_day) {
+  World world;
+  world.script = {granted(UINT32_MAX), granted(UINT32_MAX)};
+  world.engine.map(world.now(), web_wish());
+  world.run(24h);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, "granted 192.0.2.14:40000 for 86400 s", renew_line,
+                                         "renewed 192.0.2.14:40000 for 86400 s"));
+}
+
+TEST(Engine, reports_a_mapping_that_moved) {
+  World world;
+  world.script = {granted()};
+  world.engine.map(world.now(), web_wish());
+  world.run(1s);
+  Answer update = granted(60, 50000);
+  world.deliver(world.update(update));  // RFC 6887 s14.2
+  world.run(1s);
+  EXPECT_THAT(world.story(),
+              ElementsAre(ask_line, granted_line, "changed 192.0.2.14:40000 to 192.0.2.14:50000"));
+}
+
+TEST(Engine, deletes_with_zeros_of_the_family) {
+  World world;
+  world.script = {granted(), granted(0)};
+  const Handle handle = world.engine.map(world.now(), web_wish());
+  world.run(1s);
+  world.engine.remove(world.now(), handle);
+  world.run(200s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, granted_line, delete_line, "deleted, 0 s remaining"));
+  EXPECT_FALSE(world.engine.next_deadline());
+}
+
+TEST(Engine, deletes_an_ipv6_mapping_with_ipv6_zeros) {
+  World world;
+  MapWish wish = web_wish();
+  wish.suggested_external_address = IpAddress{};
+  wish.nonce = Nonce{};
+  world.engine.remove(world.now(), wish);
+  world.run(0s);
+  EXPECT_THAT(world.story(), ElementsAre("MAP tcp 8080 -> [::]:0 for 0 s"));
+}
+
+TEST(Engine, deletes_what_an_earlier_run_made) {
+  World world;
+  world.script = {lost(), granted(29)};  // the server keeps it for its idle time
+  MapWish wish = web_wish();
+  wish.nonce = Nonce::parse("00112233445566778899aabb");
+  wish.prefer_failure = true;
+  const Handle handle = world.engine.remove(world.now(), wish);
+  EXPECT_EQ(world.engine.nonce(handle), wish.nonce);
+  world.run(10s);
+  EXPECT_THAT(world.story(), ElementsAre(delete_line, "no answer yet, sent 2 times", delete_line,
+                                         "deleted, 29 s remaining"));
+}
+
+TEST(Engine, a_late_answer_to_the_wish_is_none_to_its_deletion) {
+  World world;
+  Answer late = granted();
+  late.delay = 2s;
+  Answer later = granted(0);
+  later.delay = 2s;
+  world.script = {late, later};
+  const Handle handle = world.engine.map(world.now(), web_wish());
+  world.run(1s);
+  world.engine.remove(world.now(), handle);
+  world.run(10s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, delete_line, "ignored: it answers nothing that was asked",
+                                         "deleted, 0 s remaining"));
+}
+
+TEST(Engine, a_late_answer_to_a_deletion_is_none_to_a_new_wish_with_its_nonce) {
+  World world;
+  MapWish wish = web_wish();
+  wish.nonce = Nonce{};
+  world.script = {granted(0)};
+  world.engine.remove(world.now(), wish);
+  world.run(1s);
+  const auto deletion = world.update(granted(0));
+  world.script = {granted()};
+  world.engine.map(world.now(), wish);
+  world.run(1s);
+  world.deliver(deletion);
+  EXPECT_EQ(world.story().back(), "ignored: it answers nothing that was asked");
+}
+
+TEST(Engine, removing_what_was_never_asked_for_sends_nothing) {
+  World world;
+  world.script = {refused(ResultCode::no_resources, 60)};
+  world.engine.map(world.now(), web_wish());
+  world.run(1s);
+  const Handle held = world.engine.map(world.now(), web_wish());
+  world.engine.remove(world.now(), held);
+  world.run(1s);
+  EXPECT_THAT(world.story(),
+              ElementsAre(ask_line, "refused NO_RESOURCES for 60 s", "deleted, 0 s remaining"));
+}
+
+TEST(Engine, announce_tells_epoch_and_round_trip) {
+  World world;
+  world.script = {lost(), granted()};
+  world.engine.announce(world.now());
+  world.run(10s);
+  EXPECT_THAT(world.story(), ElementsAre("ANNOUNCE for 0 s", "no answer yet, sent 2 times",
+                                         "ANNOUNCE for 0 s", "announced SUCCESS after 10 ms"));
+}
+
+TEST(Engine, announce_can_be_refused) {
+  World world;
+  world.script = {refused(ResultCode::address_mismatch, 1800)};
+  world.engine.announce(world.now());
+  world.run(10s);
+  EXPECT_EQ(world.story().back(), "announced ADDRESS_MISMATCH after 10 ms");
+}
+
+// Answers that must be ignored: the wish goes on asking.
+TEST(Engine, ignores_answers_that_do_not_match) {
+  const struct {
+    std::string_view what;
+    Reception reception;
+    std::function<void(Answer&)> change;
+  } cases[] = {
+      {"other address", Reception::not_from_server,
+       [](Answer& answer) { answer.from = Endpoint{*IpAddress::parse("2001:db8:112::3"), Port{5351}}; }},
+      {"other port", Reception::not_from_server,
+       [](Answer& answer) { answer.from = Endpoint{*IpAddress::parse("2001:db8:112::1"), Port{5350}}; }},
+      {"3 octets", Reception::malformed,
+       [](Answer& answer) { answer.corrupt = [](auto& o) { o.resize(3); }; }},
+      {"23 octets", Reception::malformed,
+       [](Answer& answer) { answer.corrupt = [](auto& o) { o.resize(23); }; }},
+      {"62 octets", Reception::malformed,
+       [](Answer& answer) { answer.corrupt = [](auto& o) { o.resize(62); }; }},
+      {"1104 octets", Reception::malformed,
+       [](Answer& answer) { answer.corrupt = [](auto& o) { o.resize(1104); }; }},
+      {"R bit clear", Reception::malformed,
+       [](Answer& answer) { answer.corrupt = [](auto& o) { o[1] = std::byte{1}; }; }},
+      {"version 3 without UNSUPP_VERSION", Reception::malformed,
+       [](Answer& answer) { answer.corrupt = [](auto& o) { o[0] = std::byte{3}; }; }},
+      {"opcode PEER", Reception::of_no_request,
+       [](Answer& answer) { answer.corrupt = [](auto& o) { o[1] = std::byte{0x82}; }; }},
+      {"first octet of the nonce", Reception::of_no_request,
+       [](Answer& answer) { answer.corrupt = [](auto& o) { o[24] ^= std::byte{1}; }; }},
+      {"last octet of the nonce", Reception::of_no_request,
+       [](Answer& answer) { answer.corrupt = [](auto& o) { o[35] ^= std::byte{1}; }; }},
+      {"protocol", Reception::of_no_request,
+       [](Answer& answer) { answer.corrupt = [](auto& o) { o[36] = std::byte{17}; }; }},
+      {"internal port", Reception::of_no_request,
+       [](Answer& answer) { answer.corrupt = [](auto& o) { o[41] ^= std::byte{1}; }; }},
+      {"no external address", Reception::of_no_request,
+       [](Answer& answer) { answer.external = {IpAddress::unspecified(Family::ipv4), Port{0}}; }},
+      {"error for another nonce", Reception::of_no_request,
+       [](Answer& answer) {
+         answer.result = ResultCode::not_authorized;
+         answer.corrupt = [](auto& o) { o[30] ^= std::byte{1}; };
+       }},
+  };
+  for (const auto& ignored : cases) {
+    World world;
+    Answer answer = granted();
+    ignored.change(answer);
+    world.script = {answer, granted()};
+    world.engine.map(world.now(), web_wish());
+    world.run(10s);
+    EXPECT_THAT(world.story(), ElementsAre(ask_line, "ignored: " + std::string(to_string(ignored.reception)),
+                                           "no answer yet, sent 2 times", ask_line, granted_line))
+        << ignored.what;
+  }
+}
+
+TEST(Engine, ignores_options_it_does_not_know) {
+  World world;
+  Answer answer = granted();
+  answer.corrupt = [](auto& octets) { octets = octets + wire::octets("7f 00 0004 deadbeef"); };
+  world.script = {answer};
+  world.engine.map(world.now(), web_wish());
+  world.run(1s);
+  EXPECT_EQ(world.story().back(), granted_line);
+}
+
+TEST(Engine, prefer_failure_takes_nothing_but_what_was_suggested) {
+  World world;
+  MapWish wish = web_wish();
+  wish.prefer_failure = true;
+  world.script = {granted(120, 40000), granted(120, 8080), granted(120, 8080)};
+  world.engine.map(world.now(), wish);
+  world.run(90s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line + ", or nothing",
+                                         "ignored: " + std::string(to_string(Reception::not_as_suggested)),
+                                         "no answer yet, sent 2 times", ask_line + ", or nothing",
+                                         "granted 192.0.2.14:8080 for 120 s",
+                                         "MAP tcp 8080 -> 192.0.2.14:8080 for 120 s, or nothing",
+                                         "renewed 192.0.2.14:8080 for 120 s"));
+}
+
+TEST(Engine, prefer_failure_compares_the_address_too) {
+  World world;
+  MapWish wish = web_wish();
+  wish.prefer_failure = true;
+  wish.suggested_external_address = *IpAddress::parse("192.0.2.15");
+  world.script = {granted(120, 8080)};
+  world.engine.map(world.now(), wish);
+  world.run(1s);
+  EXPECT_EQ(world.story().back(), "ignored: " + std::string(to_string(Reception::not_as_suggested)));
+}
+
+TEST(Engine, asks_again_when_an_error_has_passed) {
+  for (const auto& [lifetime, waited] :
+       {std::pair{0U, 30.0}, {30U, 30.0}, {1800U, 1800.0}, {UINT32_MAX, 86400.0}}) {
+    World world;
+    world.script = {refused(ResultCode::user_ex_quota, lifetime), granted()};
+    world.engine.map(world.now(), web_wish());
+    world.run(Seconds{86402});
+    const auto times = world.times_of(ask_line);
+    ASSERT_GE(times.size(), 2U);
+    EXPECT_NEAR(times[1], waited + 0.01, 1e-6) << lifetime;
+  }
+}
+
+TEST(Engine, a_passing_refusal_of_a_renewal_leaves_the_mapping_until_it_expires) {
+  World world;
+  world.script = {granted(), refused(ResultCode::network_failure, 30), granted()};
+  world.engine.map(world.now(), web_wish());
+  world.run(119s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, granted_line, renew_line,
+                                         "refused NETWORK_FAILURE for 30 s", renew_line, renewed_line));
+  const auto times = world.times_of(renew_line);
+  EXPECT_GE(times[1] - times[0], 30.0);
+}
+
+TEST(Engine, a_passing_refusal_that_outlasts_the_mapping_is_waited_for_after_it_expired) {
+  World world;
+  world.script = {granted(), refused(ResultCode::network_failure, 300), granted()};
+  world.engine.map(world.now(), web_wish());
+  world.run(500s);
+  const auto story = world.story();
+  const std::vector<std::string> beginning(story.begin(), story.begin() + 7);
+  EXPECT_THAT(beginning, ElementsAre(ask_line, granted_line, renew_line, "refused NETWORK_FAILURE for 300 s",
+                                     "lost 192.0.2.14:40000, expired", renew_line, granted_line));
+  const auto times = world.times_of(renew_line);
+  EXPECT_NEAR(times[1] - times[0], 300.01, 1e-6);
+}
+
+TEST(Engine, any_other_refusal_means_the_mapping_is_gone) {
+  World world;
+  world.script = {granted(), refused(ResultCode::not_authorized, 1800)};
+  world.engine.map(world.now(), web_wish());
+  world.run(100s);
+  EXPECT_THAT(world.story(),
+              ElementsAre(ask_line, granted_line, renew_line, "refused NOT_AUTHORIZED for 1800 s",
+                          "lost 192.0.2.14:40000, withdrawn"));
+}
+
+TEST(Engine, a_refusal_out_of_the_blue_withdraws_the_mapping) {
+  World world;
+  MapWish wish = web_wish();
+  wish.prefer_failure = true;
+  world.script = {granted(120, 8080)};
+  world.engine.map(world.now(), wish);
+  world.run(1s);
+  world.deliver(world.update(refused(ResultCode::cannot_provide_external, 60)));  // RFC 6887 s14.2
+  world.script = {granted(120, 8080)};
+  world.run(62s);
+  EXPECT_THAT(world.story(),
+              ElementsAre(ask_line + ", or nothing", "granted 192.0.2.14:8080 for 120 s",
+                          "refused CANNOT_PROVIDE_EXTERNAL for 60 s", "lost 192.0.2.14:8080, withdrawn",
+                          ask_line + ", or nothing", "granted 192.0.2.14:8080 for 120 s"));
+}
+
+TEST(Engine, a_success_with_lifetime_0_withdraws_the_mapping) {
+  World world;
+  world.script = {granted()};
+  world.engine.map(world.now(), web_wish());
+  world.run(1s);
+  world.deliver(world.update(granted(0)));
+  world.run(1s);
+  EXPECT_EQ(world.story().back(), "lost 192.0.2.14:40000, withdrawn");
+  world.script = {granted()};
+  world.run(30s);
+  EXPECT_EQ(world.story().back(), granted_line);
+}
+
+TEST(Engine, no_resources_for_a_wish_holds_back_new_ones_only) {
+  World world;
+  world.script = {granted(), refused(ResultCode::no_resources, 100), granted()};
+  world.engine.map(world.now(), web_wish());
+  world.run(1s);
+  MapWish second = web_wish();
+  second.internal_port = Port{22};
+  world.engine.map(world.now(), second);
+  world.run(1s);
+  MapWish third = web_wish();
+  third.internal_port = Port{25};
+  world.engine.map(world.now(), third);
+  world.run(98s);
+  EXPECT_THAT(world.times_of("MAP tcp 25"), IsEmpty());
+  EXPECT_THAT(world.times_of(renewed_line), SizeIs(1)) << "renewals go on";
+  world.run(2s);
+  EXPECT_THAT(world.times_of("MAP tcp 25"), SizeIs(1));
+}
+
+TEST(Engine, no_resources_for_a_deletion_holds_back_everything) {
+  World world;
+  MapWish wish = web_wish();
+  wish.nonce = Nonce{};
+  world.script = {refused(ResultCode::no_resources, 100), granted(0), granted(0)};
+  world.engine.remove(world.now(), wish);
+  world.run(1s);
+  world.engine.announce(world.now());
+  world.run(98s);
+  EXPECT_THAT(world.story(), ElementsAre(delete_line, "refused NO_RESOURCES for 100 s"));
+  world.run(2s);
+  EXPECT_THAT(world.times_of("deleted"), SizeIs(1));
+  EXPECT_THAT(world.times_of("announced"), SizeIs(1));
+}
+
+TEST(Engine, a_refused_deletion_is_over) {
+  World world;
+  MapWish wish = web_wish();
+  wish.nonce = Nonce{};
+  world.script = {refused(ResultCode::not_authorized, 1800)};
+  world.engine.remove(world.now(), wish);
+  world.run(4000s);
+  EXPECT_THAT(world.story(), ElementsAre(delete_line, "refused NOT_AUTHORIZED for 1800 s"));
+  EXPECT_FALSE(world.engine.next_deadline());
+}
+
+TEST(Engine, asks_again_within_5_s_of_a_restart_and_spreads_its_requests) {
+  double lowest = 10;
+  double highest = 0;
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    World world(World::default_config(), seed);
+    world.script = {granted(7200)};
+    MapWish wish = web_wish();
+    wish.lifetime = 7200s;
+    world.engine.map(world.now(), wish);
+    world.run(100s);
+    wire::Response announcement;
+    announcement.body = wire::Announce{};
+    announcement.epoch_time_s = 0;
+    world.deliver(wire::encode_response(announcement).octets());  // unsolicited, RFC 6887 s14.1.3
+    Answer again = granted(7200);
+    again.epoch_time_s = static_cast<std::uint32_t>(-100);
+    world.script = {lost(), again};
+    world.run(20s);
+    const std::string renew = "MAP tcp 8080 -> 192.0.2.14:40000 for 7200 s";
+    EXPECT_THAT(world.story(),
+                ElementsAre("MAP tcp 8080 -> 0.0.0.0:8080 for 7200 s", "granted 192.0.2.14:40000 for 7200 s",
+                            "server restarted, epoch 0 s", renew, "no answer yet, sent 2 times", renew,
+                            "renewed 192.0.2.14:40000 for 7200 s"));
+    const auto times = world.times_of(renew);
+    lowest = std::min(lowest, times[0] - 100);
+    highest = std::max(highest, times[0] - 100);
+    EXPECT_NEAR(times[1] - times[0], 3.0, 0.3);
+  }
+  EXPECT_GE(lowest, 0.0);
+  EXPECT_LT(lowest, 0.5);
+  EXPECT_GT(highest, 4.5);
+  EXPECT_LE(highest, 5.0);
+}
+
+TEST(Engine, the_answer_that_reveals_a_restart_confirms_its_own_mapping) {
+  World world;
+  Answer after_restart = granted(7200, 50000);
+  after_restart.epoch_time_s = static_cast<std::uint32_t>(-100);
+  world.script = {granted(7200), after_restart, after_restart};
+  world.engine.map(world.now(), web_wish());
+  world.run(100s);
+  MapWish other = web_wish();
+  other.internal_port = Port{22};
+  world.engine.map(world.now(), other);
+  world.run(10s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, "granted 192.0.2.14:40000 for 7200 s",
+                                         "MAP tcp 22 -> 0.0.0.0:8080 for 120 s",
+                                         "server restarted, epoch 0 s", "granted 192.0.2.14:50000 for 7200 s",
+                                         renew_line, "changed 192.0.2.14:40000 to 192.0.2.14:50000"));
+}
+
+TEST(Engine, an_announcement_from_elsewhere_changes_nothing) {
+  World world;
+  world.script = {granted()};
+  world.engine.map(world.now(), web_wish());
+  world.run(10s);
+  wire::Response announcement;
+  announcement.body = wire::Announce{};
+  EXPECT_EQ(world.deliver(wire::encode_response(announcement).octets(),
+                          Endpoint{*IpAddress::parse("2001:db8:112::66"), Port{5351}}),
+            Reception::not_from_server);
+  announcement.result = ResultCode::no_resources;
+  EXPECT_EQ(world.deliver(wire::encode_response(announcement).octets()), Reception::of_no_request);
+  EXPECT_THAT(world.times_of("server restarted"), IsEmpty());
+}
+
+TEST(Engine, unsupp_version_is_heard_before_the_size_check) {
+  World world;
+  Answer answer = granted();
+  answer.corrupt = [](auto& octets) { octets = wire::octets("01 81 00 01"); };
+  world.script = {answer, granted()};
+  world.engine.map(world.now(), web_wish());
+  world.run(1800s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, "version 1 offered, waiting 1800 s"));
+  world.run(1s);
+  EXPECT_EQ(world.story().back(), granted_line);
+}
+
+TEST(Engine, a_nat_pmp_server_is_told_apart) {
+  World world;
+  Answer answer = granted();
+  answer.corrupt = [](auto& octets) { octets = wire::octets("00 00 0001 00000010"); };
+  world.script = {answer};
+  world.engine.map(world.now(), web_wish());
+  world.run(60s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, "version 0 offered, waiting 1800 s"));
+}
+
+TEST(Engine, unsupp_version_waits_as_long_as_the_server_says_up_to_30_min) {
+  for (const auto& [hex, waited] : {std::pair{"01 81 00 01 00000000", "30"},
+                                    {"01 81 00 01 0000003c", "60"},
+                                    {"01 81 00 01 ffffffff", "1800"}}) {
+    World world;
+    Answer answer = granted();
+    answer.corrupt = [hex](auto& octets) { octets = wire::octets(hex); };
+    world.script = {answer};
+    world.engine.map(world.now(), web_wish());
+    world.run(1s);
+    EXPECT_EQ(world.story().back(), fmt::format("version 1 offered, waiting {} s", waited));
+  }
+}
+
+TEST(Engine, unsupp_version_unasked_for_is_ignored) {
+  World world;
+  EXPECT_EQ(world.deliver(wire::octets("01 81 00 01")), Reception::of_no_request);
+}
+
+TEST(Engine, mappings_of_both_external_families_may_share_a_nonce) {
+  World world;
+  MapWish v4 = web_wish();
+  v4.nonce = Nonce{};
+  MapWish v6 = v4;
+  v6.suggested_external_address = IpAddress{};
+  Answer v6_answer = granted(120, 8080);
+  v6_answer.external.address = *IpAddress::parse("2001:db8:112::2");
+  world.script = {granted(), v6_answer};
+  world.engine.map(world.now(), v4);
+  world.engine.map(world.now(), v6);
+  world.run(1s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, "MAP tcp 8080 -> [::]:8080 for 120 s", granted_line,
+                                         "granted [2001:db8:112::2]:8080 for 120 s"));
+}
+
+TEST(Engine, forgetting_sends_nothing) {
+  World world;
+  world.script = {granted()};
+  const Handle handle = world.engine.map(world.now(), web_wish());
+  world.run(1s);
+  world.engine.forget(handle);
+  world.run(200s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, granted_line));
+}
+
+TEST(Engine, a_long_sleep_ends_with_a_loss_and_a_new_request) {
+  World world;
+  world.script = {granted()};
+  world.engine.map(world.now(), web_wish());
+  world.run(1s);
+  world.engine.advance(world.now() + 1000s);  // suspended meanwhile: no deadline was met
+  const Actions actions = world.engine.take_actions();
+  ASSERT_THAT(actions.events, SizeIs(1));
+  EXPECT_TRUE(std::holds_alternative<Lost>(actions.events[0]));
+  EXPECT_THAT(actions.send, SizeIs(1));
+}
+
+}  // namespace
+}  // namespace portolan::client
