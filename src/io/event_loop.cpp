@@ -4,6 +4,7 @@
 // CLOCK_MONOTONIC, which stands still during suspend.
 #include "io/event_loop.h"
 
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -74,7 +75,7 @@ struct LoopState {
   std::set<std::shared_ptr<TimerState>, Earlier> armed;  ///< those waiting
   std::uint64_t arm_count = 0;
   FileDescriptor timer_descriptor;
-  std::shared_ptr<WatchState> timer_watch;
+  Watch timer_watch;
   std::optional<TimePoint> kernel_deadline;  ///< what the timerfd is set to
 
   void wait_readable(const std::shared_ptr<WatchState>& watch);
@@ -232,12 +233,7 @@ EventLoop::EventLoop() : state_(std::make_unique<LoopState>()) {
   state_->timer_descriptor.reset(::timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC));
   if (!state_->timer_descriptor)
     throw std::system_error(errno, std::generic_category(), "timerfd_create(CLOCK_BOOTTIME)");
-  auto watch = std::make_shared<WatchState>(*state_);
-  watch->descriptor.emplace(state_->context, state_->timer_descriptor.get());
-  watch->on_ready = [loop = state_.get()] { loop->fire_timers(); };
-  state_->watches.insert(watch.get());
-  state_->wait_readable(watch);
-  state_->timer_watch = std::move(watch);
+  state_->timer_watch = on_readable(state_->timer_descriptor.get(), [this] { state_->fire_timers(); });
 }
 
 EventLoop::~EventLoop() {
@@ -254,8 +250,17 @@ EventLoop::~EventLoop() {
 }
 
 auto EventLoop::on_readable(int descriptor, Handler handler) -> Watch {
+  // A file or folder is never waited for; Asio would take it and report each wait as failed.
+  struct stat status{};
+  if (::fstat(descriptor, &status) != 0)
+    throw std::system_error(errno, std::generic_category(), "watching a descriptor");
+  if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))
+    throw std::system_error(EPERM, std::generic_category(), "watching a file");
   auto watch = std::make_shared<WatchState>(*state_);
-  watch->descriptor.emplace(state_->context, descriptor);
+  boost::system::error_code error;
+  watch->descriptor.emplace(state_->context);
+  watch->descriptor->assign(descriptor, error);
+  if (error) throw std::system_error(error, "watching a descriptor");
   watch->on_ready = std::move(handler);
   state_->watches.insert(watch.get());
   state_->wait_readable(watch);
@@ -265,7 +270,11 @@ auto EventLoop::on_readable(int descriptor, Handler handler) -> Watch {
 auto EventLoop::on_signal(std::initializer_list<int> signals, std::function<void(int)> handler) -> Watch {
   auto watch = std::make_shared<WatchState>(*state_);
   watch->signals.emplace(state_->context);
-  for (const int signal : signals) watch->signals->add(signal);
+  for (const int signal : signals) {
+    boost::system::error_code error;
+    watch->signals->add(signal, error);
+    if (error) throw std::system_error(error, "watching a signal");
+  }
   watch->on_signal = std::move(handler);
   state_->watches.insert(watch.get());
   state_->wait_signal(watch);

@@ -239,7 +239,8 @@ auto Netlink::addresses(unsigned interface_index)
   const auto answer = socket_->ask(request, [&](const nlmsghdr* message) {
     const auto header = header_of<ifaddrmsg>(message);
     if (header.ifa_index != interface_index) return;
-    InterfaceAddress entry{.prefix_length = header.ifa_prefixlen};
+    InterfaceAddress entry{.prefix_length = header.ifa_prefixlen,
+                           .is_tentative = (header.ifa_flags & IFA_F_TENTATIVE) != 0};
     bool has_local = false;
     for_each_attribute<ifaddrmsg>(message, [&](int type, const nlattr* attribute) {
       // On point-to-point links IFA_ADDRESS is the other end; IFA_LOCAL is ours where there is one.

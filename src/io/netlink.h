@@ -43,7 +43,8 @@ struct LinkSettings {
 struct InterfaceAddress {
   IpAddress address = {};
   unsigned prefix_length = 0;
-  OriginMark mark = 0;  ///< 0 where the kernel keeps none (before Linux 5.18)
+  OriginMark mark = 0;        ///< 0 where the kernel keeps none (before Linux 5.18)
+  bool is_tentative = false;  ///< read only: IPv6 duplicate detection goes on, it cannot be bound yet
   auto operator==(const InterfaceAddress&) const -> bool = default;
 };
 

@@ -21,6 +21,7 @@ EDGES = {
     "control": ["base/", "server/", "wire/"],
     "sip": ["base/", "client/", "io/"],
     "io": ["base/"],
+    "io/*": ["base/", "io/"],
 }
 ENGINES = ("wire", "client", "server", "nat")
 
