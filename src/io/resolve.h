@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Names of hosts to addresses, by the system's resolver.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+
+namespace portolan::io {
+
+/// An address with the interface a link-local one is meaningful on.
+struct ScopedAddress {
+  IpAddress address;
+  std::uint32_t interface_index = 0;  ///< 0 unless link-local
+  std::string interface;              ///< empty unless link-local
+};
+
+/// Addresses of `host`, in the order of the system's preference (RFC 6724): a name, an address, or a
+/// link-local address with its zone ("fe80::1%eth0"). Blocks for as long as the resolver takes; an
+/// address needs no resolver.
+///
+/// Errors  text that names the host and the cause
+[[nodiscard]] auto resolve(const std::string& host) -> std::expected<std::vector<ScopedAddress>, std::string>;
+
+}  // namespace portolan::io
