@@ -11,8 +11,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
 #include "wire/protocol.h"
@@ -278,11 +276,13 @@ void read_root(Reader& reader, const toml::table& root, Settings& settings) {
 
 auto parse_settings(std::string_view text, std::string_view file)
     -> std::expected<Settings, std::vector<std::string>> {
-  const toml::parse_result parsed = toml::parse(text, file);
-  if (!parsed)
-    return std::unexpected(std::vector{
-        fmt::format("{}:{}: {}", file, parsed.error().source().begin.line, parsed.error().description())});
-  const toml::table& root = parsed.table();
+  toml::table root;
+  try {
+    root = toml::parse(text, file);
+  } catch (const toml::parse_error& error) {
+    return std::unexpected(
+        std::vector{fmt::format("{}:{}: {}", file, error.source().begin.line, error.description())});
+  }
   Reader reader(file);
   Settings settings;
   settings.listen_port = Port{wire::server_port};

@@ -152,7 +152,7 @@ void Server::decide_map(TimePoint now, const Inbound& datagram, const wire::Requ
 }
 
 void Server::decide_read_only(TimePoint now, const Item& item) {
-  if (item.lifetime > Seconds{0} && item.before)
+  if (item.lifetime > Seconds{0} && item.before && item.before->expires > now)
     return answer_map(now, item, item.before->external_address, item.before->external_port,
                       remaining_life(*item.before, now));
   answer_error(now, {.client = item.client, .path = item.path, .payload = item.datagram},
@@ -383,7 +383,11 @@ void Server::answer(TimePoint now, const Item& item) {
   if (item.lifetime == Seconds{0})
     return answer_map(now, item, item.map.suggested_external_address, item.map.suggested_external_port,
                       outcome->lifetime);
-  answer_map(now, item, outcome->external_address, outcome->external_port, outcome->lifetime);
+  // The commit took its time; what is promised from now on is what is left.
+  const Contract* contract = contracts_.find(item.key);
+  PORTOLAN_CHECK(contract != nullptr);
+  if (contract->expires <= now) return answer_error(now, datagram, ResultCode::no_resources);
+  answer_map(now, item, contract->external_address, contract->external_port, remaining_life(*contract, now));
 }
 
 void Server::answer_map(TimePoint now, const Item& item, IpAddress external_address, Port external_port,

@@ -99,10 +99,9 @@ class World {
     const Apply apply = std::move(applying.front());
     applying.pop_front();
     std::vector<device::Result> results;
-    for (const auto& operation : apply.operations) {
-      results.push_back(device_refuses ? device::Result(std::unexpected(*device_refuses))
-                                       : nat.apply(now, operation));
-    }
+    for (const auto& operation : apply.operations)
+      results.push_back(refuses(operation) ? device::Result(std::unexpected(*device_refuses))
+                                           : nat.apply(now, operation));
     server.applied(now, apply.batch, results);
     collect();
     return true;
@@ -184,12 +183,18 @@ class World {
   std::map<MappingKey, store::Mapping> stored;
   std::deque<Answer> answers;
   bool store_fails = false;
+  /// What the device says to new mappings, if anything. What it has it keeps and takes back.
   std::optional<device::Refusal> device_refuses;
 
  private:
   static auto with_epoch(Config config, TimePoint base) -> Config {
     config.epoch_base = base;
     return config;
+  }
+  [[nodiscard]] auto refuses(const device::Operation& operation) const -> bool {
+    const auto* install = std::get_if<device::Install>(&operation);
+    return device_refuses && install != nullptr && install->match == device::Match::suggested &&
+           !server.contracts().find(install->key);
   }
   void collect() {
     Actions actions = server.take_actions();
