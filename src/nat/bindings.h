@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The three binding information bases (RFC 6146 s3.1), their external ports, and the hosts they
+// belong to. Found from the inside by a keyed hash of (protocol, X', x), from the outside by the
+// port array of T.
+//
+// A binding is explicit while the server wants it (PCP), implicit while sessions keep it, or both.
+// It is never taken away to make room for another.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/address.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "nat/config.h"
+#include "nat/counters.h"
+#include "nat/flat_table.h"
+#include "nat/hash_index.h"
+#include "nat/lazy_array.h"
+#include "nat/port_space.h"
+
+namespace portolan::nat {
+
+/// The protocols with a BIB of their own; icmp is echo identifiers.
+enum class Base : std::uint8_t { udp, tcp, icmp };
+inline constexpr std::size_t base_count = 3;
+
+/// (X',x) or (X',i1): an internal endpoint in one of the BIBs. Port in host order.
+struct InternalEndpoint {
+  Ipv6Address address;
+  std::uint16_t port = 0;
+  Base base = Base::udp;
+
+  auto operator==(const InternalEndpoint&) const -> bool = default;
+};
+
+/// (X',x) <--> (T,t).
+struct Binding {
+  InternalEndpoint internal;
+  std::uint16_t external_port;
+  std::uint16_t pool_index;  ///< of T
+  std::uint32_t host;
+  std::uint32_t first_session;  ///< head of the list of its sessions
+  std::uint32_t sessions;
+  std::uint32_t outbound_sessions;  ///< those that inside packets began
+  bool is_explicit;
+  bool was_explicit;
+};
+
+/// An internal address and what it uses.
+struct Host {
+  Ipv6Address address;
+  std::uint32_t bindings;
+  std::uint32_t sessions;
+  std::uint16_t pool_index;  ///< its external address, the same for all bindings unless one was asked for
+};
+
+/// The external endpoint wanted for a new binding.
+struct Wanted {
+  std::optional<std::uint16_t> pool_index;
+  std::uint16_t port = 0;  ///< 0: any
+  bool exact = false;      ///< no other will do
+  bool is_explicit = false;
+};
+
+class Bindings {
+ public:
+  Bindings(const Config& config, Random& random);
+
+  /// Number of the binding of `internal`, or 0.
+  [[nodiscard]] auto find(const InternalEndpoint& internal) const -> std::uint32_t;
+  /// Number of the binding that has external port `port` of pool address `pool_index`, or 0.
+  [[nodiscard]] auto find(Base base, std::uint16_t pool_index, std::uint16_t port) const -> std::uint32_t {
+    return space(base, pool_index).owner(port).binding;
+  }
+  /// Index of `address` (host order) in the pool.
+  [[nodiscard]] auto pool_index(std::uint32_t address) const -> std::optional<std::uint16_t>;
+  [[nodiscard]] auto pool_address(std::uint16_t index) const -> Ipv4Address { return pool_[index]; }
+  [[nodiscard]] auto has_pool() const -> bool { return !pool_.empty(); }
+
+  /// Makes the binding of `internal`, which has none.
+  ///
+  /// Spec    RFC 6146 s3.5.1.1, s3.5.2.3, s3.5.3; RFC 4787 s4.1, s4.2; RFC 6888 s2 REQ-2, REQ-8
+  /// Out     its number
+  /// Errors  bindings_exhausted, hosts_exhausted, ports_exhausted
+  /// Cost    O(1); near exhaustion a few 1024-word scans
+  [[nodiscard]] auto make(const InternalEndpoint& internal, const Wanted& wanted)
+      -> std::expected<std::uint32_t, DropReason>;
+  /// Ends `number`, which has no session. With `hold` its port waits for its owner.
+  void erase(std::uint32_t number, bool hold, TimePoint now);
+
+  /// Frees ports whose hold-down is over, at most `budget` of them.
+  void advance(TimePoint now, std::uint32_t& budget);
+  [[nodiscard]] auto next_deadline() const -> std::optional<TimePoint>;
+
+  /// Calls `visit(number, binding)` for each. For tests and inventories. Cost O(ports / 64 + bindings).
+  template <typename Visit>
+  void for_each(Visit visit) const {
+    for (const auto& ports : spaces_)
+      ports->for_each([&](std::uint16_t, PortOwner owner) {
+        if (owner.binding != 0) visit(owner.binding, bindings_[owner.binding]);
+      });
+  }
+  /// Aborts if the tables contradict each other. For tests.
+  void check_invariants() const;
+
+  [[nodiscard]] auto operator[](std::uint32_t number) -> Binding& { return bindings_[number]; }
+  [[nodiscard]] auto operator[](std::uint32_t number) const -> const Binding& { return bindings_[number]; }
+  [[nodiscard]] auto host(std::uint32_t number) -> Host& { return hosts_[number]; }
+  [[nodiscard]] auto size() const -> std::uint32_t { return numbers_.used(); }
+  [[nodiscard]] auto host_count() const -> std::uint32_t { return host_numbers_.used(); }
+  [[nodiscard]] auto hold_down_count() const -> std::uint32_t { return hold_down_numbers_.used(); }
+  [[nodiscard]] auto hold_downs_cut() const -> std::uint64_t { return hold_downs_cut_; }
+
+ private:
+  /// A released port that only `owner` may have before `until`; a list in order of release.
+  struct HoldDown {
+    InternalEndpoint owner;
+    std::uint16_t external_port;
+    std::uint16_t pool_index;
+    std::uint32_t previous;
+    std::uint32_t next;
+    std::int64_t until;
+  };
+  struct External {
+    std::uint16_t pool_index;
+    std::uint16_t port;
+  };
+
+  [[nodiscard]] auto space(Base base, std::uint16_t pool_index) const -> const PortSpace& {
+    return *spaces_[pool_index * base_count + static_cast<std::size_t>(base)];
+  }
+  [[nodiscard]] auto space(Base base, std::uint16_t pool_index) -> PortSpace& {
+    return *spaces_[pool_index * base_count + static_cast<std::size_t>(base)];
+  }
+  [[nodiscard]] auto hash(const InternalEndpoint& internal) const -> std::uint32_t;
+  [[nodiscard]] auto hash(const Ipv6Address& address) const -> std::uint32_t;
+  [[nodiscard]] auto find_host(const Ipv6Address& address) const -> std::uint32_t;
+  [[nodiscard]] auto find_hold_down(const InternalEndpoint& owner) const -> std::uint32_t;
+
+  [[nodiscard]] auto choose(const InternalEndpoint& internal, const Wanted& wanted, std::uint32_t host)
+      -> std::optional<External>;
+  [[nodiscard]] auto choose_port(const InternalEndpoint& internal, const Wanted& wanted,
+                                 std::uint16_t pool_index) -> std::optional<std::uint16_t>;
+  [[nodiscard]] auto may_have(const InternalEndpoint& internal, bool is_explicit, std::uint16_t pool_index,
+                              std::uint16_t port) const -> bool;
+  void hold(const Binding& binding, TimePoint now);
+  void end_hold_down(std::uint32_t number);
+
+  Random& random_;
+  std::vector<Ipv4Address> pool_;
+  HashIndex pool_lookup_;
+  std::vector<std::unique_ptr<PortSpace>> spaces_;
+  std::uint16_t first_port_;
+  Seconds hold_down_time_;
+  TableSecret secret_{};
+
+  Numbers numbers_;
+  LazyArray<Binding> bindings_;
+  HashIndex index_;
+  Numbers host_numbers_;
+  LazyArray<Host> hosts_;
+  HashIndex host_index_;
+  Numbers hold_down_numbers_;
+  LazyArray<HoldDown> hold_downs_;
+  HashIndex hold_down_index_;
+  std::uint32_t oldest_hold_down_ = 0;
+  std::uint32_t newest_hold_down_ = 0;
+  std::uint64_t hold_downs_cut_ = 0;
+};
+
+}  // namespace portolan::nat

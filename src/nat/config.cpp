@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "nat/config.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "nat/embedding.h"
+
+namespace portolan::nat {
+namespace {
+
+struct Minimum {
+  const char* name;
+  Seconds value;
+  Seconds minimum;
+};
+
+struct Range {
+  const char* name;
+  std::uint32_t value;
+};
+
+// Numbers of sessions and bindings are kept in 32 bits, with room for two entries per session and a
+// load of three quarters.
+constexpr std::uint32_t table_max = 1U << 30U;
+
+auto check_pool(const Config& config) -> std::expected<void, std::string> {
+  constexpr std::size_t pool_max = 4096;
+  if (config.pool.size() > pool_max)
+    return std::unexpected(
+        fmt::format("pool has {} addresses, at most {} are possible", config.pool.size(), pool_max));
+  auto sorted = config.pool;
+  std::ranges::sort(sorted);
+  if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
+    return std::unexpected(fmt::format("pool address {} is listed twice", *twice));
+  for (const Ipv4Address address : config.pool) {
+    const auto first = static_cast<std::uint8_t>(address.value >> 24U);
+    const std::uint8_t octets[4] = {first, 0, 0, 0};
+    if (is_illegal_ipv4(octets))
+      return std::unexpected(fmt::format("pool address {} is not a unicast address", address));
+  }
+  return {};
+}
+
+}  // namespace
+
+auto check(const Config& config) -> std::expected<void, std::string> {
+  if (config.prefix.address().is_ipv4() || !is_embedding_length(config.prefix.length()))
+    return std::unexpected(
+        fmt::format("prefix {} must be an IPv6 prefix of length 32, 40, 48, 56, 64 or 96 (RFC 6052 s2.2)",
+                    config.prefix));
+  if (config.prefix.length() == 96 && config.prefix.address().bits().octets[8] != 0)
+    return std::unexpected(
+        fmt::format("prefix {}: bits 64 to 71 must be zero (RFC 6052 s2.2)", config.prefix));
+  if (const auto pool = check_pool(config); !pool) return pool;
+  for (const auto& [name, value, minimum] :
+       {Minimum{"udp", config.timeouts.udp, Seconds{120}},
+        Minimum{"tcp_established", config.timeouts.tcp_established, Seconds{7200}},
+        Minimum{"tcp_transitory", config.timeouts.tcp_transitory, Seconds{240}},
+        Minimum{"icmp", config.timeouts.icmp, Seconds{60}},
+        Minimum{"hold_down", config.timeouts.hold_down, Seconds{0}}}) {
+    constexpr Seconds maximum{30 * 86400};
+    if (value < minimum || value > maximum)
+      return std::unexpected(fmt::format("timeout {} is {} s, must be {} to {} s", name, value.count(),
+                                         minimum.count(), maximum.count()));
+  }
+  for (const auto& [name, value] :
+       {Range{"bindings", config.limits.bindings}, Range{"sessions", config.limits.sessions},
+        Range{"hosts", config.limits.hosts}, Range{"sessions_per_host", config.limits.sessions_per_host},
+        Range{"hold_downs", config.limits.hold_downs}}) {
+    if (value == 0 || value > table_max)
+      return std::unexpected(fmt::format("limit {} is {}, must be 1 to {}", name, value, table_max));
+  }
+  if (config.first_port.value == 0) return std::unexpected("first_port must not be 0");
+  if (config.ipv6_mtu < 1280)
+    return std::unexpected(fmt::format("ipv6_mtu {} is below 1280", config.ipv6_mtu));
+  if (config.ipv4_mtu < 68) return std::unexpected(fmt::format("ipv4_mtu {} is below 68", config.ipv4_mtu));
+  return {};
+}
+
+}  // namespace portolan::nat

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What the translator must be told, with the defaults and minimums of the RFCs.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/time.h"
+
+namespace portolan::nat {
+
+/// Idle times (RFC 6146 s4, RFC 5508 s3.2, RFC 5382 s5).
+struct Timeouts {
+  Seconds udp{300};               ///< at least 120 (UDP_MIN)
+  Seconds tcp_established{7200};  ///< at least 7200; then tcp_transitory more: 2 h 4 min in all
+  Seconds tcp_transitory{240};    ///< at least 240
+  Seconds icmp{60};               ///< at least 60
+  Seconds hold_down{120};         ///< how long a released port waits (RFC 6888 s2 REQ-8)
+};
+
+/// Limits of tables; memory for all of them is reserved, not touched, at start.
+struct Limits {
+  std::uint32_t bindings = 262'144;
+  std::uint32_t sessions = 262'144;
+  std::uint32_t hosts = 65'536;  ///< internal addresses with any binding
+  std::uint32_t sessions_per_host = 16'384;
+  std::uint32_t hold_downs = 65'536;       ///< beyond it the oldest port is freed early
+  std::uint32_t errors_per_second = 1000;  ///< ICMP errors generated (RFC 4443 s2.4 (f))
+};
+
+struct Config {
+  /// Translation prefix: length 32, 40, 48, 56, 64 or 96 (RFC 6052 s2.2).
+  Prefix prefix;
+  /// IPv4 addresses that are wholly the translator's.
+  std::vector<Ipv4Address> pool;
+  /// Source of ICMPv6 errors made here; unspecified: the first pool address inside `prefix`.
+  Ipv6Address own_address;
+  /// Smallest external port of implicit mappings; explicit ones may have any but UDP 5350 and 5351.
+  Port first_port{1024};
+  /// Largest packet the IPv6 network takes, at least 1280.
+  std::uint16_t ipv6_mtu = 1500;
+  /// Largest packet the IPv4 network takes, at least 68 (used in ICMP only; the kernel fragments).
+  std::uint16_t ipv4_mtu = 1500;
+  Timeouts timeouts;
+  Limits limits;
+};
+
+/// Says what is wrong with `config` in words for its author, or nothing.
+[[nodiscard]] auto check(const Config& config) -> std::expected<void, std::string>;
+
+}  // namespace portolan::nat

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "nat/counters.h"
+
+namespace portolan::nat {
+
+auto to_string(DropReason reason) -> std::string_view {
+  switch (reason) {
+    case DropReason::none: return "none";
+    case DropReason::malformed: return "malformed";
+    case DropReason::truncated: return "truncated";
+    case DropReason::bad_checksum: return "bad_checksum";
+    case DropReason::bad_offload: return "bad_offload";
+    case DropReason::too_long: return "too_long";
+    case DropReason::fragment: return "fragment";
+    case DropReason::unsupported_protocol: return "unsupported_protocol";
+    case DropReason::source_route: return "source_route";
+    case DropReason::routing_header: return "routing_header";
+    case DropReason::illegal_source: return "illegal_source";
+    case DropReason::illegal_destination: return "illegal_destination";
+    case DropReason::source_in_prefix: return "source_in_prefix";
+    case DropReason::destination_not_in_prefix: return "destination_not_in_prefix";
+    case DropReason::destination_not_in_pool: return "destination_not_in_pool";
+    case DropReason::non_global_ipv4: return "non_global_ipv4";
+    case DropReason::hop_limit_exceeded: return "hop_limit_exceeded";
+    case DropReason::no_mapping: return "no_mapping";
+    case DropReason::bindings_exhausted: return "bindings_exhausted";
+    case DropReason::sessions_exhausted: return "sessions_exhausted";
+    case DropReason::hosts_exhausted: return "hosts_exhausted";
+    case DropReason::host_sessions_exhausted: return "host_sessions_exhausted";
+    case DropReason::ports_exhausted: return "ports_exhausted";
+    case DropReason::too_big: return "too_big";
+    case DropReason::icmp_unknown: return "icmp_unknown";
+    case DropReason::icmp_untranslatable: return "icmp_untranslatable";
+    case DropReason::count_: break;
+  }
+  return "unknown";
+}
+
+auto to_string(Kind kind) -> std::string_view {
+  switch (kind) {
+    case Kind::udp: return "udp";
+    case Kind::tcp: return "tcp";
+    case Kind::icmp_echo: return "icmp_echo";
+    case Kind::icmp_error: return "icmp_error";
+    case Kind::count_: break;
+  }
+  return "unknown";
+}
+
+}  // namespace portolan::nat

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What the translator counts: one counter per reason to drop a packet, one per kind translated, and
+// how full its tables are.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include "nat/session_entry.h"
+
+namespace portolan::nat {
+
+/// Why a packet was dropped.
+enum class DropReason : std::uint8_t {
+  none,                       ///< not dropped
+  malformed,                  ///< header fields contradict each other
+  truncated,                  ///< shorter than its headers say
+  bad_checksum,               ///< IPv4 header or ICMP checksum wrong, or none in a UDP packet over IPv6
+  bad_offload,                ///< offload metadata does not fit the packet
+  too_long,                   ///< would exceed 65535 octets
+  fragment,                   ///< a fragment (RFC 6146 s3.4)
+  unsupported_protocol,       ///< neither TCP, UDP nor ICMP
+  source_route,               ///< IPv4 source route option not used up (RFC 7915 s4.1)
+  routing_header,             ///< IPv6 routing header with segments left (RFC 7915 s5.1)
+  illegal_source,             ///< loopback, multicast, link-local, unspecified
+  illegal_destination,        ///< embedded destination that cannot be one
+  source_in_prefix,           ///< hairpinning loop (RFC 6146 s3.5)
+  destination_not_in_prefix,  ///< not for the translator
+  destination_not_in_pool,    ///< not for the translator
+  non_global_ipv4,            ///< well-known prefix with a non-global address (RFC 6052 s3.1)
+  hop_limit_exceeded,         ///< TTL or hop limit used up
+  no_mapping,                 ///< no binding for it, and it cannot make one
+  bindings_exhausted,         ///< Limits::bindings
+  sessions_exhausted,         ///< Limits::sessions
+  hosts_exhausted,            ///< Limits::hosts
+  host_sessions_exhausted,    ///< Limits::sessions_per_host
+  ports_exhausted,            ///< no external port left for the host's address
+  too_big,                    ///< does not fit the IPv6 MTU
+  icmp_unknown,               ///< ICMP type that is not translated (RFC 7915 s4.2, s5.2)
+  icmp_untranslatable,        ///< ICMP error whose code, pointer or inner packet has no counterpart
+  count_,
+};
+inline constexpr std::size_t drop_reason_count = std::to_underlying(DropReason::count_);
+/// Lower-case name, as in metrics.
+[[nodiscard]] auto to_string(DropReason reason) -> std::string_view;
+
+/// What was translated.
+enum class Kind : std::uint8_t { udp, tcp, icmp_echo, icmp_error, count_ };
+inline constexpr std::size_t kind_count = std::to_underlying(Kind::count_);
+/// Lower-case name, as in metrics.
+[[nodiscard]] auto to_string(Kind kind) -> std::string_view;
+
+struct Counters {
+  std::array<std::uint64_t, drop_reason_count> dropped{};
+  /// By Direction (from_ipv6, from_ipv4), then Kind.
+  std::array<std::array<std::uint64_t, kind_count>, 2> translated{};
+  std::array<std::uint64_t, 2> translated_octets{};
+  std::uint64_t hairpinned = 0;  ///< also counted once in each direction
+  std::uint64_t bindings_made = 0;
+  std::uint64_t sessions_made = 0;
+  std::uint64_t errors_generated = 0;
+  std::uint64_t errors_rate_limited = 0;  ///< not generated because of Limits::errors_per_second
+  std::uint64_t outputs_lost = 0;         ///< generated, but the output queue was full
+  std::uint64_t hold_downs_cut = 0;       ///< ports freed early because of Limits::hold_downs
+  // Present numbers.
+  std::uint32_t bindings = 0;
+  std::uint32_t explicit_bindings = 0;
+  std::uint32_t sessions = 0;
+  std::uint32_t hosts = 0;
+  std::uint32_t hold_downs = 0;
+
+  [[nodiscard]] auto drops(DropReason reason) const -> std::uint64_t {
+    return dropped[std::to_underlying(reason)];
+  }
+  [[nodiscard]] auto packets(Direction direction, Kind kind) const -> std::uint64_t {
+    return translated[std::to_underlying(direction)][std::to_underlying(kind)];
+  }
+};
+
+}  // namespace portolan::nat

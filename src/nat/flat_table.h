@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Open-addressing table of 64-octet entries in flat memory: plain memory, or later a BPF array that
+// the daemon maps and a BPF program reads. Freestanding.
+//
+// One writer changes the structure. Readers elsewhere (read()) take a copy of an entry and trust it
+// only if the entry's sequence word was even and the same before and after; a lookup that fails is
+// always allowed to fail, because the writer's own path is the authority.
+//
+// Linear probing; removal shifts the following entries back, so that there are no tombstones and an
+// empty slot ends every search. `probe_max` slots behind the last home slot replace wrapping around.
+#pragma once
+
+#include <stdint.h>
+
+namespace portolan::nat {
+
+/// Secret of a table: multilinear hashing is universal as long as the words are unknown.
+struct TableSecret {
+  static constexpr uint32_t words_max = 10;
+  uint64_t words[words_max + 1];
+};
+
+/// Hash of an even number of 32-bit words, at most words_max: the high half of
+/// s0 + sum (s[i+1] + w[i]) * (s[i+2] + w[i+1]).
+inline auto hash_words(const TableSecret& secret, const uint32_t* words, uint32_t count) -> uint32_t {
+  uint64_t sum = secret.words[0];
+  for (uint32_t i = 0; i + 1 < count; i += 2)
+    sum += (secret.words[i + 1] + words[i]) * (secret.words[i + 2] + words[i + 1]);
+  return static_cast<uint32_t>(sum >> 32U);
+}
+
+/// Longest search of the writer; an insertion that would need a longer one fails.
+constexpr uint32_t probe_max = 256;
+/// Longest search of a reader: what a BPF program is allowed to unroll.
+constexpr uint32_t reader_probe_max = 16;
+
+/// Home slot of `hash` in a table of `capacity` home slots.
+inline auto home_slot(uint32_t hash, uint32_t capacity) -> uint32_t {
+  return static_cast<uint32_t>(static_cast<uint64_t>(hash) * capacity >> 32U);
+}
+
+/// The table over its storage.
+///
+/// Entry    64 octets, trivially copyable; members `uint32_t sequence, hash`; `is_empty()` (true for
+///          all-zero octets), `matches(key)`.
+/// Storage  `at(slot) -> Entry&` for slot < capacity() + probe_max, zeroed at first; `capacity()`.
+template <typename Entry, typename Storage>
+class FlatTable {
+  static_assert(sizeof(Entry) == 64);
+
+ public:
+  static constexpr uint32_t no_slot = 0xffffffffU;
+
+  explicit FlatTable(Storage storage) : storage_(static_cast<Storage&&>(storage)) {}
+
+  /// Slot of the entry that matches `key`, or no_slot. The writer's lookup. Cost O(1), one line
+  /// mostly.
+  template <typename Key>
+  [[nodiscard]] auto find(uint32_t hash, const Key& key) -> uint32_t {
+    const uint32_t home = home_slot(hash, storage_.capacity());
+    for (uint32_t slot = home; slot < home + probe_max; ++slot) {
+      const Entry& entry = storage_.at(slot);
+      if (entry.is_empty()) return no_slot;
+      if (entry.hash == hash && entry.matches(key)) return slot;
+    }
+    return no_slot;
+  }
+
+  /// Puts `entry`, whose key is not in the table, into a free slot; no_slot if there is none near.
+  auto insert(const Entry& entry) -> uint32_t {
+    const uint32_t home = home_slot(entry.hash, storage_.capacity());
+    for (uint32_t slot = home; slot < home + probe_max; ++slot) {
+      if (!storage_.at(slot).is_empty()) continue;
+      write(storage_.at(slot), entry);
+      return slot;
+    }
+    return no_slot;
+  }
+
+  /// Empties `slot`. Entries behind it may move forward; `moved(entry, new_slot)` tells of each.
+  template <typename Moved>
+  void erase(uint32_t slot, Moved moved) {
+    uint32_t hole = slot;
+    for (uint32_t next = slot + 1; next < storage_.capacity() + probe_max && next < hole + probe_max;
+         ++next) {
+      const Entry& entry = storage_.at(next);
+      if (entry.is_empty()) break;
+      if (home_slot(entry.hash, storage_.capacity()) > hole) continue;
+      write(storage_.at(hole), entry);
+      moved(storage_.at(hole), hole);
+      hole = next;
+    }
+    write(storage_.at(hole), Entry{});
+  }
+
+  /// A reader's lookup: false if the entry is not found or is being changed.
+  template <typename Key>
+  [[nodiscard]] auto read(uint32_t hash, const Key& key, Entry& copy) -> bool {
+    const uint32_t home = home_slot(hash, storage_.capacity());
+    for (uint32_t slot = home; slot < home + reader_probe_max; ++slot) {
+      const Entry& entry = storage_.at(slot);
+      const uint32_t before = __atomic_load_n(&entry.sequence, __ATOMIC_ACQUIRE);
+      if ((before & 1U) != 0) return false;
+      __builtin_memcpy(&copy, &entry, sizeof copy);
+      __atomic_thread_fence(__ATOMIC_ACQUIRE);
+      if (__atomic_load_n(&entry.sequence, __ATOMIC_RELAXED) != before) return false;
+      if (copy.is_empty()) return false;
+      if (copy.hash == hash && copy.matches(key)) return true;
+    }
+    return false;
+  }
+
+  /// Changes `slot` in place by `change(entry)`, which leaves key and hash as they are.
+  template <typename Change>
+  void update(uint32_t slot, Change change) {
+    Entry entry = storage_.at(slot);
+    change(entry);
+    write(storage_.at(slot), entry);
+  }
+
+  [[nodiscard]] auto at(uint32_t slot) -> Entry& { return storage_.at(slot); }
+  [[nodiscard]] auto at(uint32_t slot) const -> const Entry& { return storage_.at(slot); }
+  [[nodiscard]] auto storage() -> Storage& { return storage_; }
+
+ private:
+  static void write(Entry& slot, const Entry& entry) {
+    const uint32_t sequence = slot.sequence;
+    __atomic_store_n(&slot.sequence, sequence | 1U, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    Entry copy = entry;
+    copy.sequence = sequence | 1U;
+    __builtin_memcpy(&slot, &copy, sizeof copy);
+    __atomic_store_n(&slot.sequence, (sequence | 1U) + 1U, __ATOMIC_RELEASE);
+  }
+
+  Storage storage_;
+};
+
+}  // namespace portolan::nat

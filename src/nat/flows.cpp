@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The engine's slow path: packets that make bindings and sessions (RFC 6146 s3.5), and their end.
+#include <algorithm>
+#include <cstring>
+
+#include "nat/checksum.h"
+#include "nat/nat64.h"
+
+namespace portolan::nat {
+
+auto Nat64::base_of(std::uint8_t protocol) -> Base {
+  if (protocol == protocol::tcp) return Base::tcp;
+  return protocol == protocol::udp ? Base::udp : Base::icmp;
+}
+
+auto Nat64::is_draining(const Binding& binding) -> bool {
+  return !binding.is_explicit && binding.was_explicit && binding.outbound_sessions == 0;
+}
+
+auto Nat64::entries_of(const Binding& binding, std::uint32_t remote, std::uint16_t remote_port) const
+    -> Entries {
+  SessionEntry common{};
+  std::memcpy(common.inside, binding.internal.address.octets.data(), sizeof common.inside);
+  common.remote = remote;
+  std::uint8_t octets[4];
+  store32(octets, bindings_.pool_address(binding.pool_index).value);
+  common.external = load_raw32(octets);
+  common.inside_port = to_raw16(binding.internal.port);
+  common.external_port = to_raw16(binding.external_port);
+  common.remote_port = remote_port;
+
+  const bool is_echo = binding.internal.base == Base::icmp;
+  std::uint8_t embedded[16];
+  store_raw32(octets, remote);
+  embed(embedding_, octets, embedded);
+  const std::uint16_t ipv6_sum = fold(sum_octets(common.inside, 16) + sum_octets(embedded, 16));
+  // ICMPv4 has no pseudo-header.
+  const std::uint16_t ipv4_sum = is_echo ? std::uint16_t{0} : fold(std::uint64_t{common.external} + remote);
+
+  Entries entries{.outward = common, .inward = common};
+  entries.outward.direction = Direction::from_ipv6;
+  entries.outward.address_delta = difference(ipv4_sum, ipv6_sum);
+  entries.outward.flow_delta =
+      sum_of(entries.outward.address_delta, difference(common.external_port, common.inside_port));
+  entries.inward.direction = Direction::from_ipv4;
+  entries.inward.address_delta = difference(ipv6_sum, ipv4_sum);
+  entries.inward.flow_delta =
+      sum_of(entries.inward.address_delta, difference(common.inside_port, common.external_port));
+  switch (binding.internal.base) {
+    case Base::udp: entries.outward.protocol = entries.inward.protocol = protocol::udp; break;
+    case Base::tcp: entries.outward.protocol = entries.inward.protocol = protocol::tcp; break;
+    case Base::icmp:
+      entries.outward.protocol = protocol::icmpv6;
+      entries.inward.protocol = protocol::icmp;
+      break;
+  }
+  return entries;
+}
+
+auto Nat64::open_from_ipv6(TimePoint now, const InsideKey& key, const Packet& packet)
+    -> std::expected<SessionEntry, DropReason> {
+  InternalEndpoint internal{
+      .address = {}, .port = from_raw16(key.inside_port), .base = base_of(packet.protocol)};
+  std::copy_n(key.inside, internal.address.octets.size(), internal.address.octets.begin());
+  std::uint32_t number = bindings_.find(internal);
+
+  const bool is_tcp = packet.protocol == protocol::tcp;
+  const bool begins =
+      is_tcp ? tcp_event(packet.tcp_flags) == TcpEvent::syn
+             : packet.protocol != protocol::icmpv6 || packet.transport()[icmp::type] == icmp::v6_echo_request;
+  if (!begins) {
+    // CLOSED, any other packet: through if there is a binding, without a session.
+    if (number == 0) return std::unexpected(DropReason::no_mapping);
+    return entries_of(bindings_[number], key.remote, key.remote_port).outward;
+  }
+  if (number == 0) {
+    const auto made = bindings_.make(internal, {});
+    if (!made) return std::unexpected(made.error());
+    number = *made;
+    ++counters_.bindings_made;
+  }
+  const Entries entries = entries_of(bindings_[number], key.remote, key.remote_port);
+  if (const DropReason reason = add_session(now, number, entries, Direction::from_ipv6);
+      reason != DropReason::none) {
+    release_if_unused(number, now);
+    return std::unexpected(reason);
+  }
+  return entries.outward;
+}
+
+auto Nat64::open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t pool_index,
+                           const Packet& packet) -> std::expected<SessionEntry, DropReason> {
+  const std::uint32_t number =
+      bindings_.find(base_of(packet.protocol), pool_index, from_raw16(key.external_port));
+  // Endpoint-independent filtering: whoever knows the binding may use it, unless its explicit mapping
+  // was taken back and no session from inside asks for more.
+  if (number == 0 || is_draining(bindings_[number])) return std::unexpected(DropReason::no_mapping);
+  const Entries entries = entries_of(bindings_[number], key.remote, key.remote_port);
+  if (packet.protocol == protocol::tcp && tcp_event(packet.tcp_flags) != TcpEvent::syn) return entries.inward;
+  if (const DropReason reason = add_session(now, number, entries, Direction::from_ipv4);
+      reason != DropReason::none)
+    return std::unexpected(reason);
+  return entries.inward;
+}
+
+auto Nat64::add_session(TimePoint now, std::uint32_t number, const Entries& entries, Direction opener)
+    -> DropReason {
+  Binding& binding = bindings_[number];
+  Host& host = bindings_.host(binding.host);
+  if (host.sessions >= config_.limits.sessions_per_host) return DropReason::host_sessions_exhausted;
+  const bool is_outbound = opener == Direction::from_ipv6;
+  const Session session{.slots = {},
+                        .binding = number,
+                        .previous = 0,
+                        .next = binding.first_session,
+                        .since = 0,
+                        .state = is_outbound ? TcpState::v6_init : TcpState::v4_init,
+                        .is_tcp = binding.internal.base == Base::tcp,
+                        .is_udp = binding.internal.base == Base::udp,
+                        .is_outbound = is_outbound};
+  const std::uint32_t added = sessions_.add(entries.outward, entries.inward, session, now);
+  if (added == 0) return DropReason::sessions_exhausted;
+  if (binding.first_session != 0) sessions_[binding.first_session].previous = added;
+  binding.first_session = added;
+  ++binding.sessions;
+  if (is_outbound) ++binding.outbound_sessions;
+  ++host.sessions;
+  ++counters_.sessions_made;
+  return DropReason::none;
+}
+
+void Nat64::erase_session(std::uint32_t number, TimePoint now) {
+  const Session& session = sessions_[number];
+  const std::uint32_t binding_number = session.binding;
+  Binding& binding = bindings_[binding_number];
+  (session.previous != 0 ? sessions_[session.previous].next : binding.first_session) = session.next;
+  if (session.next != 0) sessions_[session.next].previous = session.previous;
+  --binding.sessions;
+  if (session.is_outbound) --binding.outbound_sessions;
+  --bindings_.host(binding.host).sessions;
+  sessions_.erase(number);
+  release_if_unused(binding_number, now);
+}
+
+void Nat64::release_if_unused(std::uint32_t number, TimePoint now) {
+  const Binding& binding = bindings_[number];
+  if (binding.sessions != 0 || binding.is_explicit) return;
+  // TCP ports may be used again at once because their sessions were tracked to the end (RFC 6888 s2
+  // REQ-8 a), unless the server may want the mapping back.
+  const bool hold =
+      binding.internal.base == Base::udp || (binding.internal.base == Base::tcp && binding.was_explicit);
+  bindings_.erase(number, hold, now);
+}
+
+void Nat64::advance(TimePoint now) {
+  std::uint32_t steps = steps_per_advance;
+  while (steps > 0) {
+    const auto due = sessions_.pop_due(now);
+    if (!due) break;
+    --steps;
+    const Session& session = sessions_[*due];
+    const TimePoint deadline = sessions_.deadline(session, now, is_draining(bindings_[session.binding]));
+    if (deadline > now)
+      sessions_.put_back(*due, deadline, now);
+    else if (session.is_tcp && session.state == TcpState::established)
+      sessions_.decline(*due, now);
+    else
+      erase_session(*due, now);
+  }
+  while (steps > 0) {
+    const auto due = explicit_wheel_.pop_due(now);
+    if (!due) break;
+    --steps;
+    const TimePoint until{Nanoseconds{explicit_until_[*due]}};
+    if (until > now)
+      explicit_wheel_.schedule(*due, until, now);
+    else
+      static_cast<void>(end_explicit(*due, now));
+  }
+  bindings_.advance(now, steps);
+}
+
+auto Nat64::next_deadline() const -> std::optional<TimePoint> {
+  std::optional<TimePoint> next;
+  for (const auto& deadline :
+       {sessions_.next_deadline(), explicit_wheel_.next_deadline(), bindings_.next_deadline()})
+    if (deadline && (!next || *deadline < *next)) next = deadline;
+  return next;
+}
+
+}  // namespace portolan::nat

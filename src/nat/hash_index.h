@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Finds numbered records by hash: open addressing over 8-octet slots {hash, number}; the records
+// themselves lie elsewhere and decide whether they match. Removal shifts back, as in FlatTable.
+#pragma once
+
+#include <cstdint>
+
+#include "nat/lazy_array.h"
+
+namespace portolan::nat {
+
+class HashIndex {
+ public:
+  /// Room for `maximum` numbers at two thirds load.
+  explicit HashIndex(std::uint32_t maximum)
+      : capacity_(maximum + maximum / 2 + 16), slots_(std::size_t{capacity_}) {}
+
+  /// First number with `hash` for which matches(number) holds, or 0. Cost O(1) expected.
+  template <typename Matches>
+  [[nodiscard]] auto find(std::uint32_t hash, Matches matches) const -> std::uint32_t {
+    for (std::uint32_t slot = home(hash);; slot = after(slot)) {
+      const Slot& candidate = slots_[slot];
+      if (candidate.number == 0) return 0;
+      if (candidate.hash == hash && matches(candidate.number)) return candidate.number;
+    }
+  }
+
+  /// Adds `number` (not 0); at most `maximum` are in the index at a time.
+  void insert(std::uint32_t hash, std::uint32_t number) {
+    std::uint32_t slot = home(hash);
+    while (slots_[slot].number != 0) slot = after(slot);
+    slots_[slot] = {.hash = hash, .number = number};
+  }
+
+  /// Removes `number`, which was inserted with `hash`.
+  void erase(std::uint32_t hash, std::uint32_t number) {
+    std::uint32_t hole = home(hash);
+    while (slots_[hole].number != number) {
+      PORTOLAN_CHECK(slots_[hole].number != 0);
+      hole = after(hole);
+    }
+    for (std::uint32_t next = after(hole); slots_[next].number != 0; next = after(next)) {
+      // An entry moves back if its home is not between the hole and itself, cyclically.
+      const std::uint32_t home_of_next = home(slots_[next].hash);
+      const bool stays = hole < next ? home_of_next > hole && home_of_next <= next
+                                     : home_of_next > hole || home_of_next <= next;
+      if (stays) continue;
+      slots_[hole] = slots_[next];
+      hole = next;
+    }
+    slots_[hole] = {};
+  }
+
+ private:
+  struct Slot {
+    std::uint32_t hash;
+    std::uint32_t number;
+  };
+  [[nodiscard]] auto home(std::uint32_t hash) const -> std::uint32_t {
+    return static_cast<std::uint32_t>(std::uint64_t{hash} * capacity_ >> 32U);
+  }
+  [[nodiscard]] auto after(std::uint32_t slot) const -> std::uint32_t {
+    return slot + 1 == capacity_ ? 0 : slot + 1;
+  }
+
+  std::uint32_t capacity_;
+  LazyArray<Slot> slots_;
+};
+
+}  // namespace portolan::nat

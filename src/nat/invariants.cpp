@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What must hold between the engine's tables after every operation; tests ask.
+#include <cstring>
+
+#include "base/check.h"
+#include "nat/nat64.h"
+
+namespace portolan::nat {
+
+void Bindings::check_invariants() const {
+  std::uint32_t bindings = 0;
+  std::uint32_t held = 0;
+  for (std::uint16_t pool_index = 0; pool_index < pool_.size(); ++pool_index) {
+    for (const Base base : {Base::udp, Base::tcp, Base::icmp}) {
+      space(base, pool_index).for_each([&](std::uint16_t port, PortOwner owner) {
+        if (owner.hold_down != 0) {
+          ++held;
+          const HoldDown& hold_down = hold_downs_[owner.hold_down];
+          PORTOLAN_CHECK(hold_down.external_port == port && hold_down.pool_index == pool_index);
+          PORTOLAN_CHECK(hold_down.owner.base == base);
+        }
+        if (owner.binding == 0) return;
+        ++bindings;
+        // The port leads to the binding, and the binding's endpoint back to it: no two share either.
+        const Binding& binding = bindings_[owner.binding];
+        PORTOLAN_CHECK(binding.external_port == port && binding.pool_index == pool_index);
+        PORTOLAN_CHECK(binding.internal.base == base);
+        PORTOLAN_CHECK(find(binding.internal) == owner.binding);
+        PORTOLAN_CHECK(find_host(binding.internal.address) == binding.host);
+        PORTOLAN_CHECK(hosts_[binding.host].address == binding.internal.address);
+      });
+    }
+  }
+  PORTOLAN_CHECK(bindings == numbers_.used());
+  PORTOLAN_CHECK(held == hold_down_numbers_.used());
+}
+
+void Nat64::check_invariants() const {
+  bindings_.check_invariants();
+  std::uint32_t sessions = 0;
+  std::uint32_t explicit_bindings = 0;
+  bindings_.for_each([&](std::uint32_t number, const Binding& binding) {
+    std::uint32_t of_binding = 0;
+    std::uint32_t outbound = 0;
+    std::uint32_t previous = 0;
+    for (std::uint32_t i = binding.first_session; i != 0; i = sessions_[i].next) {
+      const Session& session = sessions_[i];
+      PORTOLAN_CHECK(session.binding == number && session.previous == previous);
+      previous = i;
+      ++of_binding;
+      if (session.is_outbound) ++outbound;
+      for (const Direction direction : {Direction::from_ipv6, Direction::from_ipv4}) {
+        const SessionEntry& entry = sessions_.entry(i, direction);
+        PORTOLAN_CHECK(entry.session == i && entry.direction == direction && entry.sequence % 2 == 0);
+        PORTOLAN_CHECK(entry.external_port == to_raw16(binding.external_port));
+        PORTOLAN_CHECK(entry.inside_port == to_raw16(binding.internal.port));
+        PORTOLAN_CHECK(std::memcmp(entry.inside, binding.internal.address.octets.data(), 16) == 0);
+      }
+    }
+    PORTOLAN_CHECK(of_binding == binding.sessions && outbound == binding.outbound_sessions);
+    // Somebody wants it.
+    PORTOLAN_CHECK(binding.is_explicit || binding.sessions > 0);
+    if (binding.is_explicit) ++explicit_bindings;
+    sessions += of_binding;
+  });
+  PORTOLAN_CHECK(sessions == sessions_.size());
+  PORTOLAN_CHECK(explicit_bindings == counters_.explicit_bindings);
+}
+
+}  // namespace portolan::nat

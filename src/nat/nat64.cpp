@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "nat/nat64.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "nat/checksum.h"
+#include "nat/translate.h"
+
+namespace portolan::nat {
+namespace {
+
+auto make_embedding(const Prefix& prefix) -> Embedding {
+  Embedding embedding{};
+  std::copy_n(prefix.address().bits().octets.begin(), sizeof embedding.prefix, embedding.prefix);
+  embedding.length = static_cast<std::uint8_t>(prefix.length());
+  return embedding;
+}
+
+auto make_own_address(const Config& config, const Embedding& embedding) -> Ipv6Address {
+  if (config.own_address != Ipv6Address{} || config.pool.empty()) return config.own_address;
+  std::array<std::uint8_t, 4> first{};
+  store32(first.data(), config.pool.front().value);
+  Ipv6Address address;
+  embed(embedding, first.data(), address.octets.data());
+  return address;
+}
+
+auto kind_of(std::uint8_t protocol) -> Kind {
+  if (protocol == protocol::tcp) return Kind::tcp;
+  return protocol == protocol::udp ? Kind::udp : Kind::icmp_echo;
+}
+
+/// Packets the kernel will make of a frame; each gets an identification of its own.
+auto segment_count(const Frame& frame) -> std::uint32_t {
+  if (frame.offload.gso_type == Offload::gso_none || frame.offload.gso_size == 0) return 1;
+  return static_cast<std::uint32_t>(frame.size / frame.offload.gso_size) + 1;
+}
+
+constexpr std::uint8_t state_flags = tcp::syn | tcp::fin | tcp::rst;
+
+}  // namespace
+
+Nat64::Nat64(const Config& config, Random& random)
+    : config_(config),
+      embedding_(make_embedding(config.prefix)),
+      is_well_known_prefix_(config.prefix == *Prefix::parse("64:ff9b::/96")),
+      own_address_(make_own_address(config, embedding_)),
+      bindings_(config, random),
+      sessions_(config, random),
+      explicit_until_(std::size_t{config.limits.bindings} + 1),
+      explicit_wheel_(config.limits.bindings),
+      outputs_(outputs_max),
+      next_identification_(static_cast<std::uint16_t>(random.next())),
+      error_tokens_(config.limits.errors_per_second) {
+  PORTOLAN_CHECK(check(config));
+}
+
+auto Nat64::process(TimePoint now, Frame& frame) -> Verdict {
+  PORTOLAN_CHECK(frame.offset >= Frame::headroom_min && frame.offset + frame.size <= frame.buffer.size());
+  DropReason reason = DropReason::truncated;
+  if (frame.size > 0) {
+    const auto version = std::to_integer<unsigned>(frame.buffer[frame.offset]) >> 4U;
+    reason = version == 6   ? from_ipv6(now, frame)
+             : version == 4 ? from_ipv4(now, frame)
+                            : DropReason::malformed;
+  }
+  if (reason == DropReason::none) return {.action = Action::forward, .reason = reason};
+  ++counters_.dropped[static_cast<std::size_t>(reason)];
+  return {.action = Action::drop, .reason = reason};
+}
+
+auto Nat64::from_ipv6(TimePoint now, Frame& frame) -> DropReason {
+  Packet packet;
+  const DropReason parsed = parse_ipv6(frame.packet(), Extent::whole, packet);
+  if (parsed == DropReason::malformed || parsed == DropReason::truncated) return parsed;
+  if (const DropReason bad = check_addresses_v6(packet); bad != DropReason::none) return bad;
+  if (parsed != DropReason::none) {
+    report_drop_v6(now, packet, parsed);
+    return parsed;
+  }
+  if (!is_consistent(frame.offload, packet, Direction::from_ipv6)) return DropReason::bad_offload;
+  if (packet.protocol == protocol::icmpv6) {
+    const std::uint8_t type = packet.transport()[icmp::type];
+    if (is_error_v6(type)) return error_from_ipv6(now, frame, packet);
+    if (type != icmp::v6_echo_request && type != icmp::v6_echo_reply) return DropReason::icmp_unknown;
+  }
+  const DropReason reason = flow_from_ipv6(now, frame, packet);
+  if (reason != DropReason::none) report_drop_v6(now, packet, reason);
+  return reason == DropReason::none ? hairpin(now, frame) : reason;
+}
+
+auto Nat64::flow_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) -> DropReason {
+  if (packet.hop_limit <= 1) return DropReason::hop_limit_exceeded;
+  if (const DropReason bad = check_for_ipv4(frame, packet); bad != DropReason::none) return bad;
+  const std::uint8_t* transport = packet.transport();
+  const bool is_echo = packet.protocol == protocol::icmpv6;
+  InsideKey key{.inside = {},
+                .remote = 0,
+                .inside_port = load_raw16(transport + (is_echo ? icmp::identifier : tcp::source_port)),
+                .remote_port = is_echo ? std::uint16_t{0} : load_raw16(transport + tcp::destination_port),
+                .protocol = packet.protocol};
+  std::memcpy(key.inside, packet.data + ipv6::source, sizeof key.inside);
+  std::uint8_t remote[4];
+  extract(embedding_, packet.data + ipv6::destination, remote);
+  key.remote = load_raw32(remote);
+
+  const std::uint16_t suffix = suffix_delta(packet.data + ipv6::destination);
+  if (SessionEntry* entry = sessions_.find(key); entry != nullptr) {
+    touch(*entry, Direction::from_ipv6, packet, now);
+    to_ipv4(frame, packet, *entry, suffix, next_identification_);
+  } else {
+    const auto opened = open_from_ipv6(now, key, packet);
+    if (!opened) return opened.error();
+    to_ipv4(frame, packet, *opened, suffix, next_identification_);
+  }
+  next_identification_ = static_cast<std::uint16_t>(next_identification_ + segment_count(frame));
+  count(Direction::from_ipv6, kind_of(packet.protocol), frame);
+  return DropReason::none;
+}
+
+auto Nat64::hairpin(TimePoint now, Frame& frame) -> DropReason {
+  const std::uint8_t* header = reinterpret_cast<const std::uint8_t*>(frame.packet().data());
+  if (!bindings_.pool_index(load32(header + ipv4::destination))) return DropReason::none;
+  // RFC 6146 s3.8: as if it had come in from the IPv4 side.
+  const DropReason reason = from_ipv4(now, frame);
+  if (reason == DropReason::none) ++counters_.hairpinned;
+  return reason;
+}
+
+auto Nat64::from_ipv4(TimePoint now, Frame& frame) -> DropReason {
+  Packet packet;
+  const DropReason parsed = parse_ipv4(frame.packet(), Extent::whole, packet);
+  if (parsed == DropReason::malformed || parsed == DropReason::truncated ||
+      parsed == DropReason::bad_checksum)
+    return parsed;
+  const bool is_error = parsed == DropReason::none && packet.protocol == protocol::icmp &&
+                        is_error_v4(packet.transport()[icmp::type]);
+  if (const DropReason bad = check_addresses_v4(packet, is_error); bad != DropReason::none) return bad;
+  if (parsed != DropReason::none) {
+    report_drop_v4(now, packet, parsed);
+    return parsed;
+  }
+  if (!is_consistent(frame.offload, packet, Direction::from_ipv4)) return DropReason::bad_offload;
+  if (is_error) return error_from_ipv4(frame, packet);
+  if (packet.protocol == protocol::icmp) {
+    const std::uint8_t type = packet.transport()[icmp::type];
+    if (type != icmp::v4_echo_request && type != icmp::v4_echo_reply) return DropReason::icmp_unknown;
+  }
+  const DropReason reason = flow_from_ipv4(now, frame, packet);
+  if (reason != DropReason::none) report_drop_v4(now, packet, reason);
+  return reason;
+}
+
+auto Nat64::flow_from_ipv4(TimePoint now, Frame& frame, const Packet& packet) -> DropReason {
+  if (packet.hop_limit <= 1) return DropReason::hop_limit_exceeded;
+  const auto pool_index = bindings_.pool_index(load32(packet.data + ipv4::destination));
+  if (!pool_index) return DropReason::destination_not_in_pool;
+  const std::uint8_t* transport = packet.transport();
+  const bool is_echo = packet.protocol == protocol::icmp;
+  const OutsideKey key{
+      .external = load_raw32(packet.data + ipv4::destination),
+      .remote = load_raw32(packet.data + ipv4::source),
+      .external_port = load_raw16(transport + (is_echo ? icmp::identifier : tcp::destination_port)),
+      .remote_port = is_echo ? std::uint16_t{0} : load_raw16(transport + tcp::source_port),
+      .protocol = packet.protocol};
+
+  SessionEntry* entry = sessions_.find(key);
+  if (entry == nullptr &&
+      bindings_.find(base_of(packet.protocol), *pool_index, from_raw16(key.external_port)) == 0)
+    return DropReason::no_mapping;
+  limit_segments(frame.offload, packet, config_.ipv6_mtu);
+  if (wire_size(frame.offload, packet, ipv6::header_size) > config_.ipv6_mtu) return DropReason::too_big;
+  if (entry != nullptr) {
+    touch(*entry, Direction::from_ipv4, packet, now);
+    to_ipv6(frame, packet, *entry, embedding_);
+  } else {
+    const auto opened = open_from_ipv4(now, key, *pool_index, packet);
+    if (!opened) return opened.error();
+    to_ipv6(frame, packet, *opened, embedding_);
+  }
+  count(Direction::from_ipv4, kind_of(packet.protocol), frame);
+  return DropReason::none;
+}
+
+void Nat64::touch(SessionEntry& entry, Direction side, const Packet& packet, TimePoint now) {
+  // Written only when changed: the line stays clean for readers elsewhere.
+  if (const std::uint32_t tick = session_tick(now); entry.last != tick) entry.last = tick;
+  if (entry.steady != 0 && (packet.tcp_flags & state_flags) == 0) return;
+  sessions_.segment(entry.session, side, tcp_event(packet.tcp_flags), now);
+}
+
+auto Nat64::check_addresses_v6(const Packet& packet) const -> DropReason {
+  const std::uint8_t* source = packet.data + ipv6::source;
+  if (is_embedded(embedding_, source)) return DropReason::source_in_prefix;
+  if (!is_inside_address(source)) return DropReason::illegal_source;
+  const std::uint8_t* destination = packet.data + ipv6::destination;
+  if (!is_embedded(embedding_, destination)) return DropReason::destination_not_in_prefix;
+  std::uint8_t remote[4];
+  extract(embedding_, destination, remote);
+  if (is_illegal_ipv4(remote)) return DropReason::illegal_destination;
+  if (is_well_known_prefix_ && !is_global_ipv4(remote)) return DropReason::non_global_ipv4;
+  return DropReason::none;
+}
+
+auto Nat64::check_addresses_v4(const Packet& packet, bool is_error) const -> DropReason {
+  if (!bindings_.pool_index(load32(packet.data + ipv4::destination)))
+    return DropReason::destination_not_in_pool;
+  // Errors are translated whoever sent them, for troubleshooting (RFC 7915 s4.1).
+  if (is_error) return DropReason::none;
+  const std::uint8_t* source = packet.data + ipv4::source;
+  if (is_illegal_ipv4(source)) return DropReason::illegal_source;
+  if (is_well_known_prefix_ && !is_global_ipv4(source)) return DropReason::non_global_ipv4;
+  return DropReason::none;
+}
+
+auto Nat64::is_inside_address(const std::uint8_t* address) -> bool {
+  constexpr std::array<std::uint8_t, 15> zeros{};
+  if (address[0] == 0xff || (address[0] == 0xfe && (address[1] & 0xc0U) == 0x80)) return false;
+  if (std::memcmp(address, zeros.data(), 15) == 0 && address[15] <= 1) return false;
+  const bool is_ipv4_mapped =
+      std::memcmp(address, zeros.data(), 10) == 0 && address[10] == 0xff && address[11] == 0xff;
+  return !is_ipv4_mapped;
+}
+
+auto Nat64::suffix_delta(const std::uint8_t* embedded) const -> std::uint16_t {
+  // With 96 bits there is no suffix: the canonical form is the only one.
+  if (embedding_.length == 96) return 0;
+  std::uint8_t remote[4];
+  std::uint8_t canonical[16];
+  extract(embedding_, embedded, remote);
+  embed(embedding_, remote, canonical);
+  return difference(fold(sum_octets(canonical, 16)), fold(sum_octets(embedded, 16)));
+}
+
+void Nat64::count(Direction direction, Kind kind, const Frame& frame) {
+  ++counters_.translated[static_cast<std::size_t>(direction)][static_cast<std::size_t>(kind)];
+  counters_.translated_octets[static_cast<std::size_t>(direction)] += frame.size;
+}
+
+auto Nat64::output() const -> std::span<const std::byte> {
+  if (output_count_ == 0) return {};
+  const Output& oldest = outputs_[first_output_];
+  return std::span(oldest.octets).first(oldest.size);
+}
+
+void Nat64::pop_output() {
+  PORTOLAN_CHECK(output_count_ > 0);
+  first_output_ = (first_output_ + 1) % outputs_.size();
+  --output_count_;
+}
+
+auto Nat64::claim_output() -> Output* {
+  if (output_count_ == outputs_.size()) {
+    ++counters_.outputs_lost;
+    return nullptr;
+  }
+  return &outputs_[(first_output_ + output_count_++) % outputs_.size()];
+}
+
+auto Nat64::counters() const -> Counters {
+  Counters counters = counters_;
+  counters.hold_downs_cut = bindings_.hold_downs_cut();
+  counters.bindings = bindings_.size();
+  counters.sessions = sessions_.size();
+  counters.hosts = bindings_.host_count();
+  counters.hold_downs = bindings_.hold_down_count();
+  return counters;
+}
+
+}  // namespace portolan::nat

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The stateful NAT64 (RFC 6146) as a value driven from outside: packets in, packets out, time as an
+// argument. It makes no system call and, once built, allocates nothing.
+//
+// Way in: process() in nat64.cpp; one packet is parsed, looked up, rewritten in place. control.cpp
+// has what the server asks for, icmp_errors.cpp errors translated and made here.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "base/mapping_key.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "nat/bindings.h"
+#include "nat/config.h"
+#include "nat/counters.h"
+#include "nat/embedding.h"
+#include "nat/frame.h"
+#include "nat/icmp.h"
+#include "nat/parse.h"
+#include "nat/session_entry.h"
+#include "nat/sessions.h"
+#include "nat/timer_wheel.h"
+
+namespace portolan::nat {
+
+/// What the server wants of a new explicit mapping.
+struct Suggestion {
+  std::optional<Ipv4Address> external_address;  ///< nothing: any
+  Port external_port;                           ///< 0: any
+  bool exact = false;                           ///< refuse if it cannot be had
+};
+
+/// Why a mapping was not installed; nothing changed.
+enum class InstallError : std::uint8_t {
+  cannot_provide_external,  ///< exact, and the endpoint is taken, reserved, not ours, or not the present one
+  no_resources,             ///< no port or table space left
+  unsupported_protocol,     ///< not UDP or TCP from IPv6 to IPv4, port 0, or an address that can't be inside
+  network_failure,          ///< the pool is empty
+};
+[[nodiscard]] auto to_string(InstallError error) -> std::string_view;
+
+struct External {
+  Ipv4Address address;
+  Port port;
+  auto operator==(const External&) const -> bool = default;
+};
+
+/// An explicit mapping taken back.
+struct Removed {
+  External external;
+  /// How long sessions begun from inside keep the endpoint mapped if no more packets come; 0 if none.
+  Seconds remaining{};
+};
+
+class Nat64 {
+ public:
+  /// `config` has passed check(); `random` outlives this. Throws std::bad_alloc.
+  Nat64(const Config& config, Random& random);
+
+  /// Translates one packet in place.
+  ///
+  /// Spec    RFC 6146 s3.4-s3.8, RFC 7915 s4, s5
+  /// In      frame: Frame::headroom_min octets before the packet; any content
+  /// Out     forward: frame holds the translated packet. drop: frame's octets are undefined. Either
+  ///         way errors for the sender may be in output().
+  /// Cost    O(packet headers); O(octets) for UDP without checksum and ICMP errors. No allocation.
+  [[nodiscard]] auto process(TimePoint now, Frame& frame) -> Verdict;
+
+  /// Ends what is idle or expired, a bounded number of steps at a time.
+  void advance(TimePoint now);
+  /// When advance() next has something to do; may be early, never late. A time in the past means that
+  /// advance() left work over.
+  [[nodiscard]] auto next_deadline() const -> std::optional<TimePoint>;
+
+  /// Creates or renews the explicit mapping of `key`; lifetime > 0.
+  ///
+  /// Spec    RFC 6887 s11.3; device.h says the same for every device
+  /// Effect  An existing binding of the endpoint, explicit or not, keeps its external endpoint
+  [[nodiscard]] auto install(TimePoint now, const MappingKey& key, const Suggestion& suggestion,
+                             Seconds lifetime) -> std::expected<External, InstallError>;
+  /// Takes the explicit mapping of `key` back; nothing if there was none.
+  ///
+  /// Effect  Sessions begun from inside keep the binding as an implicit one. Sessions begun from
+  ///         outside go on until idle, but no new one enters. Without sessions the port goes into
+  ///         hold-down for its owner at once.
+  auto remove(TimePoint now, const MappingKey& key) -> std::optional<Removed>;
+
+  /// The oldest packet made here that waits for being sent; it needs no offload. Empty if none.
+  [[nodiscard]] auto output() const -> std::span<const std::byte>;
+  void pop_output();
+
+  [[nodiscard]] auto counters() const -> Counters;
+  [[nodiscard]] auto config() const -> const Config& { return config_; }
+
+  /// Aborts if the tables contradict each other. For tests. Cost O(everything).
+  void check_invariants() const;
+
+ private:
+  static constexpr std::size_t outputs_max = 64;
+  static constexpr std::uint32_t steps_per_advance = 1024;
+
+  struct Output {
+    std::array<std::byte, ipv6::minimum_mtu> octets;
+    std::size_t size;
+  };
+
+  // Translation; nat64.cpp.
+  [[nodiscard]] auto from_ipv6(TimePoint now, Frame& frame) -> DropReason;
+  [[nodiscard]] auto from_ipv4(TimePoint now, Frame& frame) -> DropReason;
+  [[nodiscard]] auto check_addresses_v6(const Packet& packet) const -> DropReason;
+  [[nodiscard]] auto check_addresses_v4(const Packet& packet, bool is_error) const -> DropReason;
+  /// Whether a host may have `address`: not multicast, link-local, loopback, unspecified, IPv4-mapped.
+  [[nodiscard]] static auto is_inside_address(const std::uint8_t* address) -> bool;
+  [[nodiscard]] auto flow_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) -> DropReason;
+  [[nodiscard]] auto flow_from_ipv4(TimePoint now, Frame& frame, const Packet& packet) -> DropReason;
+  /// Sends a packet that is for a pool address back in.
+  [[nodiscard]] auto hairpin(TimePoint now, Frame& frame) -> DropReason;
+  void count(Direction direction, Kind kind, const Frame& frame);
+  void touch(SessionEntry& entry, Direction side, const Packet& packet, TimePoint now);
+  /// Corrects for octets of an embedded address that its canonical form has not.
+  [[nodiscard]] auto suffix_delta(const std::uint8_t* embedded) const -> std::uint16_t;
+
+  // Sessions and bindings; flows.cpp.
+  /// The two directions' entries for a binding and a remote endpoint, numbers in network order.
+  struct Entries {
+    SessionEntry outward;
+    SessionEntry inward;
+  };
+  [[nodiscard]] auto entries_of(const Binding& binding, std::uint32_t remote, std::uint16_t remote_port) const
+      -> Entries;
+  [[nodiscard]] auto open_from_ipv6(TimePoint now, const InsideKey& key, const Packet& packet)
+      -> std::expected<SessionEntry, DropReason>;
+  [[nodiscard]] auto open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t pool_index,
+                                    const Packet& packet) -> std::expected<SessionEntry, DropReason>;
+  [[nodiscard]] auto add_session(TimePoint now, std::uint32_t binding, const Entries& entries,
+                                 Direction opener) -> DropReason;
+  void erase_session(std::uint32_t number, TimePoint now);
+  void release_if_unused(std::uint32_t binding, TimePoint now);
+  [[nodiscard]] static auto base_of(std::uint8_t protocol) -> Base;
+  /// Its explicit mapping is gone, and only sessions begun from outside are left.
+  [[nodiscard]] static auto is_draining(const Binding& binding) -> bool;
+
+  // What the server asks for; control.cpp.
+  [[nodiscard]] auto endpoint_of(const MappingKey& key) const -> std::optional<InternalEndpoint>;
+  [[nodiscard]] auto end_explicit(std::uint32_t number, TimePoint now) -> Removed;
+  [[nodiscard]] auto external_of(const Binding& binding) const -> External;
+
+  // ICMP errors; icmp_errors.cpp.
+  [[nodiscard]] auto error_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) -> DropReason;
+  [[nodiscard]] auto error_from_ipv4(Frame& frame, const Packet& packet) -> DropReason;
+  [[nodiscard]] static auto is_quotable(const Packet& inner) -> bool;
+  void report_drop_v6(TimePoint now, const Packet& packet, DropReason reason);
+  void report_drop_v4(TimePoint now, const Packet& packet, DropReason reason);
+  void send_error_v6(TimePoint now, const Packet& packet, const IcmpHeader& header);
+  void send_error_v4(TimePoint now, const Packet& packet, const IcmpHeader& header);
+  [[nodiscard]] auto take_error_token(TimePoint now) -> bool;
+  [[nodiscard]] auto claim_output() -> Output*;
+
+  Config config_;
+  Embedding embedding_{};
+  bool is_well_known_prefix_;
+  Ipv6Address own_address_;
+  Bindings bindings_;
+  Sessions sessions_;
+  LazyArray<std::int64_t> explicit_until_;  // by binding
+  TimerWheel explicit_wheel_;
+  std::vector<Output> outputs_;
+  std::size_t first_output_ = 0;
+  std::size_t output_count_ = 0;
+  std::uint16_t next_identification_;
+  std::uint32_t error_tokens_;
+  TimePoint error_tokens_at_{};
+  Counters counters_;
+};
+
+}  // namespace portolan::nat

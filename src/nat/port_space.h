@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The 65536 external ports of one pool address and protocol: who has each, and which are free. The
+// array answers "whose packet is this" in one look, the bitmap finds a free port in bounded time
+// however full the space is.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <optional>
+
+#include "base/random.h"
+#include "nat/lazy_array.h"
+
+namespace portolan::nat {
+
+/// Number of the binding that has a port, or of the hold-down that keeps it, or neither.
+struct PortOwner {
+  std::uint32_t binding = 0;
+  std::uint32_t hold_down = 0;
+
+  [[nodiscard]] auto is_free() const -> bool { return binding == 0 && hold_down == 0; }
+};
+
+/// Ports from `low` to `high`, all or those of one parity.
+struct PortChoice {
+  std::uint16_t low = 0;
+  std::uint16_t high = 0;
+  std::optional<bool> odd;
+};
+
+class PortSpace {
+ public:
+  static constexpr std::uint32_t port_count = 65536;
+
+  PortSpace() : owners_(port_count), taken_(port_count / 64) {}
+
+  [[nodiscard]] auto owner(std::uint16_t port) const -> PortOwner {
+    const std::uint32_t owner = owners_[port];
+    if (owner == unusable) return {};
+    return (owner & hold_down_mark) != 0 ? PortOwner{.binding = 0, .hold_down = owner & ~hold_down_mark}
+                                         : PortOwner{.binding = owner, .hold_down = 0};
+  }
+  [[nodiscard]] auto is_free(std::uint16_t port) const -> bool { return owners_[port] == 0; }
+
+  /// Takes `port` out of use for good.
+  void reserve(std::uint16_t port) { set(port, unusable); }
+  void give_to_binding(std::uint16_t port, std::uint32_t binding) { set(port, binding); }
+  void give_to_hold_down(std::uint16_t port, std::uint32_t hold_down) {
+    set(port, hold_down | hold_down_mark);
+  }
+  void release(std::uint16_t port);
+
+  /// A free port within `choice`, unpredictable to whoever doesn't know the random source.
+  ///
+  /// Cost    one word near always; at worst all 1024 words of the bitmap
+  [[nodiscard]] auto pick(const PortChoice& choice, Random& random) const -> std::optional<std::uint16_t>;
+
+  /// Calls `visit(port, owner)` for each port that is not free.
+  template <typename Visit>
+  void for_each(Visit visit) const {
+    for (std::uint32_t word = 0; word < port_count / 64; ++word) {
+      for (std::uint64_t taken = taken_[word]; taken != 0; taken &= taken - 1) {
+        const auto port =
+            static_cast<std::uint16_t>(word * 64 + static_cast<std::uint32_t>(std::countr_zero(taken)));
+        visit(port, owner(port));
+      }
+    }
+  }
+
+ private:
+  static constexpr std::uint32_t hold_down_mark = 0x80000000U;
+  static constexpr std::uint32_t unusable = 0xffffffffU;
+
+  void set(std::uint16_t port, std::uint32_t owner) {
+    owners_[port] = owner;
+    taken_[port / 64U] |= std::uint64_t{1} << port % 64U;
+  }
+  /// Free ports of `choice` in word `word`.
+  [[nodiscard]] auto free_in_word(std::uint32_t word, const PortChoice& choice) const -> std::uint64_t;
+
+  LazyArray<std::uint32_t> owners_;
+  LazyArray<std::uint64_t> taken_;
+};
+
+}  // namespace portolan::nat
