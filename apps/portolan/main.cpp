@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// portolan: the PCP client command. The commands themselves are in map.cpp and announce.cpp.
+#include <cstdio>
+#include <exception>
+#include <span>
+
+#include <fmt/format.h>
+
+#include "portolan/commands.h"
+#include "portolan/options.h"
+#include "wire/describe.h"
+
+namespace portolan {
+namespace {
+
+auto run(const MapCommand& command) -> int { return run_map(command); }
+auto run(const AnnounceCommand& command) -> int { return run_announce(command); }
+auto run(const DecodeCommand& command) -> int {
+  fmt::print("{}", wire::describe(command.datagram));
+  return exit_success;
+}
+
+}  // namespace
+}  // namespace portolan
+
+auto main(int argc, char** argv) -> int try {
+  const auto command =
+      portolan::parse_command_line(std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
+  if (command) return std::visit([](const auto& chosen) { return portolan::run(chosen); }, *command);
+  const portolan::Exit& exit = command.error();
+  fmt::print(exit.status == portolan::exit_success ? stdout : stderr, "{}", exit.text);
+  return exit.status;
+} catch (const std::exception& error) {
+  fmt::print(stderr, "portolan: {}\n", error.what());
+  return portolan::exit_no_answer;
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "portolan/options.h"
+
+#include <charconv>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+namespace portolan {
+namespace {
+
+/// Longest wait for an answer that makes sense on a command line.
+constexpr std::uint32_t timeout_s_max = 86400;
+
+[[noreturn]] void refuse(const std::string& argument, const std::string& text, std::string_view remedy) {
+  throw CLI::ValidationError(argument, fmt::format("'{}' {}", text, remedy));
+}
+
+auto parse_number(const std::string& argument, const std::string& text, std::uint32_t minimum,
+                  std::uint32_t maximum, std::string_view remedy) -> std::uint32_t {
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value < minimum || value > maximum)
+    refuse(argument, text, remedy);
+  return value;
+}
+
+auto parse_port(const std::string& argument, const std::string& text, std::string_view remedy) -> Port {
+  return Port{static_cast<std::uint16_t>(parse_number(argument, text, 0, UINT16_MAX, remedy))};
+}
+
+auto parse_address(const std::string& argument, const std::string& text) -> IpAddress {
+  const auto address = IpAddress::parse(text);
+  if (!address) refuse(argument, text, "is no IP address: give one such as 192.0.2.14 or 2001:db8::1");
+  return *address;
+}
+
+void add_server_options(CLI::App& app, ServerOptions& options) {
+  app.add_option("--server", options.server, "PCP server; the default router unless given")
+      ->type_name("NAME|ADDRESS[%ZONE]");
+  app.add_option_function<std::string>(
+         "--server-port",
+         [&options](const std::string& text) {
+           options.server_port = Port{static_cast<std::uint16_t>(parse_number(
+               "--server-port", text, 1, UINT16_MAX, "is no UDP port: give a number from 1 to 65535"))};
+         },
+         "UDP port of the server [5351]")
+      ->type_name("PORT");
+  app.add_option_function<std::string>(
+         "--internal-address",
+         [&options](const std::string& text) {
+           options.internal_address = parse_address("--internal-address", text);
+         },
+         "address of this host to use; the one its traffic would use unless given")
+      ->type_name("ADDRESS");
+  app.add_option_function<std::string>(
+         "--timeout",
+         [&options](const std::string& text) {
+           options.timeout = Seconds{parse_number("--timeout", text, 1, timeout_s_max,
+                                                  "is no wait in seconds: give a number from 1 to 86400")};
+         },
+         "seconds to wait for an answer [10]")
+      ->type_name("SECONDS");
+  app.add_flag("--json", options.is_json, "print one JSON object on one line instead of text");
+  app.add_flag("--verbose", options.is_verbose, "show each packet sent and received, field by field");
+}
+
+void add_map(CLI::App& app, MapCommand& command) {
+  client::MapWish& wish = command.wish;
+  app.add_option_function<std::string>(
+         "PROTOCOL",
+         [&wish](const std::string& text) {
+           const auto protocol = text == "all" ? Protocol::all : parse_protocol(text);
+           if (!protocol)
+             refuse("PROTOCOL", text, "is no protocol: give tcp, udp, sctp, all, or a number from 0 to 255");
+           wish.protocol = *protocol;
+         },
+         "tcp, udp, sctp, all, or an IANA protocol number")
+      ->required();
+  app.add_option_function<std::string>(
+         "INTERNAL_PORT",
+         [&wish](const std::string& text) {
+           wish.internal_port = parse_port("INTERNAL_PORT", text,
+                                           "is no port: give a number from 1 to 65535, or 0 for all ports");
+         },
+         "port of this host to make reachable; 0 means all ports")
+      ->required();
+  app.add_option_function<std::string>(
+         "--external-port",
+         [&wish](const std::string& text) {
+           wish.suggested_external_port =
+               parse_port("--external-port", text, "is no port: give a number from 0 to 65535, 0 for any");
+         },
+         "external port to suggest [any]")
+      ->type_name("PORT");
+  app.add_option_function<std::string>(
+         "--external-address",
+         [&wish](const std::string& text) {
+           wish.suggested_external_address = parse_address("--external-address", text);
+         },
+         "external address to suggest; 0.0.0.0 or :: for any of that family [0.0.0.0]")
+      ->type_name("ADDRESS");
+  app.add_option_function<std::string>(
+         "--lifetime",
+         [&wish](const std::string& text) {
+           wish.lifetime = Seconds{parse_number(
+               "--lifetime", text, 1, UINT32_MAX,
+               "is no lifetime: give seconds from 1 to 4294967295, or --delete to end a mapping")};
+         },
+         "seconds to ask for [7200]")
+      ->type_name("SECONDS");
+  app.add_flag("--prefer-failure", wish.prefer_failure, "rather fail than take another external port");
+  app.add_option_function<std::string>(
+         "--nonce",
+         [&wish](const std::string& text) {
+           wish.nonce = Nonce::parse(text);
+           if (!wish.nonce)
+             refuse("--nonce", text, "is no mapping nonce: give the 24 hexadecimal digits map printed");
+         },
+         "nonce of an existing mapping, to renew or delete it [random]")
+      ->type_name("HEX24");
+  app.add_flag("--delete", command.is_deletion, "delete the mapping instead of making it; needs --nonce");
+  app.add_flag("--keep", command.is_kept, "stay, renew the mapping, and delete it on Ctrl-C");
+  add_server_options(app, command.common);
+}
+
+/// Mistakes that take two arguments to make.
+void check_combination(const MapCommand& command) {
+  const client::MapWish& wish = command.wish;
+  if (wish.protocol == Protocol::all && wish.internal_port.value != 0)
+    throw CLI::ValidationError("INTERNAL_PORT",
+                               fmt::format("'{}' of all protocols cannot be mapped: give 0, or "
+                                           "one protocol (RFC 6887 s11.1)",
+                                           wish.internal_port));
+  if (wish.prefer_failure && wish.suggested_external_port.value == 0)
+    throw CLI::ValidationError("--prefer-failure",
+                               "needs a port to insist on: add --external-port (RFC 6887 s13.2)");
+  if (command.is_deletion && !wish.nonce)
+    throw CLI::ValidationError("--delete", "needs the mapping's nonce: add --nonce with what map printed");
+  if (command.is_deletion && command.is_kept)
+    throw CLI::ValidationError("--delete", "and --keep contradict each other: leave one out");
+  if (command.is_deletion && wish.prefer_failure)
+    throw CLI::ValidationError("--delete", "takes no --prefer-failure: leave it out");
+}
+
+auto parse_hex(const std::vector<std::string>& words) -> std::vector<std::byte> {
+  std::string digits;
+  for (const std::string& word : words)
+    for (const char character : word)
+      if (character != ' ' && character != ':') digits.push_back(character);
+  std::vector<std::byte> octets;
+  for (std::size_t i = 0; i < digits.size(); i += 2) {
+    std::uint8_t octet = 0;
+    const char* const start = digits.data() + i;
+    const auto [end, error] =
+        std::from_chars(start, start + std::min<std::size_t>(2, digits.size() - i), octet, 16);
+    if (error != std::errc{} || end != start + 2)
+      refuse("HEX", digits.substr(i, 2), "is no octet: give two hexadecimal digits for each");
+    octets.push_back(std::byte{octet});
+  }
+  return octets;
+}
+
+}  // namespace
+
+auto parse_command_line(std::span<const char* const> arguments) -> std::expected<Command, Exit> {
+  CLI::App app("Port Control Protocol client: asks the router for external ports (RFC 6887).", "portolan");
+  app.set_version_flag("--version", "portolan " PORTOLAN_VERSION);
+  app.require_subcommand(0, 1);
+  app.footer("portolan COMMAND --help tells more; exit status: 0 done, 1 refused, 2 usage, 3 no answer.");
+
+  MapCommand map;
+  CLI::App& map_app = *app.add_subcommand("map", "make a port of this host reachable from outside");
+  add_map(map_app, map);
+  AnnounceCommand announce;
+  CLI::App& announce_app = *app.add_subcommand("announce", "ask whether the PCP server is there");
+  add_server_options(announce_app, announce.common);
+  std::vector<std::string> hex;
+  CLI::App& decode_app = *app.add_subcommand("decode", "show the fields of a PCP packet");
+  decode_app.add_option("HEX", hex, "the UDP payload in hexadecimal digits")->required();
+
+  try {
+    // CLI11 takes the arguments from the back.
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    app.parse(std::move(reversed));
+    if (map_app.parsed()) {
+      check_combination(map);
+      return map;
+    }
+    if (announce_app.parsed()) return announce;
+    if (decode_app.parsed()) return DecodeCommand{parse_hex(hex)};
+    return std::unexpected(Exit{.status = exit_success, .text = app.help()});
+  } catch (const CLI::CallForVersion&) {
+    return std::unexpected(Exit{.status = exit_success, .text = app.version() + "\n"});
+  } catch (const CLI::CallForHelp&) {
+    return std::unexpected(Exit{.status = exit_success, .text = app.help()});
+  } catch (const CLI::ParseError& error) {
+    const std::string command =
+        app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name() + " ";
+    return std::unexpected(
+        Exit{.status = exit_usage,
+             .text = fmt::format("portolan: {}\nTry: portolan {}--help\n", error.what(), command)});
+  }
+}
+
+}  // namespace portolan

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The command line of `portolan` as values.
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/address.h"
+#include "base/time.h"
+#include "client/events.h"
+#include "wire/protocol.h"
+
+namespace portolan {
+
+/// Exit statuses.
+constexpr int exit_success = 0;
+constexpr int exit_refused = 1;
+constexpr int exit_usage = 2;
+constexpr int exit_no_answer = 3;
+
+/// What `map` and `announce` have in common.
+struct ServerOptions {
+  std::string server;  ///< empty: the default router
+  Port server_port{wire::server_port};
+  std::optional<IpAddress> internal_address;
+  Seconds timeout{10};
+  bool is_json = false;
+  bool is_verbose = false;
+};
+
+struct MapCommand {
+  ServerOptions common;
+  client::MapWish wish;
+  bool is_deletion = false;
+  bool is_kept = false;
+};
+struct AnnounceCommand {
+  ServerOptions common;
+};
+struct DecodeCommand {
+  std::vector<std::byte> datagram;
+};
+using Command = std::variant<MapCommand, AnnounceCommand, DecodeCommand>;
+
+/// Reason to end without asking anybody: help, the version, a mistake, no network.
+struct Exit {
+  int status = exit_success;
+  std::string text;
+};
+
+/// Parses the arguments behind the program's name. A mistake is told with argument, value and remedy.
+[[nodiscard]] auto parse_command_line(std::span<const char* const> arguments) -> std::expected<Command, Exit>;
+
+}  // namespace portolan
