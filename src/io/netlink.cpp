@@ -118,6 +118,9 @@ auto header_of(const nlmsghdr* message) -> Header {
   return header;
 }
 
+/// Refusal::number of a list that changed while the kernel told it: entries may be missing.
+constexpr int torn_list = EAGAIN;
+
 struct Closer {
   void operator()(mnl_socket* socket) const { static_cast<void>(mnl_socket_close(socket)); }
 };
@@ -125,22 +128,25 @@ struct Closer {
 }  // namespace
 
 struct Netlink::Socket {
-  using Visit = std::function<void(const nlmsghdr*)>;
-
   std::unique_ptr<mnl_socket, Closer> socket;
   std::uint32_t sequence = 0;
   alignas(nlmsghdr) std::array<std::byte, 32768> buffer{};
 
-  auto ask(Request& request, const Visit& visit = {}) -> std::expected<void, Refusal>;
+  auto ask(Request& request, const std::function<void(const nlmsghdr*)>& visit = {})
+      -> std::expected<void, Refusal>;
+  template <typename Entry, typename Visit>
+  auto list(Request& request, Visit visit) -> std::expected<std::vector<Entry>, Refusal>;
   auto find_route_interface(const Prefix& prefix) -> std::expected<unsigned, Refusal>;
 };
 
 /// Sends one request and reads until its end; `visit` sees each message of the answer.
-auto Netlink::Socket::ask(Request& request, const Visit& visit) -> std::expected<void, Refusal> {
+auto Netlink::Socket::ask(Request& request, const std::function<void(const nlmsghdr*)>& visit)
+    -> std::expected<void, Refusal> {
   (*request)->nlmsg_seq = ++sequence;
   if (mnl_socket_sendto(socket.get(), *request, (*request)->nlmsg_len) < 0)
     return std::unexpected(Refusal{.number = errno, .explanation = {}});
   const bool is_dump = ((*request)->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+  bool is_torn = false;
   while (true) {
     const auto got = mnl_socket_recvfrom(socket.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
@@ -149,7 +155,11 @@ auto Netlink::Socket::ask(Request& request, const Visit& visit) -> std::expected
     for (auto* message = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(message, left);
          message = mnl_nlmsg_next(message, &left)) {
       if (message->nlmsg_seq != sequence) continue;  // the rest of an answer that was given up
-      if (message->nlmsg_type == NLMSG_DONE) return {};
+      is_torn = is_torn || (message->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
+      if (message->nlmsg_type == NLMSG_DONE) {
+        if (is_torn) return std::unexpected(Refusal{.number = torn_list, .explanation = {}});
+        return {};
+      }
       if (message->nlmsg_type != NLMSG_ERROR) {
         if (visit) visit(message);
         // A question about one object is answered by one message, and by an acknowledgement if asked.
@@ -161,6 +171,20 @@ auto Netlink::Socket::ask(Request& request, const Visit& visit) -> std::expected
       return std::unexpected(std::move(refusal));
     }
   }
+}
+
+/// `visit(message, entries)` for each message of a list, from the start again if the list was torn.
+template <typename Entry, typename Visit>
+auto Netlink::Socket::list(Request& request, Visit visit) -> std::expected<std::vector<Entry>, Refusal> {
+  constexpr int attempts_max = 10;
+  std::expected<void, Refusal> answer;
+  for (int attempt = 0; attempt < attempts_max; ++attempt) {
+    std::vector<Entry> entries;
+    answer = ask(request, [&](const nlmsghdr* message) { visit(message, entries); });
+    if (answer) return entries;
+    if (answer.error().number != torn_list) break;
+  }
+  return std::unexpected(answer.error());
 }
 
 Netlink::Netlink(std::unique_ptr<Socket> socket) : socket_(std::move(socket)) {}
@@ -235,8 +259,7 @@ auto Netlink::set_link(unsigned interface_index, const LinkSettings& settings)
 auto Netlink::addresses(unsigned interface_index)
     -> std::expected<std::vector<InterfaceAddress>, std::string> {
   Request request{RTM_GETADDR, NLM_F_DUMP, ifaddrmsg{}};
-  std::vector<InterfaceAddress> found;
-  const auto answer = socket_->ask(request, [&](const nlmsghdr* message) {
+  auto answer = socket_->list<InterfaceAddress>(request, [&](const nlmsghdr* message, auto& found) {
     const auto header = header_of<ifaddrmsg>(message);
     if (header.ifa_index != interface_index) return;
     InterfaceAddress entry{.prefix_length = header.ifa_prefixlen,
@@ -250,7 +273,7 @@ auto Netlink::addresses(unsigned interface_index)
     });
     found.push_back(entry);
   });
-  if (answer) return found;
+  if (answer) return std::move(*answer);
   return std::unexpected(
       fmt::format("addresses of interface {}: {}", interface_index, to_string(answer.error())));
 }
@@ -327,8 +350,7 @@ auto Netlink::Socket::find_route_interface(const Prefix& prefix) -> std::expecte
   rtmsg header{};
   header.rtm_family = family_number(prefix.address());
   Request request{RTM_GETROUTE, NLM_F_DUMP, header};
-  unsigned found = 0;
-  const auto answer = ask(request, [&](const nlmsghdr* message) {
+  const auto answer = list<unsigned>(request, [&](const nlmsghdr* message, auto& found) {
     const auto route = header_of<rtmsg>(message);
     if (route.rtm_table != RT_TABLE_MAIN || route.rtm_dst_len != own_length(prefix)) return;
     IpAddress destination = IpAddress::unspecified(prefix.address().family());
@@ -337,10 +359,10 @@ auto Netlink::Socket::find_route_interface(const Prefix& prefix) -> std::expecte
       if (type == RTA_DST) destination = read_address(attribute);
       if (type == RTA_OIF) interface_index = mnl_attr_get_u32(attribute);
     });
-    if (destination == prefix.address()) found = interface_index;
+    if (destination == prefix.address()) found.push_back(interface_index);
   });
   if (!answer) return std::unexpected(answer.error());
-  return found;
+  return answer->empty() ? 0 : answer->back();
 }
 
 auto Netlink::add_route(const Prefix& prefix, unsigned interface_index, OriginMark mark)
@@ -368,8 +390,7 @@ auto Netlink::proxy_neighbours(unsigned interface_index)
   ndmsg header{};
   header.ndm_flags = NTF_PROXY;
   Request request{RTM_GETNEIGH, NLM_F_DUMP, header};
-  std::vector<ProxyNeighbour> found;
-  const auto answer = socket_->ask(request, [&](const nlmsghdr* message) {
+  auto answer = socket_->list<ProxyNeighbour>(request, [&](const nlmsghdr* message, auto& found) {
     const auto entry = header_of<ndmsg>(message);
     if (entry.ndm_ifindex != static_cast<int>(interface_index) || (entry.ndm_flags & NTF_PROXY) == 0) return;
     ProxyNeighbour neighbour;
@@ -379,7 +400,7 @@ auto Netlink::proxy_neighbours(unsigned interface_index)
     });
     found.push_back(neighbour);
   });
-  if (answer) return found;
+  if (answer) return std::move(*answer);
   return std::unexpected(
       fmt::format("proxy neighbours of interface {}: {}", interface_index, to_string(answer.error())));
 }

@@ -219,6 +219,28 @@ TEST_F(TunTest, ipv6_answers_leave_from_the_address_asked) {
   EXPECT_EQ(answers->front().source.address, address("2001:db8::2"));
 }
 
+TEST_F(TunTest, requests_from_the_host_itself_are_answered) {
+  const Tun tun = opened();
+  add_address(tun.interface_index(), "192.0.2.1", 24);
+  add_address(tun.interface_index(), "2001:db8::1", 64);
+  auto server = UdpSocket::open({});
+  auto client = UdpSocket::open({});
+  ASSERT_TRUE(server && client);
+  for (const auto* own : {"192.0.2.1", "2001:db8::1"}) {
+    const Endpoint endpoint{.address = address(own), .port = server->local_endpoint().port};
+    ASSERT_EQ(client->send({.destination = endpoint, .payload = octets_of("?")}).sent, 1U);
+    ASSERT_TRUE(wait_readable(server->descriptor()));
+    const auto requests = server->receive();
+    ASSERT_TRUE(requests);
+    EXPECT_EQ(requests->front().local_address, address(own));
+    ASSERT_EQ(server->send(answer_to(requests->front(), octets_of("!"))).sent, 1U) << own;
+    ASSERT_TRUE(wait_readable(client->descriptor())) << own;
+    const auto answers = client->receive();
+    ASSERT_TRUE(answers);
+    EXPECT_EQ(answers->front().source, endpoint);
+  }
+}
+
 TEST_F(TunTest, multicast_reaches_every_socket_that_shares_the_port) {
   const Tun tun = opened();
   const unsigned index = tun.interface_index();
