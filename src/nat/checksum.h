@@ -2,7 +2,7 @@
 //
 // Internet checksum arithmetic (RFC 1071) and its incremental form (RFC 1624). Freestanding.
 //
-// Sums are taken over 16-bit words as they stand in memory: RFC 1071 s2 (B) shows that the result,
+// Sums are taken over 16-bit words as they stand in memory: RFC 1071 shows that the result,
 // stored the same way, is right on machines of either byte order.
 #pragma once
 
@@ -56,7 +56,7 @@ inline auto adjust_partial(uint16_t partial, uint16_t delta) -> uint16_t {
 }
 
 /// Sum of the part of a pseudo-header that is no address: protocol and length are in both families'
-/// forms at places of the same weight (RFC 793 s3.1, RFC 8200 s8.1).
+/// forms at places of the same weight (RFC 9293 s3.1, RFC 8200 s8.1).
 inline auto sum_protocol_and_length(uint8_t protocol, uint32_t length) -> uint64_t {
   uint8_t octets[8];
   store32(octets, length);

@@ -13,7 +13,7 @@ auto parse_transport(std::uint32_t available, Extent extent, Packet& packet) -> 
   const std::uint8_t* transport = packet.transport();
   if (available < packet.header_size + 8) return DropReason::truncated;
   if (packet.protocol == protocol::udp) {
-    // Octets behind the UDP length are not UDP's (RFC 9868) and travel along untouched.
+    // Octets behind the UDP length are not UDP's and travel along untouched.
     const std::uint16_t length = load16(transport + udp::length);
     if (extent == Extent::whole && (length < udp::header_size || length > packet.transport_size()))
       return DropReason::malformed;

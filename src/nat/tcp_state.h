@@ -54,7 +54,7 @@ struct TcpTransition {
       if (!from_v6 && event == TcpEvent::fin) return {TcpState::v4_and_v6_fin, true};
       return {state, true};
     case TcpState::v4_and_v6_fin:
-      // A SYN opens a new connection on the old one's ports (RFC 1122 s4.2.2.13). RFC 6146 would let
+      // A SYN opens a new connection on the old one's ports (RFC 9293 s3.6.1). RFC 6146 would let
       // it run on the old session's last 4 minutes and then cut it.
       if (event == TcpEvent::syn) return {from_v6 ? TcpState::v6_init : TcpState::v4_init, true};
       return {state, false};

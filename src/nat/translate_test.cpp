@@ -3,7 +3,7 @@
 // Packet in, packet out: the rules of RFC 7915 one by one.
 #include <gtest/gtest.h>
 
-#include "nat/engine_fixture.h"
+#include "nat/testing/engine_fixture.h"
 
 namespace portolan::nat::test {
 namespace {

@@ -11,7 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "nat/nat64.h"
-#include "nat/test_packets.h"
+#include "nat/testing/test_packets.h"
 
 namespace portolan::nat::test {
 

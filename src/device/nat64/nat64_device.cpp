@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "device/nat64/nat64_device.h"
+
+#include <utility>
+
+#include "device/nat64/operations.h"
+
+namespace portolan::device {
+
+Nat64Device::Nat64Device(std::unique_ptr<PacketLink> link, std::unique_ptr<Random> random,
+                         std::function<TimePoint()> clock, const nat::Config& config, Completion completion,
+                         std::function<void(std::function<void()>)> post)
+    : answers_(std::make_shared<Answers>()),
+      post_(std::move(post)),
+      worker_(config, std::move(link), std::move(random), std::move(clock)) {
+  answers_->completion = std::move(completion);
+}
+
+Nat64Device::~Nat64Device() { answers_->is_device_gone = true; }
+
+void Nat64Device::apply(BatchId batch, std::vector<Operation> operations) {
+  // Only this thread, the one answers come to, looks into *answers_; the worker just carries it.
+  const bool is_refused = answers_->outstanding >= batches_max;
+  ++answers_->outstanding;
+  worker_.submit([answers = answers_, post = post_, batch, is_refused, operations = std::move(operations)](
+                     TimePoint now, nat::Nat64& nat64) {
+    std::vector<Result> results;
+    results.reserve(operations.size());
+    for (const Operation& operation : operations)
+      results.push_back(is_refused ? Result(std::unexpected(Refusal::no_resources))
+                                   : device::apply(nat64, now, operation));
+    post([answers, batch, results = std::move(results)]() mutable {
+      if (answers->is_device_gone) return;
+      --answers->outstanding;
+      answers->completion(batch, std::move(results));
+    });
+  });
+}
+
+}  // namespace portolan::device

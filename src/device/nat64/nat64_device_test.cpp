@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The NAT64 through its device interface: the suite every device runs, and the worker's own promises,
+// over a link in memory and a clock that the test moves.
+#include "device/nat64/nat64_device.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "device/contract_test.h"
+#include "nat/testing/test_packets.h"
+
+namespace portolan::device {
+namespace {
+
+using nat::test::Octets;
+using nat::test::PacketBuilder;
+
+constexpr const char* pool = "192.0.2.14";
+constexpr const char* far4 = "198.51.100.7";
+constexpr const char* far6 = "2001:db8:64:ff9b::198.51.100.7";
+
+/// What the two ends of a link in memory share.
+class Wire {
+ public:
+  /// Sends `packet` to the worker and returns what it wrote until it found nothing more to read.
+  auto exchange(const Octets& packet, nat::Offload offload = {}) -> std::vector<Octets> {
+    std::unique_lock lock(mutex_);
+    Octets octets(sizeof offload);
+    std::memcpy(octets.data(), &offload, sizeof offload);
+    octets.insert(octets.end(), packet.begin(), packet.end());
+    to_worker_.push_back(std::move(octets));
+    is_idle_ = false;
+    readable_.signal();
+    idle_.wait(lock, [&] { return is_idle_; });
+    return std::exchange(from_worker_, {});
+  }
+
+ private:
+  friend class MemoryLink;
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  io::Wakeup readable_;
+  std::deque<Octets> to_worker_;
+  std::vector<Octets> from_worker_;
+  bool is_idle_ = true;
+};
+
+class MemoryLink final : public PacketLink {
+ public:
+  explicit MemoryLink(Wire& wire) : wire_(wire) {}
+  auto read(std::span<std::byte> buffer) -> std::size_t override {
+    const std::scoped_lock lock(wire_.mutex_);
+    if (wire_.to_worker_.empty()) {
+      static_cast<void>(wire_.readable_.take());
+      wire_.is_idle_ = true;
+      wire_.idle_.notify_all();
+      return 0;
+    }
+    const Octets packet = std::move(wire_.to_worker_.front());
+    wire_.to_worker_.pop_front();
+    std::ranges::copy(std::as_bytes(std::span(packet)), buffer.begin());
+    return packet.size();
+  }
+  auto write(std::span<const std::byte> packet) -> bool override {
+    const std::scoped_lock lock(wire_.mutex_);
+    const auto* data = reinterpret_cast<const std::uint8_t*>(packet.data());
+    wire_.from_worker_.emplace_back(data + header_size, data + packet.size());
+    return true;
+  }
+  auto descriptor() const -> int override { return wire_.readable_.descriptor(); }
+
+ private:
+  Wire& wire_;
+};
+
+/// The caller's event loop: functions posted from anywhere run when the test says so.
+class Loop {
+ public:
+  void post(std::function<void()> function) {
+    const std::scoped_lock lock(mutex_);
+    posted_.push_back(std::move(function));
+    arrived_.notify_all();
+  }
+  void run_until(const std::function<bool()>& done) {
+    while (!done()) {
+      std::function<void()> next;
+      {
+        std::unique_lock lock(mutex_);
+        arrived_.wait(lock, [&] { return !posted_.empty(); });
+        next = std::move(posted_.front());
+        posted_.pop_front();
+      }
+      next();
+    }
+  }
+  /// What is left, without waiting.
+  auto take() -> std::deque<std::function<void()>> {
+    const std::scoped_lock lock(mutex_);
+    return std::exchange(posted_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::deque<std::function<void()>> posted_;
+};
+
+auto test_config() -> nat::Config {
+  nat::Config config;
+  config.prefix = *Prefix::parse("2001:db8:64:ff9b::/96");
+  config.pool = {*Ipv4Address::parse(pool)};
+  config.limits.bindings = config.limits.sessions = 4096;
+  return config;
+}
+
+class Nat64UnderTest final : public DeviceUnderTest {
+ public:
+  auto apply(std::vector<Operation> operations) -> std::vector<Result> override {
+    const BatchId batch{++last_batch_};
+    device_->apply(batch, std::move(operations));
+    loop_.run_until([&] { return !answered_.empty() && answered_.back().first == batch; });
+    return answered_.back().second;
+  }
+  void pass(Seconds time) override {
+    clock_ns_ += std::chrono::nanoseconds(time).count();
+    settle();
+  }
+  auto send_outbound(const MappingKey& from) -> std::optional<Endpoint> override {
+    PacketBuilder packet(to_string(from.internal_address), far6);
+    if (from.protocol == Protocol::udp)
+      packet.udp(from.internal_port.value, 53);
+    else
+      packet.tcp(from.internal_port.value, 80, "S");
+    const auto sent = wire_.exchange(packet.build());
+    if (sent.size() != 1 || sent[0][0] >> 4U != 4) return std::nullopt;
+    return Endpoint{address4(sent[0], 12), port(sent[0], 20)};
+  }
+  auto send_inbound(Protocol protocol, const Endpoint& external) -> std::optional<Endpoint> override {
+    PacketBuilder packet(far4, to_string(external.address));
+    if (protocol == Protocol::udp)
+      packet.udp(5555, external.port.value);
+    else
+      packet.tcp(5555, external.port.value, "S");
+    const auto sent = wire_.exchange(packet.build());
+    if (sent.size() != 1 || sent[0][0] >> 4U != 6) return std::nullopt;
+    Ipv6Address inside;
+    std::copy_n(sent[0].begin() + 24, 16, inside.octets.begin());
+    return Endpoint{IpAddress{inside}, port(sent[0], 42)};
+  }
+  auto inside_address(unsigned host) const -> IpAddress override {
+    return *IpAddress::parse("2001:db8:112::" + std::to_string(host));
+  }
+  auto external_address() const -> IpAddress override { return *IpAddress::parse(pool); }
+
+  /// Waits until the worker has done a task, and so looked at its timers before.
+  void settle() {
+    for (int turn = 0; turn < 2; ++turn) {
+      bool is_done = false;
+      device_->worker().submit([&](TimePoint, nat::Nat64&) { loop_.post([&] { is_done = true; }); });
+      loop_.run_until([&] { return is_done; });
+    }
+  }
+
+  auto device() -> Nat64Device& { return *device_; }
+  auto wire() -> Wire& { return wire_; }
+  auto loop() -> Loop& { return loop_; }
+  auto answered() -> std::vector<std::pair<BatchId, std::vector<Result>>>& { return answered_; }
+  void destroy_device() { device_.reset(); }
+
+ private:
+  static auto address4(const Octets& packet, std::size_t at) -> IpAddress {
+    std::uint32_t value = 0;
+    for (std::size_t i = 0; i < 4; ++i) value = value << 8U | packet[at + i];
+    return IpAddress{Ipv4Address{value}};
+  }
+  static auto port(const Octets& packet, std::size_t at) -> Port {
+    return Port{static_cast<std::uint16_t>(packet[at] << 8U | packet[at + 1])};
+  }
+
+  std::atomic<std::int64_t> clock_ns_{1'000'000'000'000'000};
+  Wire wire_;
+  Loop loop_;
+  std::uint64_t last_batch_ = 0;
+  std::vector<std::pair<BatchId, std::vector<Result>>> answered_;
+  std::unique_ptr<Nat64Device> device_ = std::make_unique<Nat64Device>(
+      std::make_unique<MemoryLink>(wire_), std::make_unique<SeededRandom>(1),
+      [this] { return TimePoint{Nanoseconds{clock_ns_.load()}}; }, test_config(),
+      [this](BatchId batch, std::vector<Result> results) {
+        answered_.emplace_back(batch, std::move(results));
+      },
+      [this](std::function<void()> function) { loop_.post(std::move(function)); });
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DeviceContract, Nat64UnderTest);
+
+auto install(std::uint16_t port) -> Operation {
+  return Install{.key = {.realm = {},
+                         .internal_address = *IpAddress::parse("2001:db8:112::2"),
+                         .protocol = Protocol::udp,
+                         .internal_port = Port{port},
+                         .external_family = Family::ipv4},
+                 .external_address = IpAddress::unspecified(Family::ipv4),
+                 .external_port = Port{port},
+                 .match = Match::suggested,
+                 .lifetime = Seconds{600}};
+}
+
+TEST(Nat64Device, many_batches_are_answered_once_each_and_in_order) {
+  Nat64UnderTest under;
+  constexpr std::uint64_t batches = 500;
+  for (std::uint64_t i = 1; i <= batches; ++i)
+    under.device().apply(BatchId{i}, {install(static_cast<std::uint16_t>(2000 + i)), install(1999)});
+  EXPECT_TRUE(under.answered().empty()) << "never from inside apply()";
+  under.loop().run_until([&] { return under.answered().size() == batches; });
+  for (std::uint64_t i = 1; i <= batches; ++i) {
+    EXPECT_EQ(under.answered()[i - 1].first, BatchId{i});
+    EXPECT_EQ(under.answered()[i - 1].second.size(), 2U);
+  }
+}
+
+TEST(Nat64Device, batches_beyond_the_limit_are_refused_in_their_turn) {
+  Nat64UnderTest under;
+  for (std::uint64_t i = 1; i <= Nat64Device::batches_max + 1; ++i)
+    under.device().apply(BatchId{i}, {install(2000)});
+  under.loop().run_until([&] { return under.answered().size() == Nat64Device::batches_max + 1; });
+  const auto& answered = under.answered();
+  EXPECT_TRUE(answered[Nat64Device::batches_max - 1].second.at(0));
+  ASSERT_FALSE(answered.back().second.at(0));
+  EXPECT_EQ(answered.back().second.at(0).error(), Refusal::no_resources);
+  EXPECT_TRUE(under.apply({install(2000)}).at(0)) << "and once answered, there is room again";
+}
+
+TEST(Nat64Device, answers_that_come_after_its_end_reach_nobody) {
+  Nat64UnderTest under;
+  under.device().apply(BatchId{1}, {install(2000)});
+  under.settle();
+  under.device().apply(BatchId{2}, {install(2001)});
+  under.destroy_device();
+  for (const auto& late : under.loop().take()) late();
+  EXPECT_LE(under.answered().size(), 1U);
+}
+
+TEST(Nat64Device, a_superpacket_crosses_with_its_offload_metadata) {
+  Nat64UnderTest under;
+  Octets payload(40000, 0x5a);
+  const auto sent = under.wire().exchange(
+      PacketBuilder("2001:db8:112::2", far6).tcp(3000, 80, "S").payload(payload).partial_checksum().build(),
+      {.flags = nat::Offload::needs_csum,
+       .gso_type = nat::Offload::gso_tcpv6,
+       .hdr_len = 60,
+       .gso_size = 1440,
+       .csum_start = 40,
+       .csum_offset = 16});
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].size(), 20 + 20 + payload.size());
+}
+
+TEST(Nat64Device, errors_for_the_sender_are_sent) {
+  Nat64UnderTest under;
+  const auto sent =
+      under.wire().exchange(PacketBuilder("2001:db8:112::2", far6).udp(3000, 53).ttl(1).build());
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(nat::test::find_fault(sent[0]), "");
+  EXPECT_EQ(sent[0][40], 3) << "time exceeded";
+}
+
+TEST(Nat64Device, counters_are_read_from_another_thread) {
+  Nat64UnderTest under;
+  EXPECT_TRUE(under.apply({install(2000)}).at(0));
+  EXPECT_TRUE(under.send_inbound(Protocol::udp, {*IpAddress::parse(pool), Port{2000}}));
+  under.settle();
+  const WorkerCounters counters = under.device().counters();
+  EXPECT_EQ(counters.packets_read, 1U);
+  EXPECT_EQ(counters.nat.explicit_bindings, 1U);
+  EXPECT_EQ(counters.nat.packets(nat::Direction::from_ipv4, nat::Kind::udp), 1U);
+}
+
+TEST(Nat64Device, traffic_batches_and_counters_from_many_threads_at_once) {
+  Nat64UnderTest under;
+  std::atomic<bool> is_over = false;
+  std::thread watcher([&] {
+    while (!is_over) static_cast<void>(under.device().counters());
+  });
+  std::thread traffic([&] {
+    for (std::uint16_t port = 1; port <= 300; ++port)
+      static_cast<void>(under.wire().exchange(
+          PacketBuilder("2001:db8:112::2", far6).udp(static_cast<std::uint16_t>(10000 + port), 53).build()));
+  });
+  for (std::uint16_t port = 2000; port < 2300; ++port) EXPECT_TRUE(under.apply({install(port)}).at(0));
+  traffic.join();
+  is_over = true;
+  watcher.join();
+}
+
+}  // namespace
+}  // namespace portolan::device

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The server's operations in the words of the NAT64 engine.
+#pragma once
+
+#include "device/device.h"
+#include "nat/nat64.h"
+
+namespace portolan::device {
+
+/// Carries `operation` out on `nat64` as device.h says.
+[[nodiscard]] auto apply(nat::Nat64& nat64, TimePoint now, const Operation& operation) -> Result;
+
+}  // namespace portolan::device
