@@ -259,8 +259,7 @@ auto EventLoop::on_readable(int descriptor, Handler handler) -> Watch {
   auto watch = std::make_shared<WatchState>(*state_);
   boost::system::error_code error;
   watch->descriptor.emplace(state_->context);
-  watch->descriptor->assign(descriptor, error);
-  if (error) throw std::system_error(error, "watching a descriptor");
+  if (watch->descriptor->assign(descriptor, error)) throw std::system_error(error, "watching a descriptor");
   watch->on_ready = std::move(handler);
   state_->watches.insert(watch.get());
   state_->wait_readable(watch);
@@ -272,8 +271,7 @@ auto EventLoop::on_signal(std::initializer_list<int> signals, std::function<void
   watch->signals.emplace(state_->context);
   for (const int signal : signals) {
     boost::system::error_code error;
-    watch->signals->add(signal, error);
-    if (error) throw std::system_error(error, "watching a signal");
+    if (watch->signals->add(signal, error)) throw std::system_error(error, "watching a signal");
   }
   watch->on_signal = std::move(handler);
   state_->watches.insert(watch.get());

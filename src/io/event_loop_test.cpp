@@ -254,14 +254,16 @@ TEST_F(EventLoopTest, work_posted_by_many_threads_runs_here_in_each_thread_s_ord
   int done = 0;
   const auto here = std::this_thread::get_id();
   std::vector<std::jthread> posting;
+  posting.reserve(threads);
   for (int thread = 0; thread < threads; ++thread) {
     posting.emplace_back([&, thread] {
-      for (int item = 0; item < items; ++item)
+      for (int item = 0; item < items; ++item) {
         loop.post([&, thread, item] {
           EXPECT_EQ(std::this_thread::get_id(), here);
           EXPECT_EQ(next.at(static_cast<std::size_t>(thread))++, item);
           if (++done == threads * items) loop.stop();
         });
+      }
     });
   }
   run();

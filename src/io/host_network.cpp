@@ -243,11 +243,12 @@ auto HostChanges::State::carry_out(const Change& change) -> std::expected<bool, 
     return on_interface(route->interface, [&](unsigned index) {
       return netlink.add_route(route->prefix, index, options.mark);
     });
-  if (const auto* entry = std::get_if<AddressChange>(&change))
+  if (const auto* entry = std::get_if<AddressChange>(&change)) {
     return on_interface(entry->interface, [&](unsigned index) {
       return netlink.add_address(
           index, {.address = entry->address, .prefix_length = entry->prefix_length, .mark = options.mark});
     });
+  }
   const auto& entry = std::get<NeighbourChange>(change);
   return on_interface(entry.interface, [&](unsigned index) {
     return netlink.add_proxy_neighbour(index, {.address = entry.address, .mark = options.mark});
@@ -467,6 +468,7 @@ auto HostChanges::undo() -> std::vector<std::string> {
 namespace {
 auto lines_of(const std::vector<Change>& changes) -> std::vector<std::string> {
   std::vector<std::string> lines;
+  lines.reserve(changes.size());
   for (const Change& change : changes) lines.push_back(to_string(change));
   return lines;
 }

@@ -25,7 +25,7 @@ constexpr unsigned offload_tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TS
 constexpr auto device_path = "/dev/net/tun";
 
 auto open_failure(int number) -> std::string {
-  const auto text = errno_text(device_path, number);
+  auto text = errno_text(device_path, number);
   if (number == ENOENT || number == ENODEV || number == ENXIO)
     return text + ": load the tun module (modprobe tun), or let the container have this device";
   if (number == EACCES || number == EPERM)
@@ -34,7 +34,7 @@ auto open_failure(int number) -> std::string {
 }
 
 auto attach_failure(const std::string& name, int number) -> std::string {
-  const auto text = errno_text(fmt::format("TUN interface {}", name), number);
+  auto text = errno_text(fmt::format("TUN interface {}", name), number);
   if (number == EPERM)
     return text + ": needs CAP_NET_ADMIN, or an interface made beforehand for this user (ip tuntap add)";
   if (number == EBUSY) return text + ": another process has it open; is a second instance running?";

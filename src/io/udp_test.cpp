@@ -93,8 +93,10 @@ TEST(Udp, full_batches_arrive_whole_and_in_order) {
   UdpSocket client = opened();
   constexpr std::size_t count = UdpSocket::batch_max + 6;
   std::vector<std::string> texts;
+  texts.reserve(count);
   for (std::size_t i = 0; i < count; ++i) texts.push_back("datagram " + std::to_string(i));
   std::vector<OutgoingDatagram> out;
+  out.reserve(count);
   for (const auto& text : texts) out.push_back(to("::1", server.local_endpoint().port, text));
   const auto sent = client.send(out);
   EXPECT_EQ(sent.sent, count);
