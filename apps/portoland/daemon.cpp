@@ -6,8 +6,11 @@
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include "device/nat64/nat64_device.h"
 #include "device/simulated/simulated_device.h"
 #include "io/sysctl.h"
+#include "io/tun.h"
+#include "nat/config.h"
 
 namespace portolan::portoland {
 namespace {
@@ -25,6 +28,25 @@ auto is_multicast(const IpAddress& address) -> bool {
 
 auto is_link_local(const IpAddress& address) -> bool {
   return address.bits().octets[0] == 0xfe && (address.bits().octets[1] & 0xc0U) == 0x80;
+}
+
+void log_nat64(const device::WorkerCounters& counters) {
+  const nat::Counters& nat = counters.nat;
+  spdlog::info("nat64: bindings {} ({} explicit), sessions {}, hosts {}, hold-downs {}; made {} and {}",
+               nat.bindings, nat.explicit_bindings, nat.sessions, nat.hosts, nat.hold_downs,
+               nat.bindings_made, nat.sessions_made);
+  for (const nat::Direction direction : {nat::Direction::from_ipv6, nat::Direction::from_ipv4}) {
+    for (std::size_t kind = 0; kind < nat::kind_count; ++kind)
+      if (const auto packets = nat.packets(direction, static_cast<nat::Kind>(kind)); packets != 0)
+        spdlog::info("nat64: {} from {}: {} packets", nat::to_string(static_cast<nat::Kind>(kind)),
+                     direction == nat::Direction::from_ipv6 ? "IPv6" : "IPv4", packets);
+  }
+  for (std::size_t reason = 0; reason < nat::drop_reason_count; ++reason)
+    if (const auto drops = nat.drops(static_cast<nat::DropReason>(reason)); drops != 0)
+      spdlog::info("nat64: dropped {}: {}", nat::to_string(static_cast<nat::DropReason>(reason)), drops);
+  spdlog::info("nat64: errors made {}, not made for their rate {}, lost {}; packets unread {}, unsent {}",
+               nat.errors_generated, nat.errors_rate_limited, nat.outputs_lost, counters.packets_unread,
+               counters.packets_unsent);
 }
 
 auto server_config(const Settings& settings) -> server::Config {
@@ -105,13 +127,50 @@ auto Daemon::make_device() -> std::expected<void, std::string> {
       device::SimulatedConfig{.pool = settings_.simulated.pool,
                               .first_port = settings_.simulated.first_port,
                               .last_port = settings_.simulated.last_port},
-      [this](device::BatchId batch, const std::vector<device::Result>& results) {
-        server_.applied(io::monotonic_now(), batch, results);
-        carry_out_actions();
-      },
-      io::monotonic_now, posting());
+      completion(), io::monotonic_now, posting());
   spdlog::warn("device \"simulated\": mappings are answered, nothing is translated");
   return {};
+}
+
+auto Daemon::make_nat64() -> std::expected<void, std::string> {
+  const Nat64Settings& wanted = settings_.nat64;
+  nat::Config config;
+  config.prefix = wanted.prefix;
+  config.pool = wanted.pool;
+  config.ipv6_mtu = config.ipv4_mtu = static_cast<std::uint16_t>(wanted.mtu);
+  if (const auto fine = nat::check(config); !fine) return std::unexpected(fine.error());
+  for (const Family family : {Family::ipv6, Family::ipv4})
+    if (const auto complaint = io::forwarding_complaint(family)) spdlog::warn("{}", *complaint);
+
+  io::TunOptions options;
+  options.name = wanted.tun;
+  options.mtu = wanted.mtu;
+  auto tun = io::Tun::open(options);
+  if (!tun) return std::unexpected(tun.error());
+  spdlog::info("TUN {}: offloads {}", tun->name(), io::to_string(tun->offloads()));
+
+  // The engine translates before anything is routed to it.
+  auto nat64 = std::make_unique<device::Nat64Device>(std::make_unique<device::TunLink>(std::move(*tun)),
+                                                     std::make_unique<io::SystemRandom>(), io::monotonic_now,
+                                                     config, completion(), posting());
+  log_device_counters_ = [device = nat64.get()] { log_nat64(device->counters()); };
+  device_ = std::move(nat64);
+  if (const auto routed = host_.add_route(wanted.prefix, wanted.tun); !routed) return routed;
+  for (const Ipv4Address address : wanted.pool) {
+    if (const auto routed = host_.add_route(Prefix{IpAddress{address}, 128}, wanted.tun); !routed)
+      return routed;
+    if (wanted.outside.empty()) continue;
+    if (const auto answered = host_.add_proxy_neighbour(IpAddress{address}, wanted.outside); !answered)
+      return answered;
+  }
+  return {};
+}
+
+auto Daemon::completion() -> device::Device::Completion {
+  return [this](device::BatchId batch, const std::vector<device::Result>& results) {
+    server_.applied(io::monotonic_now(), batch, results);
+    carry_out_actions();
+  };
 }
 
 void Daemon::receive() {

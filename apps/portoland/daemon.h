@@ -47,6 +47,7 @@ class Daemon {
   /// Index of the inside interface `interface_index` in the settings, if it is one.
   [[nodiscard]] auto inside_of(unsigned interface_index) -> std::optional<std::size_t>;
   void learn_interfaces();
+  [[nodiscard]] auto completion() -> device::Device::Completion;
   [[nodiscard]] auto posting() -> std::function<void(std::function<void()>)>;
 
   Settings settings_;
