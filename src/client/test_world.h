@@ -131,6 +131,7 @@ class World {
  public:
   Engine engine;
   std::deque<Answer> script;
+  std::optional<Answer> otherwise;  ///< once the script is over; no answer unless set
   std::vector<Line> lines;
   std::vector<std::byte> last_map_request;
 
@@ -162,9 +163,9 @@ class World {
     } else {
       note(fmt::format("ANNOUNCE for {} s", request->requested_lifetime_s));
     }
-    if (script.empty()) return;
-    const Answer answer = script.front();
-    script.pop_front();
+    if (script.empty() && !otherwise) return;
+    const Answer answer = script.empty() ? *otherwise : script.front();
+    if (!script.empty()) script.pop_front();
     if (answer.is_lost) return;
     const Nanoseconds arrival = elapsed_ + answer.delay;
     in_flight_.emplace(arrival, std::pair(answer.from.value_or(config_.server),
