@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The built program on a host of its own: an interface, a default router known by its link-local address
+// only, as router advertisements tell it. Needs root.
+#include <sched.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "io/netns/private_network.h"
+#include "portolan/options.h"
+#include "portolan/test_program.h"
+
+namespace portolan {
+namespace {
+
+using testing::HasSubstr;
+using testing::SizeIs;
+
+void ip(const std::string& arguments) {
+  ASSERT_EQ(std::system(("ip " + arguments).c_str()), 0) << "ip " << arguments;
+}
+
+class DefaultRouterTest : public io::testing::PrivateNetwork {
+ protected:
+  void SetUp() override {
+    PrivateNetwork::SetUp();
+    if (HasFatalFailure()) return;
+    ip("link add eth0 type veth peer name lan0");
+    ip("link set eth0 addrgenmode none up");
+    ip("address add fe80::2/64 dev eth0 nodad");
+  }
+
+  /// A server on a host of its own behind lan0, with fe80::1 and 192.0.2.1.
+  auto router() -> std::unique_ptr<TestServer> {
+    return std::make_unique<TestServer>(TestServer::grant, IpAddress{}, Port{wire::server_port}, [] {
+      ASSERT_EQ(::unshare(CLONE_NEWNET), 0);
+      // Threads have network namespaces of their own; lan0 is still in the other one.
+      ASSERT_EQ(std::system(("nsenter --net=/proc/" + std::to_string(::getpid()) +
+                             "/ns/net ip link set lan0 netns " + std::to_string(::gettid()))
+                                .c_str()),
+                0);
+      ip("link set lan0 addrgenmode none up");
+      ip("address add fe80::1/64 dev lan0 nodad");
+      ip("address add 192.0.2.1/24 dev lan0");
+      ip("-6 route add 2001:db8:112::/64 dev lan0");
+    });
+  }
+};
+
+TEST_F(DefaultRouterTest, a_link_local_router_is_asked_from_the_global_address) {
+  const auto server = router();
+  ip("address add 2001:db8:112::2/64 dev eth0 nodad");
+  ip("-6 route add default via fe80::1 dev eth0");
+  const Ended ended = run_program({"map", "tcp", "8080", "--external-port", "8080"});
+  EXPECT_EQ(ended.status, exit_success) << ended.err;
+  EXPECT_THAT(ended.out, HasSubstr("tcp port 8080 of 2001:db8:112::2 is reachable at 192.0.2.14:8080"));
+  EXPECT_THAT(ended.out, HasSubstr("PCP server fe80::1%eth0"));
+  const auto got = server->got();
+  ASSERT_THAT(got, SizeIs(1));
+  EXPECT_EQ(to_string(got[0].from.address), "2001:db8:112::2");
+}
+
+TEST_F(DefaultRouterTest, a_zone_on_the_command_line_does_the_same) {
+  const auto server = router();
+  ip("address add 2001:db8:112::2/64 dev eth0 nodad");
+  const Ended without_route = run_program({"announce", "--server", "fe80::1%eth0"});
+  EXPECT_EQ(without_route.status, exit_no_answer) << "no address leads to the world";
+  ip("-6 route add default via fe80::1 dev eth0");
+  const Ended ended = run_program({"announce", "--server", "fe80::1%eth0"});
+  EXPECT_EQ(ended.status, exit_success) << ended.err;
+}
+
+TEST_F(DefaultRouterTest, a_host_without_global_address_is_told_so) {
+  ip("-6 route add default via fe80::1 dev eth0");
+  const Ended ended = run_program({"map", "tcp", "8080"});
+  EXPECT_EQ(ended.status, exit_no_answer);
+  EXPECT_THAT(ended.err, HasSubstr("interface eth0 has no global IPv6 address yet"));
+}
+
+TEST_F(DefaultRouterTest, an_ipv4_router_is_asked_where_there_is_no_other) {
+  const auto server = router();
+  ip("address add 192.0.2.2/24 dev eth0");
+  ip("route add default via 192.0.2.1");
+  const Ended ended = run_program({"map", "tcp", "8080"});
+  EXPECT_EQ(ended.status, exit_success) << ended.err;
+  EXPECT_THAT(ended.out, HasSubstr("tcp port 8080 of 192.0.2.2 is reachable"));
+}
+
+TEST_F(DefaultRouterTest, no_router_is_told_with_a_remedy) {
+  const Ended ended = run_program({"map", "tcp", "8080"});
+  EXPECT_EQ(ended.status, exit_no_answer);
+  EXPECT_THAT(ended.err, HasSubstr("no default router"));
+  EXPECT_THAT(ended.err, HasSubstr("--server"));
+}
+
+}  // namespace
+}  // namespace portolan

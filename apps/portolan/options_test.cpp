@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "portolan/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace portolan {
+namespace {
+
+using testing::HasSubstr;
+
+auto parse(std::vector<const char*> arguments) -> std::expected<Command, Exit> {
+  return parse_command_line(arguments);
+}
+
+TEST(CommandLine, map_has_defaults) {
+  const auto command = parse({"map", "tcp", "8080"});
+  ASSERT_TRUE(command) << command.error().text;
+  const auto& map = std::get<MapCommand>(*command);
+  EXPECT_EQ(map.wish.protocol, Protocol::tcp);
+  EXPECT_EQ(map.wish.internal_port, Port{8080});
+  EXPECT_EQ(map.wish.suggested_external_port, Port{0});
+  EXPECT_EQ(map.wish.suggested_external_address, IpAddress::unspecified(Family::ipv4));
+  EXPECT_EQ(map.wish.lifetime, Seconds{7200});
+  EXPECT_FALSE(map.wish.prefer_failure);
+  EXPECT_FALSE(map.wish.nonce);
+  EXPECT_FALSE(map.is_deletion);
+  EXPECT_FALSE(map.is_kept);
+  EXPECT_EQ(map.common.server, "");
+  EXPECT_EQ(map.common.server_port, Port{5351});
+  EXPECT_EQ(map.common.timeout, Seconds{10});
+  EXPECT_FALSE(map.common.is_json);
+  EXPECT_FALSE(map.common.is_verbose);
+}
+
+TEST(CommandLine, map_takes_everything) {
+  const auto command = parse({"map",
+                              "17",
+                              "5060",
+                              "--external-port",
+                              "5062",
+                              "--external-address",
+                              "192.0.2.14",
+                              "--lifetime",
+                              "600",
+                              "--server",
+                              "fe80::1%eth0",
+                              "--server-port",
+                              "15351",
+                              "--internal-address",
+                              "2001:db8::2",
+                              "--prefer-failure",
+                              "--nonce",
+                              "00112233445566778899aabb",
+                              "--keep",
+                              "--timeout",
+                              "3",
+                              "--json",
+                              "--verbose"});
+  ASSERT_TRUE(command) << command.error().text;
+  const auto& map = std::get<MapCommand>(*command);
+  EXPECT_EQ(map.wish.protocol, Protocol::udp);
+  EXPECT_EQ(map.wish.suggested_external_port, Port{5062});
+  EXPECT_EQ(map.wish.suggested_external_address, *IpAddress::parse("192.0.2.14"));
+  EXPECT_EQ(map.wish.lifetime, Seconds{600});
+  EXPECT_TRUE(map.wish.prefer_failure);
+  EXPECT_EQ(map.wish.nonce, Nonce::parse("00112233445566778899aabb"));
+  EXPECT_TRUE(map.is_kept);
+  EXPECT_EQ(map.common.server, "fe80::1%eth0");
+  EXPECT_EQ(map.common.server_port, Port{15351});
+  EXPECT_EQ(map.common.internal_address, IpAddress::parse("2001:db8::2"));
+  EXPECT_EQ(map.common.timeout, Seconds{3});
+  EXPECT_TRUE(map.common.is_json);
+  EXPECT_TRUE(map.common.is_verbose);
+}
+
+TEST(CommandLine, all_traffic_is_protocol_0_and_port_0) {
+  const auto command = parse({"map", "all", "0"});
+  ASSERT_TRUE(command) << command.error().text;
+  EXPECT_EQ(std::get<MapCommand>(*command).wish.protocol, Protocol::all);
+}
+
+TEST(CommandLine, announce_and_decode) {
+  const auto announce = parse({"announce", "--server", "2001:db8::1"});
+  ASSERT_TRUE(announce);
+  EXPECT_EQ(std::get<AnnounceCommand>(*announce).common.server, "2001:db8::1");
+  const auto decode = parse({"decode", "0200", "ff:01"});
+  ASSERT_TRUE(decode);
+  EXPECT_EQ(std::get<DecodeCommand>(*decode).datagram,
+            (std::vector{std::byte{2}, std::byte{0}, std::byte{0xff}, std::byte{1}}));
+}
+
+TEST(CommandLine, without_a_command_it_helps) {
+  const auto nothing = parse({});
+  ASSERT_FALSE(nothing);
+  EXPECT_EQ(nothing.error().status, exit_success);
+  EXPECT_THAT(nothing.error().text, HasSubstr("announce"));
+  const auto help = parse({"map", "--help"});
+  ASSERT_FALSE(help);
+  EXPECT_EQ(help.error().status, exit_success);
+  EXPECT_THAT(help.error().text, HasSubstr("--prefer-failure"));
+  EXPECT_THAT(parse({"--version"}).error().text, HasSubstr("portolan 0."));
+}
+
+struct Mistake {
+  std::vector<const char*> arguments;
+  std::string_view argument;
+  std::string_view remedy;
+};
+
+TEST(CommandLine, mistakes_name_argument_value_and_remedy) {
+  const Mistake mistakes[] = {
+      {{"map", "tpc", "80"}, "PROTOCOL: 'tpc'", "give tcp, udp"},
+      {{"map", "256", "80"}, "PROTOCOL: '256'", "0 to 255"},
+      {{"map", "tcp", "65536"}, "INTERNAL_PORT: '65536'", "1 to 65535"},
+      {{"map", "tcp", "-1"}, "-1", "--help"},
+      {{"map", "tcp", "80x"}, "INTERNAL_PORT: '80x'", "1 to 65535"},
+      {{"map", "tcp", ""}, "INTERNAL_PORT: ''", "1 to 65535"},
+      {{"map", "tcp"}, "INTERNAL_PORT", "--help"},
+      {{"map", "all", "80"}, "INTERNAL_PORT: '80'", "give 0"},
+      {{"map", "tcp", "80", "--external-port", "70000"}, "--external-port: '70000'", "0 to 65535"},
+      {{"map", "tcp", "80", "--external-address", "here"}, "--external-address: 'here'", "192.0.2.14"},
+      {{"map", "tcp", "80", "--lifetime", "0"}, "--lifetime: '0'", "--delete"},
+      {{"map", "tcp", "80", "--lifetime", "4294967296"}, "--lifetime: '4294967296'", "1 to 4294967295"},
+      {{"map", "tcp", "80", "--nonce", "0011"}, "--nonce: '0011'", "24 hexadecimal digits"},
+      {{"map", "tcp", "80", "--timeout", "0"}, "--timeout: '0'", "1 to 86400"},
+      {{"map", "tcp", "80", "--timeout", "86401"}, "--timeout: '86401'", "1 to 86400"},
+      {{"map", "tcp", "80", "--server-port", "0"}, "--server-port: '0'", "1 to 65535"},
+      {{"map", "tcp", "80", "--internal-address", "x"}, "--internal-address: 'x'", "give one"},
+      {{"map", "tcp", "80", "--prefer-failure"}, "--prefer-failure", "--external-port"},
+      {{"map", "tcp", "80", "--delete"}, "--delete", "--nonce"},
+      {{"map", "tcp", "80", "--delete", "--keep", "--nonce", "00112233445566778899aabb"},
+       "--delete",
+       "--keep"},
+      {{"map", "tcp", "80", "81"}, "81", "map --help"},
+      {{"map", "tcp", "80", "--quick"}, "--quick", "map --help"},
+      {{"mop"}, "mop", "--help"},
+      {{"decode", "0x00"}, "HEX: '0x'", "two hexadecimal digits"},
+      {{"decode", "020"}, "HEX: '0'", "two hexadecimal digits"},
+  };
+  for (const Mistake& mistake : mistakes) {
+    const auto command = parse(mistake.arguments);
+    ASSERT_FALSE(command) << mistake.argument;
+    EXPECT_EQ(command.error().status, exit_usage) << mistake.argument;
+    EXPECT_THAT(command.error().text, HasSubstr(std::string(mistake.argument)));
+    EXPECT_THAT(command.error().text, HasSubstr(std::string(mistake.remedy)));
+  }
+}
+
+}  // namespace
+}  // namespace portolan

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "portolan/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace portolan {
+namespace {
+
+using testing::HasSubstr;
+using wire::ResultCode;
+
+auto asked() -> Asked {
+  Asked asked;
+  asked.command.wish.protocol = Protocol::tcp;
+  asked.command.wish.internal_port = Port{8080};
+  asked.internal = {*IpAddress::parse("2001:db8:112::2"), Port{8080}};
+  asked.server = "2001:db8:112::1";
+  asked.nonce = *Nonce::parse("00112233445566778899aabb");
+  return asked;
+}
+
+auto mapping() -> client::Mapping {
+  return {.protocol = Protocol::tcp,
+          .internal = asked().internal,
+          .external = {*IpAddress::parse("192.0.2.14"), Port{40000}},
+          .nonce = asked().nonce,
+          .lifetime = Seconds{7200},
+          .expires = {},
+          .epoch_time_s = 77};
+}
+
+TEST(Report, a_grant_in_one_line) {
+  EXPECT_EQ(granted_text(asked(), mapping()),
+            "tcp port 8080 of 2001:db8:112::2 is reachable at 192.0.2.14:40000 for 2 h (PCP server "
+            "2001:db8:112::1)");
+  Asked other = asked();
+  other.command.wish.suggested_external_port = Port{8080};
+  EXPECT_THAT(granted_text(other, mapping()), HasSubstr("; port 8080 was not to be had)"));
+}
+
+TEST(Report, wildcards_have_words) {
+  Asked wildcard = asked();
+  wildcard.command.wish.internal_port = Port{0};
+  EXPECT_EQ(subject_text(wildcard), "all of tcp to 2001:db8:112::2");
+  wildcard.command.wish.protocol = Protocol::all;
+  EXPECT_EQ(subject_text(wildcard), "all traffic to 2001:db8:112::2");
+}
+
+TEST(Report, the_remedy_is_a_command_that_works) {
+  EXPECT_EQ(
+      remedy_text(asked()),
+      "renew it with: portolan map tcp 8080 --nonce 00112233445566778899aabb; delete it with the same and "
+      "--delete");
+  Asked other = asked();
+  other.command.common.server = "gateway.example";
+  other.command.common.server_port = Port{15351};
+  other.command.common.internal_address = IpAddress::parse("2001:db8::7");
+  other.command.wish.suggested_external_address = IpAddress{};
+  EXPECT_THAT(
+      remedy_text(other),
+      HasSubstr("portolan map tcp 8080 --external-address :: --server gateway.example --server-port 15351 "
+                "--internal-address 2001:db8::7 --nonce 00112233445566778899aabb;"));
+}
+
+TEST(Report, json_of_a_grant_has_the_promised_keys_in_order) {
+  EXPECT_EQ(
+      granted_json(asked(), mapping()),
+      R"({"result":"SUCCESS","protocol":"tcp","internal-address":"2001:db8:112::2","internal-port":8080,)"
+      R"("external-address":"192.0.2.14","external-port":40000,"lifetime":7200,"epoch":77,)"
+      R"("server":"2001:db8:112::1","nonce":"00112233445566778899aabb"})");
+  EXPECT_THAT(event_json(asked(), "renewed", mapping()), testing::EndsWith(R"(,"event":"renewed"})"));
+}
+
+TEST(Report, json_of_a_refusal_has_the_word_of_the_rfc) {
+  const client::Refused refused{
+      .handle = {}, .result = ResultCode::user_ex_quota, .lifetime = Seconds{30}, .epoch_time_s = 78};
+  EXPECT_THAT(refused_json(asked(), refused),
+              testing::StartsWith(R"({"result":"USER_EX_QUOTA","protocol":"tcp",)"));
+  EXPECT_THAT(refused_json(asked(), refused), HasSubstr(R"("external-port":null,"lifetime":30,"epoch":78,)"));
+}
+
+TEST(Report, json_of_other_ends) {
+  EXPECT_THAT(failed_json(asked(), "nobody \"there\""), HasSubstr(R"("error":"nobody \"there\"")"));
+  EXPECT_THAT(failed_json(asked(), "x"), testing::StartsWith(R"({"result":null,)"));
+  EXPECT_THAT(deleted_json(asked(), {.handle = {}, .remaining = Seconds{29}, .epoch_time_s = 5}),
+              HasSubstr(R"("external-address":null,"external-port":null,"lifetime":29,"epoch":5,)"));
+  EXPECT_EQ(announced_json("192.0.2.1", {.handle = {},
+                                         .result = ResultCode::success,
+                                         .epoch_time_s = 9,
+                                         .round_trip = Nanoseconds{1'234'567}}),
+            R"({"result":"SUCCESS","server":"192.0.2.1","epoch":9,"round-trip-ms":1.234})");
+  EXPECT_EQ(announce_failed_json("192.0.2.1", "x"),
+            R"({"result":null,"server":"192.0.2.1","epoch":null,"round-trip-ms":null,"error":"x"})");
+}
+
+struct Remedy {
+  ResultCode result;
+  std::string_view text;
+};
+
+TEST(Report, every_refusal_says_what_to_do) {
+  const Remedy remedies[] = {
+      {ResultCode::unsupp_version, "update"},
+      {ResultCode::not_authorized, "different nonce"},
+      {ResultCode::malformed_request, "--verbose"},
+      {ResultCode::unsupp_opcode, "disabled"},
+      {ResultCode::unsupp_option, "option"},
+      {ResultCode::malformed_option, "--verbose"},
+      {ResultCode::network_failure, "try again in 30 min"},
+      {ResultCode::no_resources, "try again in 30 min"},
+      {ResultCode::unsupp_protocol, "does not map protocol tcp"},
+      {ResultCode::user_ex_quota, "delete one"},
+      {ResultCode::cannot_provide_external, "leave out --prefer-failure"},
+      {ResultCode::address_mismatch, "there is a NAT between you and the PCP server at 2001:db8:112::1"},
+      {ResultCode::excessive_remote_peers, "try again"},
+      {ResultCode::authentication_required, "authentication"},
+      {static_cast<ResultCode>(200), "result code 200: try again"},
+  };
+  for (const auto& [result, text] : remedies) {
+    const client::Refused refused{
+        .handle = {}, .result = result, .lifetime = Seconds{1800}, .epoch_time_s = 0};
+    EXPECT_THAT(refused_text(asked(), refused), HasSubstr(wire::to_string(result)));
+    EXPECT_THAT(refused_text(asked(), refused), HasSubstr(std::string(text)));
+  }
+}
+
+TEST(Report, remedies_know_what_was_asked) {
+  client::Refused refused{
+      .handle = {}, .result = ResultCode::unsupp_option, .lifetime = Seconds{1800}, .epoch_time_s = 0};
+  Asked other = asked();
+  other.command.wish.prefer_failure = true;
+  EXPECT_THAT(refused_text(other, refused), HasSubstr("leave out --prefer-failure"));
+  refused.result = ResultCode::unsupp_protocol;
+  other.command.wish.internal_port = Port{0};
+  EXPECT_THAT(refused_text(other, refused), HasSubstr("name a port"));
+  refused.result = ResultCode::not_authorized;
+  other.command.is_deletion = true;
+  EXPECT_THAT(refused_text(other, refused), HasSubstr("its maker printed"));
+}
+
+TEST(Report, spans_are_rounded_for_people) {
+  const std::pair<std::uint32_t, std::string_view> spans[] = {
+      {0, "0 s"},    {119, "119 s"},       {120, "2 min"},          {7199, "119 min"},
+      {7200, "2 h"}, {9000, "2 h 30 min"}, {172799, "47 h 59 min"}, {172800, "2 days"},
+  };
+  for (const auto& [epoch_time_s, text] : spans)
+    EXPECT_THAT(announced_text("x", {.handle = {},
+                                     .result = ResultCode::success,
+                                     .epoch_time_s = epoch_time_s,
+                                     .round_trip = Nanoseconds{0}}),
+                HasSubstr("began " + std::string(text) + " ago"));
+}
+
+TEST(Report, other_protocols_are_named) {
+  EXPECT_THAT(version_text("192.0.2.1", {.version = 0, .lifetime = Seconds{30}}), HasSubstr("NAT-PMP"));
+  EXPECT_THAT(version_text("192.0.2.1", {.version = 3, .lifetime = Seconds{30}}), HasSubstr("version 3"));
+}
+
+}  // namespace
+}  // namespace portolan
