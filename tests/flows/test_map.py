@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Flows of draft-boucadair-pcp-flow-examples-04 that need MAP, ANNOUNCE and PREFER_FAILURE only, through
+real UDP. Tests are named by the figures. Where the draft contradicts RFC 6887, the test follows the RFC
+and says so. Ports and addresses are asserted by value, epochs by relation."""
+
+import pcp
+from conftest import C1, C2, E1
+
+
+def assert_success(answer, external, address=E1, lifetime=20000, protocol=pcp.UDP, internal=3938, number=15685,
+                   options=b""):
+    assert (answer.version, answer.response, answer.opcode) == (2, 1, pcp.MAP)
+    assert (answer.result, answer.reserved, answer.rest_of_header) == (pcp.SUCCESS, 0, bytes(12))
+    assert answer.lifetime == lifetime
+    assert (answer.nonce, answer.protocol, answer.internal) == (number, protocol, internal)
+    assert (answer.external, answer.address) == (external, address)
+    assert answer.options == options
+
+
+def assert_error(answer, request, result, lifetime):
+    """An error answer is a copy of the request with the header's fields set (RFC 6887 s8.2)."""
+    assert (answer.version, answer.response, answer.result) == (2, 1, result)
+    assert answer.opcode == request[1] & 0x7F
+    assert answer.lifetime == lifetime
+    assert (answer.reserved, answer.rest_of_header) == (0, bytes(12))
+    assert answer.body == request[24:]
+
+
+def test_figures_2_and_3_a_suggested_external_port_is_honoured(serve, client):
+    serve()
+    assert_success(client().map(pcp.UDP, 3938, 3938)[1], 3938)
+
+
+def test_figures_4_and_5_an_ipv6_client_gets_an_ipv4_mapping(serve, client):
+    """The draft calls the device a NAT44; an IPv6 client with an IPv4 mapping is a NAT64 (RFC 6887 s10)."""
+    serve()
+    assert_success(client("2001:db8::1:0:0:1").map(pcp.UDP, 3938, 3938)[1], 3938)
+
+
+def test_figures_6_and_7_a_deletion_copies_the_suggested_fields(serve, client):
+    """The draft's client suggests its port; a correct one sends zeros (RFC 6887 s15.1, erratum 3621). The
+    server ignores and copies either."""
+    serve()
+    asking = client()
+    asking.map(pcp.UDP, 3938, 3938)
+    assert_success(asking.map(pcp.UDP, 3938, 3938, E1, lifetime=0)[1], 3938, lifetime=0)
+    assert_success(asking.map(pcp.UDP, 3938, 0, lifetime=0)[1], 0, "0.0.0.0", lifetime=0)
+
+
+def test_figures_8_and_9_a_port_that_is_not_available_is_replaced(serve, client):
+    serve(simulated="first_port = 15200")
+    assert_success(client().map(pcp.UDP, 11000, 11000)[1], 15200, internal=11000)
+
+
+def test_figures_10_and_11_a_suggested_address_is_honoured_though_its_port_is_taken(serve, client):
+    serve(simulated="first_port = 3938\nlast_port = 3939")
+    client(C2).map(pcp.UDP, 1, 3938, E1)
+    answer = client().map(pcp.UDP, 3938, 3938, E1)[1]
+    assert (answer.result, answer.internal) == (pcp.SUCCESS, 3938)
+    assert (answer.external, answer.address) in ((3939, E1), (3938, "192.0.2.2"))
+
+
+def test_figures_13_to_16_two_clients_of_one_pool(serve, client):
+    serve(simulated="last_port = 13000\nfirst_port = 6000")
+    assert_success(client().map(pcp.TCP, 15333, 15333)[1], 6000, protocol=pcp.TCP, internal=15333)
+    assert_success(client(C2).map(pcp.UDP, 12000, 12000, "192.0.2.2", number=59869)[1], 12000, "192.0.2.2",
+                   internal=12000, number=59869)
+
+
+def test_figures_17_and_18_another_nonce_is_not_authorized(serve, client):
+    """The lifetime is what is left of the mapping (RFC 6887 s11.3); the draft prints an unrelated 35550."""
+    serve()
+    asking = client()
+    asking.map(pcp.UDP, 3938, 3938)
+    request, answer = asking.map(pcp.UDP, 3938, 3938, E1, number=45687)
+    assert answer.lifetime in (19999, 20000)
+    assert_error(answer, request, pcp.NOT_AUTHORIZED, answer.lifetime)
+    assert_success(asking.map(pcp.UDP, 3938, 3938)[1], 3938)
+
+
+def test_figures_21_and_22_prefer_failure_is_honoured(serve, client):
+    """A success answer holds the processed option (RFC 6887 s7.3); the draft leaves it out."""
+    serve()
+    answer = client().map(pcp.UDP, 1234, 12536, options=pcp.PREFER_FAILURE)[1]
+    assert_success(answer, 12536, internal=1234, options=pcp.PREFER_FAILURE)
+
+
+def test_figures_23_and_24_prefer_failure_is_refused(serve, client):
+    """CANNOT_PROVIDE_EXTERNAL is 11; the draft prints 0x11."""
+    serve()
+    for address in (E1, "192.0.2.2"):
+        client(C2).map(pcp.UDP, 1 if address == E1 else 2, 1234, address)
+    request, answer = client().map(pcp.UDP, 1234, 1234, options=pcp.PREFER_FAILURE)
+    assert answer.result == 11
+    assert_error(answer, request, pcp.CANNOT_PROVIDE_EXTERNAL, answer.lifetime)
+    assert answer.lifetime > 0
+
+
+def test_figure_25_three_refusals_and_then_whatever_is_free(serve, client):
+    serve(simulated="first_port = 5000\nlast_port = 9000")
+    other = client(C2)
+    for number, port in enumerate((8080, 5485, 6591)):
+        for address in (E1, "192.0.2.2"):
+            other.map(pcp.TCP, 100 + 2 * number + (address == E1), port, address)
+    asking = client()
+    for port in (8080, 5485, 6591):
+        answer = asking.map(pcp.TCP, 8080, port, options=pcp.PREFER_FAILURE)[1]
+        assert answer.result == pcp.CANNOT_PROVIDE_EXTERNAL
+    answer = asking.map(pcp.TCP, 8080, 8080)[1]
+    assert answer.result == pcp.SUCCESS and answer.external not in (8080, 5485, 6591)
+
+
+def test_figures_30_and_31_wildcards_that_the_device_does_not_map_are_unsupported(serve, client):
+    serve()
+    for protocol in (pcp.UDP, 0):
+        request, answer = client().map(protocol, 0)
+        assert_error(answer, request, pcp.UNSUPP_PROTOCOL, pcp.LONG_ERROR_LIFETIME)
+
+
+def test_figures_32_and_33_protocol_0_with_a_port_is_a_malformed_request(serve, client):
+    """MALFORMED_REQUEST is 3; the draft prints 0x02."""
+    serve()
+    request, answer = client().map(0, 5698, 3938, number=45698, options=pcp.PREFER_FAILURE)
+    assert_error(answer, request, 3, pcp.LONG_ERROR_LIFETIME)
+
+
+def test_figures_34_and_35_a_quota_is_exceeded(serve, client):
+    serve("mappings_per_user_max = 1")
+    asking = client()
+    asking.map(pcp.UDP, 1)
+    request, answer = asking.map(pcp.UDP, 8695, 3938, number=45698, options=pcp.PREFER_FAILURE)
+    assert_error(answer, request, pcp.USER_EX_QUOTA, pcp.SHORT_ERROR_LIFETIME)
+
+
+def test_figures_38_and_39_an_unsupported_protocol(serve, client):
+    serve()
+    request, answer = client().map(pcp.SCTP, 8695, 3938, number=45698)
+    assert_error(answer, request, pcp.UNSUPP_PROTOCOL, pcp.LONG_ERROR_LIFETIME)
+
+
+def test_figures_43_and_44_a_mapping_is_restored_where_it_was(serve, client):
+    first = serve()
+    asking = client()
+    before = asking.map(pcp.UDP, 11000, 15200, E1)[1]
+    first.stop()
+    serve()
+    after = asking.map(pcp.UDP, 11000, 15200, E1)[1]
+    assert_success(before, 15200, internal=11000)
+    assert_success(after, 15200, internal=11000)
+    assert after.epoch <= 1, "the epoch says that the state was lost (RFC 6887 s8.5)"
+
+
+def test_figures_45_and_46_a_nat_on_the_path_is_an_address_mismatch(serve, client):
+    serve()
+    request, answer = client(C2).map(pcp.UDP, 11000, 15200, client=C1)
+    assert_error(answer, request, pcp.ADDRESS_MISMATCH, pcp.LONG_ERROR_LIFETIME)
+
+
+def test_figures_47_and_48_the_external_address_is_learned_by_a_short_mapping(serve, client):
+    """The server raises the lifetime to its minimum; RFC 6887 s15 recommends 120 for it, the draft has 60."""
+    serve("minimum_lifetime = 60", "first_port = 1")
+    assert_success(client().map(pcp.UDP, 9, 9, lifetime=5)[1], 9, internal=9, lifetime=60)
+
+
+def test_figures_51_and_52_third_party_that_is_not_enabled_is_unsupported(serve, client):
+    serve()
+    request, answer = client().map(pcp.UDP, 8080, 8080, number=16584, options=pcp.third_party(C2))
+    assert_error(answer, request, pcp.UNSUPP_OPTION, pcp.LONG_ERROR_LIFETIME)
+
+
+def test_figures_60_to_62_announce_tells_the_epoch(serve, client):
+    serve()
+    answer = client().announce()
+    assert (answer.version, answer.response, answer.opcode, answer.result) == (2, 1, pcp.ANNOUNCE, pcp.SUCCESS)
+    assert (answer.lifetime, answer.rest_of_header, answer.body) == (0, bytes(12), b"")
+    assert answer.epoch < 60
+
+
+def test_figures_75_and_76_version_1_is_told_version_2(serve, client):
+    """Octets 12-23 keep what the request has there (RFC 6887 s7.2)."""
+    serve()
+    asking = client()
+    request = (pcp.header(C1, 36000, version=1) + bytes([pcp.UDP, 0, 0, 0]) + (3938).to_bytes(2, "big") * 2
+               + pcp.octets("0.0.0.0"))
+    assert len(request) == 48
+    answer = asking.send(request)
+    assert (answer.version, answer.response, answer.opcode, answer.result) == (2, 1, pcp.MAP, pcp.UNSUPP_VERSION)
+    assert answer.rest_of_header == request[12:24]
+    assert answer.body == request[24:]
