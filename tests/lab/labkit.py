@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the lab's tests share: bring a lab up and down, run programs and open sockets on its hosts.
+
+A socket stays in the network namespace it was made in, so most tests hold both ends of a conversation
+in their own hands: see Lab.inside.
+"""
+import contextlib
+import ctypes
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LAB = ROOT / "scripts" / "lab"
+RUN = pathlib.Path("/run/portolan-lab")
+
+POOL = "192.0.2.14"
+VIEWER = "192.0.2.10"
+VIEWER_INSIDE = "2001:db8:64:ff9b::c000:20a"
+PCP_PORT = 5351
+
+SANITIZER_REPORT = re.compile(r"(ERROR|WARNING|SUMMARY): \w*Sanitizer|runtime error:")
+CLONE_NEWNET = 0x40000000
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def build_directory():
+    build = os.environ.get("PORTOLAN_BUILD")
+    assert build, "PORTOLAN_BUILD must name the build directory; ctest sets it"
+    return build
+
+
+def until(condition, seconds, what):
+    """Polls until `condition()` is true and returns its value; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+def check_no_sanitizer_report(text, where):
+    assert not SANITIZER_REPORT.search(text), f"a sanitizer report in {where}:\n{text[-6000:]}"
+
+
+def netns_setns(fd):
+    if libc.setns(fd, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def default_signals():
+    """Run in a child before exec: a test runner in the background may have SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class Lab:
+    def __init__(self, name):
+        self.name = name
+        self.state = RUN / name
+
+    # ---- the lab itself
+
+    def command(self, command, *arguments):
+        return [str(LAB), command, "--name", self.name, *map(str, arguments)]
+
+    def call(self, command, *arguments, timeout=120):
+        return subprocess.run(self.command(command, *arguments), capture_output=True, text=True, timeout=timeout,
+                              stdin=subprocess.DEVNULL)
+
+    def up(self, *arguments):
+        done = self.call("up", "--build", build_directory(), *arguments)
+        assert done.returncode == 0, f"scripts/lab up failed:\n{done.stderr}"
+
+    def down(self):
+        """Stops portoland, checks what the daemons left behind, and removes the lab."""
+        try:
+            if self.server_pid():
+                self.server("stop")
+            for log in self.state.glob("*.log"):
+                check_no_sanitizer_report(log.read_text(errors="replace"), log.name)
+        finally:
+            done = self.call("down")
+        assert done.returncode == 0, f"scripts/lab down failed:\n{done.stderr}"
+        assert leftovers(self.name) == []
+
+    # ---- the server
+
+    def server(self, command):
+        done = self.call("server", command)
+        assert done.returncode == 0, f"scripts/lab server {command} failed:\n{done.stderr}"
+
+    def server_pid(self):
+        """portoland's process id, or None when it doesn't run."""
+        pid_file = self.state / "portoland.pid"
+        if not pid_file.exists() or (self.state / "portoland.exit").exists():
+            return None
+        return int(pid_file.read_text())
+
+    def server_log(self):
+        return (self.state / "portoland.log").read_text(errors="replace")
+
+    # ---- its hosts
+
+    def namespace(self, host):
+        return f"portolan-{self.name}-{host}"
+
+    def start(self, host, *command, **options):
+        return subprocess.Popen(["ip", "netns", "exec", self.namespace(host), *map(str, command)],
+                                stdin=subprocess.DEVNULL, text=True, preexec_fn=default_signals, **options)
+
+    def run(self, host, *command, timeout=60):
+        """Runs a command on a host; the caller looks at the exit status."""
+        return subprocess.run(self.command("exec", host, *command), capture_output=True, text=True, timeout=timeout,
+                              stdin=subprocess.DEVNULL)
+
+    def output(self, host, *command, timeout=60):
+        done = self.run(host, *command, timeout=timeout)
+        assert done.returncode == 0, f"{command} on {host}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def portolan(self, host, *arguments, expect=0):
+        """Runs portolan --json on a host and returns its answer; the exit status must be `expect`."""
+        done = self.run(host, "portolan", *arguments, "--json")
+        check_no_sanitizer_report(done.stderr, f"portolan {arguments}")
+        assert done.returncode == expect, (
+            f"portolan {' '.join(map(str, arguments))} on {host}: exit {done.returncode}, expected {expect}\n"
+            f"{done.stdout}{done.stderr}\nportoland:\n{self.server_log()[-2000:]}")
+        return json.loads(done.stdout)
+
+    def address(self, host):
+        """The host's global IPv6 address."""
+        shown = json.loads(self.output(host, "ip", "-6", "-j", "address", "show", "dev", "eth0", "scope", "global"))
+        return shown[0]["addr_info"][0]["local"]
+
+    @contextlib.contextmanager
+    def inside(self, host):
+        """Sockets made in this block belong to the host, also after the block."""
+        with open("/proc/thread-self/ns/net") as home, open(f"/run/netns/{self.namespace(host)}") as there:
+            netns_setns(there.fileno())
+            try:
+                yield
+            finally:
+                netns_setns(home.fileno())
+
+    def udp(self, host, port=0, timeout=5):
+        """A UDP socket on the host, of the host's address family."""
+        with self.inside(host):
+            made = socket.socket(socket.AF_INET if host == "viewer" else socket.AF_INET6, socket.SOCK_DGRAM)
+        made.settimeout(timeout)
+        made.bind((VIEWER if host == "viewer" else "::", port))
+        return made
+
+    def listener(self, host, port):
+        """A listening TCP socket on an IPv6 host."""
+        with self.inside(host):
+            made = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.settimeout(5)
+        made.bind(("::", port))
+        made.listen()
+        return made
+
+    def connect_from_viewer(self, port, address=POOL, timeout=5):
+        with self.inside("viewer"):
+            made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.settimeout(timeout)
+        try:
+            made.connect((address, port))
+        except OSError:
+            made.close()
+            raise
+        return made
+
+    def tcp_reaches(self, external_port, listener, timeout=5):
+        """True if a connection from viewer to the external port arrives at `listener`, and carries data."""
+        try:
+            client = self.connect_from_viewer(external_port, timeout=timeout)
+        except OSError:
+            return False
+        with client:
+            server, _ = listener.accept()
+            with server:
+                server.settimeout(5)
+                client.sendall(b"ahoy")
+                return server.recv(16) == b"ahoy"
+
+
+def udp_reaches(viewer_socket, external_port, inside_socket, payload, timeout=0.25):
+    """True if a datagram from viewer to the external port arrives at `inside_socket` within `timeout`."""
+    viewer_socket.sendto(payload, (POOL, external_port))
+    deadline = time.monotonic() + timeout
+    while (remaining := deadline - time.monotonic()) > 0:
+        inside_socket.settimeout(remaining)
+        try:
+            # Anything else is a late arrival of an earlier one.
+            if inside_socket.recvfrom(2048)[0] == payload:
+                return True
+        except TimeoutError:
+            break
+    return False
+
+
+def leftovers(name):
+    """What is there of a lab: namespaces, files, and processes by the mark that scripts/lab gives them."""
+    found = [str(path) for parent in ("/run/netns", "/etc/netns")
+             for path in pathlib.Path(parent).glob(f"portolan-{name}-*")]
+    if (RUN / name).exists():
+        found.append(str(RUN / name))
+    mark = f"PORTOLAN_LAB={name}\0".encode()
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (process / "environ").read_bytes() + b"\0":
+                found.append(f"process {process.name}: {(process / 'cmdline').read_bytes()!r}")
+        except OSError:
+            continue  # it ended meanwhile
+    return found
