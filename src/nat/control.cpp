@@ -10,18 +10,20 @@ auto to_string(InstallError error) -> std::string_view {
     case InstallError::cannot_provide_external: return "cannot provide external";
     case InstallError::no_resources: return "no resources";
     case InstallError::unsupported_protocol: return "unsupported protocol";
+    case InstallError::not_inside: return "not an inside address";
     case InstallError::network_failure: return "network failure";
   }
   return "unknown error";
 }
 
-auto Nat64::endpoint_of(const MappingKey& key) const -> std::optional<InternalEndpoint> {
-  if (key.realm != Realm{} || key.external_family != Family::ipv4 || key.internal_address.is_ipv4() ||
-      key.internal_port == Port{0})
-    return std::nullopt;
-  if (key.protocol != Protocol::tcp && key.protocol != Protocol::udp) return std::nullopt;
+auto Nat64::endpoint_of(const MappingKey& key) const -> std::expected<InternalEndpoint, InstallError> {
+  const bool is_mappable = (key.protocol == Protocol::tcp || key.protocol == Protocol::udp) &&
+                           key.internal_port != Port{0} && key.external_family == Family::ipv4;
+  if (!is_mappable) return std::unexpected(InstallError::unsupported_protocol);
   const std::uint8_t* address = key.internal_address.bits().octets.data();
-  if (!is_inside_address(address) || is_embedded(embedding_, address)) return std::nullopt;
+  if (key.realm != Realm{} || key.internal_address.is_ipv4() || !is_inside_address(address) ||
+      is_embedded(embedding_, address))
+    return std::unexpected(InstallError::not_inside);
   return InternalEndpoint{.address = key.internal_address.bits(),
                           .port = key.internal_port.value,
                           .base = key.protocol == Protocol::tcp ? Base::tcp : Base::udp};
@@ -34,7 +36,7 @@ auto Nat64::external_of(const Binding& binding) const -> External {
 auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& suggestion, Seconds lifetime)
     -> std::expected<External, InstallError> {
   const auto internal = endpoint_of(key);
-  if (!internal) return std::unexpected(InstallError::unsupported_protocol);
+  if (!internal) return std::unexpected(internal.error());
   if (!bindings_.has_pool()) return std::unexpected(InstallError::network_failure);
   Wanted wanted{.pool_index = std::nullopt,
                 .port = suggestion.external_port.value,

@@ -44,7 +44,8 @@ struct Suggestion {
 enum class InstallError : std::uint8_t {
   cannot_provide_external,  ///< exact, and the endpoint is taken, reserved, not ours, or not the present one
   no_resources,             ///< no port or table space left
-  unsupported_protocol,     ///< not UDP or TCP from IPv6 to IPv4, port 0, or an address that can't be inside
+  unsupported_protocol,     ///< not UDP or TCP from IPv6 to IPv4, or port 0
+  not_inside,               ///< no address a host inside can have: IPv4, link-local, in the prefix, ...
   network_failure,          ///< the pool is empty
 };
 [[nodiscard]] auto to_string(InstallError error) -> std::string_view;
@@ -151,7 +152,8 @@ class Nat64 {
   [[nodiscard]] static auto is_draining(const Binding& binding) -> bool;
 
   // What the server asks for; control.cpp.
-  [[nodiscard]] auto endpoint_of(const MappingKey& key) const -> std::optional<InternalEndpoint>;
+  [[nodiscard]] auto endpoint_of(const MappingKey& key) const
+      -> std::expected<InternalEndpoint, InstallError>;
   [[nodiscard]] auto end_explicit(std::uint32_t number, TimePoint now) -> Removed;
   [[nodiscard]] auto external_of(const Binding& binding) const -> External;
 

@@ -9,6 +9,7 @@ auto refusal_of(nat::InstallError error) -> Refusal {
     case nat::InstallError::cannot_provide_external: return Refusal::cannot_provide_external;
     case nat::InstallError::no_resources: return Refusal::no_resources;
     case nat::InstallError::unsupported_protocol: return Refusal::unsupported_protocol;
+    case nat::InstallError::not_inside: return Refusal::not_inside;
     case nat::InstallError::network_failure: return Refusal::network_failure;
   }
   return Refusal::no_resources;
