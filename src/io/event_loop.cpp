@@ -156,7 +156,7 @@ void LoopState::set_kernel_timer() {
 
 void LoopState::fire_timers() {
   std::uint64_t expirations = 0;
-  static_cast<void>(::read(timer_descriptor.get(), &expirations, sizeof expirations));
+  [[maybe_unused]] const auto taken = ::read(timer_descriptor.get(), &expirations, sizeof expirations);
   kernel_deadline.reset();
   struct SetAgain {
     LoopState& loop;
