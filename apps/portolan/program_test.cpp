@@ -168,6 +168,7 @@ TEST(Program, keep_renews_and_reports_line_by_line) {
   const Ended ended = program.end();
   EXPECT_EQ(ended.status, exit_success);
   EXPECT_EQ(std::ranges::count(ended.out, '\n'), 3);
+  EXPECT_THAT(ended.out, testing::EndsWith("\"event\":\"deleted\"}\n"));
 }
 
 TEST(Program, verbose_shows_packets_with_direction_and_addresses) {

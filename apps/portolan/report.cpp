@@ -176,6 +176,7 @@ auto deleted_json(const Asked& asked, const client::Deleted& event) -> std::stri
   json["result"] = result_word(ResultCode::success);
   json["lifetime"] = event.remaining.count();
   json["epoch"] = event.epoch_time_s;
+  if (asked.command.is_kept) json["event"] = "deleted";
   return json.dump();
 }
 
@@ -185,6 +186,7 @@ auto refused_json(const Asked& asked, const client::Refused& event) -> std::stri
   json["lifetime"] = event.lifetime.count();
   json["epoch"] = event.epoch_time_s;
   json["error"] = refused_text(asked, event);
+  if (asked.command.is_kept) json["event"] = "refused";
   return json.dump();
 }
 

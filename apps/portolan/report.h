@@ -35,11 +35,11 @@ struct Asked {
 /// An ANNOUNCE's answer.
 [[nodiscard]] auto announced_text(const std::string& server, const client::Announced& event) -> std::string;
 
-/// JSON objects, without line end. Fields that have no value are null.
+/// JSON objects, without line end. Fields that have no value are null. With --keep, where several objects
+/// follow each other, "event" tells what happened.
 [[nodiscard]] auto granted_json(const Asked& asked, const client::Mapping& mapping) -> std::string;
 [[nodiscard]] auto deleted_json(const Asked& asked, const client::Deleted& event) -> std::string;
 [[nodiscard]] auto refused_json(const Asked& asked, const client::Refused& event) -> std::string;
-/// With --keep: as granted_json(), "event" telling what happened to the mapping.
 [[nodiscard]] auto event_json(const Asked& asked, const char* event, const client::Mapping& mapping)
     -> std::string;
 /// An end without a PCP answer: result null and the error in words.
