@@ -92,7 +92,7 @@ auto Nat64::end_explicit(std::uint32_t number, TimePoint now) -> Removed {
   for (std::uint32_t i = binding.first_session; i != 0; i = sessions_[i].next)
     if (sessions_[i].is_outbound) last = std::max(last, sessions_.deadline(sessions_[i], now, false));
   const Removed removed{.external = external_of(binding),
-                        .remaining = std::chrono::ceil<Seconds>(last - now)};
+                        .remaining = std::chrono::ceil<Seconds>(last - now - session_tick_length)};
   release_if_unused(number, now);
   return removed;
 }

@@ -25,6 +25,7 @@ namespace portolan::nat {
 [[nodiscard]] inline auto session_tick(TimePoint time) -> std::uint32_t {
   return static_cast<std::uint32_t>(time.time_since_epoch().count() >> 20U);
 }
+inline constexpr Nanoseconds session_tick_length{1 << 20};
 
 /// What the two entries of a session don't hold.
 struct Session {
