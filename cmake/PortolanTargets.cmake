@@ -37,13 +37,13 @@ if(PORTOLAN_FUZZ)
   target_compile_options(portolan_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# portolan_library(NAME [DEPS targets...] [LABEL label])
+# portolan_library(NAME [DEPS targets...] [LABEL labels...])
 #
 # Makes the static library NAME of the current folder's *.cpp (test files apart) and, with
-# PORTOLAN_TESTS, the program NAME_test of its *_test.cpp, each test case one CTest entry with LABEL
-# (unit by default).
+# PORTOLAN_TESTS, the program NAME_test of its *_test.cpp, each test case one CTest entry with the
+# labels (unit by default).
 function(portolan_library NAME)
-  cmake_parse_arguments(ARG "" "LABEL" "DEPS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPS;TEST_DEPS;LABEL" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
@@ -56,13 +56,13 @@ function(portolan_library NAME)
     target_link_libraries(${NAME} INTERFACE portolan_flags ${ARG_DEPS})
   endif()
   if(PORTOLAN_TESTS AND tests)
-    portolan_test(${NAME}_test SOURCES ${tests} DEPS ${NAME} ${ARG_TEST_DEPS} LABEL "${ARG_LABEL}")
+    portolan_test(${NAME}_test SOURCES ${tests} DEPS ${NAME} ${ARG_TEST_DEPS} LABEL ${ARG_LABEL})
   endif()
 endfunction()
 
-# portolan_test(NAME SOURCES files... [DEPS targets...] [LABEL label])
+# portolan_test(NAME SOURCES files... [DEPS targets...] [LABEL labels...])
 function(portolan_test NAME)
-  cmake_parse_arguments(ARG "" "LABEL" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABEL" ${ARGN})
   if(NOT ARG_LABEL)
     set(ARG_LABEL unit)
   endif()
@@ -72,6 +72,9 @@ function(portolan_test NAME)
     # Optimising instrumented GoogleTest macros takes as long as everything else together.
     target_compile_options(${NAME} PRIVATE -O0)
   endif()
-  gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120
-    PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT 300)
+  gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 300)
+  # A list of labels does not get through gtest_discover_tests(); CTest reads this file after its tests.
+  file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/${NAME}_labels.cmake
+    "if(${NAME}_TESTS)\n  set_tests_properties(\${${NAME}_TESTS} PROPERTIES LABELS \"${ARG_LABEL}\")\nendif()\n")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${CMAKE_CURRENT_BINARY_DIR}/${NAME}_labels.cmake)
 endfunction()
