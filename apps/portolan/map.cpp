@@ -39,7 +39,10 @@ class MapRun {
                                   : session_.engine().map(now, command.wish);
     asked_.nonce = session_.engine().nonce(handle_).value();
     // Interrupted while it asks, --keep must not leave a mapping behind either: the answer may be under way.
-    if (command.is_kept) interrupted_ = session_.loop().on_signal({SIGINT, SIGTERM}, [this](int) { end(); });
+    if (command.is_kept) {
+      interrupted_ = session_.loop().on_signal({SIGINT, SIGTERM}, [this](int) { end(); });
+      session_.hear_announcements();
+    }
     session_.expect_answer();
     session_.carry_out();
   }
@@ -48,7 +51,7 @@ class MapRun {
   void end() {
     interrupted_.cancel();
     is_ending_ = true;
-    note(fmt::format("deleting the mapping; Ctrl-C again leaves it to end by itself"));
+    note("deleting the mapping; Ctrl-C again leaves it to end by itself");
     session_.engine().remove(io::monotonic_now(), handle_);
     session_.expect_answer();
     session_.carry_out();
@@ -80,8 +83,7 @@ class MapRun {
          event_json(asked_, "lost", event.mapping));
   }
   void on(const client::Refused& event) {
-    const bool is_first_word = !is_granted_;
-    if (is_first_word || is_ending_) {
+    if (!is_granted_ || is_ending_) {
       fail(refused_text(asked_, event), refused_json(asked_, event), exit_refused);
       return;
     }

@@ -90,6 +90,21 @@ TEST_F(DefaultRouterTest, an_ipv4_router_is_asked_where_there_is_no_other) {
   EXPECT_THAT(ended.out, HasSubstr("tcp port 8080 of 192.0.2.2 is reachable"));
 }
 
+TEST_F(DefaultRouterTest, a_restart_announced_to_all_hosts_makes_keep_ask_again) {
+  const auto server = router();
+  ip("address add 2001:db8:112::2/64 dev eth0 nodad");
+  ip("-6 route add default via fe80::1 dev eth0");
+  Program program({"map", "tcp", "8080", "--keep"});
+  ASSERT_TRUE(program.wait_for("is reachable at"));
+  wire::Response announcement;  // epoch 0
+  announcement.body = wire::Announce{};
+  server->send({*IpAddress::parse("ff02::1"), Port{wire::client_port}}, wire::encode_response(announcement));
+  ASSERT_TRUE(program.wait_for("the PCP server fe80::1%eth0 restarted"));
+  ASSERT_TRUE(program.wait_for("renewed: "));
+  program.signal(SIGINT);
+  EXPECT_EQ(program.end().status, exit_success);
+}
+
 TEST_F(DefaultRouterTest, no_router_is_told_with_a_remedy) {
   const Ended ended = run_program({"map", "tcp", "8080"});
   EXPECT_EQ(ended.status, exit_no_answer);

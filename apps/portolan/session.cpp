@@ -67,11 +67,11 @@ auto Session::run(std::function<void(const client::Event&)> on_event, std::funct
   on_event_ = std::move(on_event);
   on_timeout_ = std::move(on_timeout);
   loop_.run();
-  return status_;
+  return status_.value_or(exit_no_answer);
 }
 
 void Session::finish(int status) {
-  status_ = status;
+  if (!status_) status_ = status;
   loop_.stop();
 }
 
@@ -95,7 +95,8 @@ void Session::carry_out() {
                                                 .payload = send.datagram.octets()});
     if (result.error) hint(*result.error);
   }
-  for (const client::Event& event : actions.events) on_event_(event);
+  for (const client::Event& event : actions.events)
+    if (!status_) on_event_(event);
   if (const auto deadline = engine_.next_deadline())
     due_.arm(*deadline);
   else
@@ -103,15 +104,12 @@ void Session::carry_out() {
 }
 
 void Session::receive() {
-  while (true) {
-    const auto datagrams = socket_.receive();
-    if (!datagrams) {
-      hint(datagrams.error());
-      continue;
-    }
-    if (datagrams->empty()) return;
-    for (const io::ReceivedDatagram& datagram : *datagrams) take(datagram);
+  const auto datagrams = socket_.receive();
+  if (!datagrams) {
+    hint(datagrams.error());
+    return;
   }
+  for (const io::ReceivedDatagram& datagram : *datagrams) take(datagram);
 }
 
 void Session::take(const io::ReceivedDatagram& datagram) {
@@ -127,7 +125,7 @@ void Session::take(const io::ReceivedDatagram& datagram) {
 }
 
 void Session::listen_to_announcements(unsigned interface_index) {
-  if (announcements_ || interface_index == 0) return;
+  if (!hears_announcements_ || announcements_ || interface_index == 0) return;
   const Family family = choice_.server.address.family();
   auto socket = io::UdpSocket::open({.bind_address = IpAddress::unspecified(family),
                                      .bind_port = Port{wire::client_port},

@@ -43,7 +43,11 @@ class Session {
   void expect_answer();
   void expect_nothing() { timeout_.disarm(); }
 
+  /// Ends run(); what comes after is ignored.
   void finish(int status);
+
+  /// From the next answer on, hears restart announcements on its link (RFC 6887 s14.1.3).
+  void hear_announcements() { hears_announcements_ = true; }
 
   /// "no PCP server answered at ... within 10 s".
   [[nodiscard]] auto no_answer_text() const -> std::string;
@@ -59,7 +63,7 @@ class Session {
   ServerOptions options_;
   ServerChoice choice_;
   io::UdpSocket socket_;
-  /// Hears restart announcements (RFC 6887 s14.1.3), once it is known on which link the server is.
+  /// Once it is known on which link the server is.
   std::optional<io::UdpSocket> announcements_;
   io::SystemRandom random_;
   client::Engine engine_;
@@ -71,7 +75,8 @@ class Session {
   std::function<void(const client::Event&)> on_event_;
   std::function<void()> on_timeout_;
   int hinted_ = 0;
-  int status_ = exit_success;
+  bool hears_announcements_ = false;
+  std::optional<int> status_;
 };
 
 }  // namespace portolan

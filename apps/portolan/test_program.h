@@ -138,6 +138,7 @@ class TestServer {
                                          .shares_port = false});
       if (!socket) throw std::runtime_error(socket.error());
       port_ = socket->local_endpoint().port;
+      socket_ = &*socket;
       const auto readable = loop_.on_readable(socket->descriptor(), [this, &socket] { serve(*socket); });
       is_ready = true;
       is_ready.notify_one();
@@ -153,6 +154,17 @@ class TestServer {
   }
 
   [[nodiscard]] auto port() const -> std::string { return std::to_string(port_.value); }
+
+  /// Sends a datagram that nobody asked for, on the link of the last request.
+  void send(const Endpoint& to, const wire::Datagram& datagram) {
+    loop_.post([this, to, datagram] {
+      socket_->send({.destination = to,
+                     .scope_id = interface_index_,
+                     .local_address = {},
+                     .interface_index = interface_index_,
+                     .payload = datagram.octets()});
+    });
+  }
 
   struct Got {
     Endpoint from;
@@ -202,6 +214,7 @@ class TestServer {
     for (const io::ReceivedDatagram& datagram : *datagrams) {
       const auto request = wire::decode_request(datagram.payload);
       if (!request) continue;
+      interface_index_ = datagram.interface_index;
       const auto* map = std::get_if<wire::MapRequest>(&request->body);
       {
         const std::lock_guard lock(mutex_);
@@ -218,6 +231,8 @@ class TestServer {
   io::EventLoop loop_;
   std::thread thread_;
   Port port_;
+  io::UdpSocket* socket_ = nullptr;
+  std::uint32_t interface_index_ = 0;
   std::mutex mutex_;
   std::vector<Got> got_;
 };

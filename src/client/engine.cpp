@@ -64,9 +64,8 @@ void Engine::remove(TimePoint now, Handle handle) {
     requests_.erase(found);
     return;
   }
-  const IpAddress& external = request.mapping ? request.mapping->external.address : request.suggested.address;
   request.phase = Phase::deleting;
-  request.suggested = {.address = IpAddress::unspecified(external.family()), .port = Port{}};
+  request.suggested = {.address = IpAddress::unspecified(request.suggested.address.family()), .port = Port{}};
   request.mapping.reset();
   request.unanswered = 0;
   ask(now, request);

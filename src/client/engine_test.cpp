@@ -203,6 +203,20 @@ TEST(Engine, a_late_answer_to_the_wish_is_none_to_its_deletion) {
                                          "deleted, 0 s remaining"));
 }
 
+TEST(Engine, a_late_refusal_of_the_wish_is_none_of_its_deletion) {
+  World world;
+  Answer late = refused(ResultCode::not_authorized, 1800);
+  late.delay = 2s;
+  world.script = {late, lost(), granted(0)};
+  const Handle handle = world.engine.map(world.now(), web_wish());
+  world.run(1s);
+  world.engine.remove(world.now(), handle);
+  world.run(10s);
+  EXPECT_THAT(world.story(),
+              ElementsAre(ask_line, delete_line, "ignored: it answers nothing that was asked",
+                          "no answer yet, sent 2 times", delete_line, "deleted, 0 s remaining"));
+}
+
 TEST(Engine, a_late_answer_to_a_deletion_is_none_to_a_new_wish_with_its_nonce) {
   World world;
   MapWish wish = web_wish();
@@ -490,6 +504,38 @@ TEST(Engine, asks_again_within_5_s_of_a_restart_and_spreads_its_requests) {
   EXPECT_LT(lowest, 0.5);
   EXPECT_GT(highest, 4.5);
   EXPECT_LE(highest, 5.0);
+}
+
+TEST(Engine, a_restart_leaves_alone_what_is_being_asked) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    World world(World::default_config(), seed);
+    world.script = {granted()};
+    world.engine.announce(world.now());
+    world.run(100s);
+    world.engine.map(world.now(), web_wish());
+    world.run(100ms);
+    wire::Response announcement;
+    announcement.body = wire::Announce{};
+    world.deliver(wire::encode_response(announcement).octets());
+    world.run(15s);
+    EXPECT_THAT(world.times_of("server restarted"), SizeIs(1));
+    const auto times = world.times_of(ask_line);
+    ASSERT_THAT(times, SizeIs(3)) << "seed " << seed;
+    EXPECT_NEAR(times[1] - times[0], 3.0, 0.3) << "seed " << seed;
+    EXPECT_NEAR(times[2] - times[1], 2 * (times[1] - times[0]), 0.7) << "seed " << seed;
+  }
+}
+
+TEST(Engine, a_grant_ends_the_wait_after_a_refusal) {
+  World world;
+  world.script = {refused(ResultCode::user_ex_quota, 1800)};
+  world.engine.map(world.now(), web_wish());
+  world.run(1s);
+  world.deliver(world.update(granted()));
+  world.script = {granted()};
+  world.run(80s);
+  EXPECT_THAT(world.story(), ElementsAre(ask_line, "refused USER_EX_QUOTA for 1800 s", granted_line,
+                                         renew_line, renewed_line));
 }
 
 TEST(Engine, the_answer_that_reveals_a_restart_confirms_its_own_mapping) {

@@ -186,21 +186,14 @@ TEST(DecodeResponse, sizes_are_checked_at_their_limits) {
     std::size_t size;
     std::optional<ResponseError> error;
   } cases[] = {
-      {0, ResponseError::shorter_than_4},
-      {3, ResponseError::shorter_than_4},
-      {4, ResponseError::shorter_than_header},
-      {5, ResponseError::shorter_than_header},
-      {23, ResponseError::shorter_than_header},
-      {24, ResponseError::too_short_for_opcode},
-      {25, ResponseError::not_multiple_of_4},
-      {56, ResponseError::too_short_for_opcode},
-      {59, ResponseError::not_multiple_of_4},
-      {60, {}},
-      {61, ResponseError::not_multiple_of_4},
-      {1099, ResponseError::not_multiple_of_4},
-      {1100, {}},
-      {1101, ResponseError::too_long},
-      {1104, ResponseError::too_long},
+      {0, ResponseError::shorter_than_4},       {3, ResponseError::shorter_than_4},
+      {4, ResponseError::shorter_than_header},  {5, ResponseError::shorter_than_header},
+      {23, ResponseError::shorter_than_header}, {24, ResponseError::too_short_for_opcode},
+      {25, ResponseError::not_multiple_of_4},   {56, ResponseError::too_short_for_opcode},
+      {59, ResponseError::not_multiple_of_4},   {60, {}},
+      {61, ResponseError::not_multiple_of_4},   {62, ResponseError::not_multiple_of_4},
+      {1099, ResponseError::not_multiple_of_4}, {1100, {}},
+      {1101, ResponseError::too_long},          {1104, ResponseError::too_long},
   };
   for (const auto& [size, expected] : cases) {
     const auto response = decode_response(resized(octets(map_response_hex), size));
