@@ -3,6 +3,7 @@
 when it is stopped or killed.
 """
 import os
+import pathlib
 import signal
 import subprocess
 import threading
@@ -107,6 +108,32 @@ def test_exec_passes_exit_status_and_arguments_through(name):
     assert one.output("laptop", "printf", "%s|", "a b", "--name", "*") == "a b|--name|*|"
     assert one.run("teapot", "true").returncode == 2
     one.down()
+
+
+@pytest.mark.parametrize("without, message", [
+    (["setpriv", "--reuid=65534", "--clear-groups"], "need root"),
+    (["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /dev/net && exec "$@"', "-"], "/dev/net/tun is missing"),
+    (["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"], "network namespaces can't be made"),
+], ids=["root", "TUN", "namespaces"])
+def test_up_says_what_is_missing(name, without, message):
+    done = subprocess.run([*without, *Lab(name).command("up", "--build", build_directory())], capture_output=True,
+                          text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1, done.stderr
+    assert message in done.stderr
+    assert leftovers(name) == []
+
+
+def test_up_says_which_package_has_a_missing_command(name, tmp_path):
+    for folder in ("/usr/sbin", "/usr/bin"):
+        for program in pathlib.Path(folder).iterdir():
+            link = tmp_path / program.name
+            if program.name != "radvd" and not link.exists():
+                link.symlink_to(program)
+    done = subprocess.run(Lab(name).command("up", "--build", build_directory()), capture_output=True, text=True,
+                          timeout=60, stdin=subprocess.DEVNULL, env={"PATH": str(tmp_path)})
+    assert done.returncode == 1, done.stderr
+    assert "missing: radvd (Debian package radvd)" in done.stderr
+    assert leftovers(name) == []
 
 
 # ---- portoland on its host ---------------------------------------------------------------------
