@@ -61,7 +61,7 @@ class MapRun {
     session_.expect_nothing();
     if (!asked_.command.is_kept) {
       tell(granted_text(asked_, event.mapping), granted_json(asked_, event.mapping));
-      tell(remedy_text(asked_), {});
+      tell(remedy_text(asked_, event.mapping), {});
       session_.finish(exit_success);
       return;
     }

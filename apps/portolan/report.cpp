@@ -115,10 +115,11 @@ auto granted_text(const Asked& asked, const client::Mapping& mapping) -> std::st
                      span_text(mapping.lifetime), asked.server, note);
 }
 
-auto remedy_text(const Asked& asked) -> std::string {
+auto remedy_text(const Asked& asked, const client::Mapping& mapping) -> std::string {
   const MapCommand& command = asked.command;
   std::string line = fmt::format("portolan map {} {}", command.wish.protocol, command.wish.internal_port);
-  if (command.wish.suggested_external_address.family() == Family::ipv6) line += " --external-address ::";
+  // The family is part of what identifies a mapping (RFC 6887 erratum 3621).
+  if (mapping.external.address.family() == Family::ipv6) line += " --external-address ::";
   if (!command.common.server.empty()) line += " --server " + command.common.server;
   if (command.common.server_port.value != wire::server_port)
     line += fmt::format(" --server-port {}", command.common.server_port);

@@ -25,7 +25,7 @@ struct Asked {
 /// Where the mapping is reachable, and for how long.
 [[nodiscard]] auto granted_text(const Asked& asked, const client::Mapping& mapping) -> std::string;
 /// How to renew and delete a mapping that outlives the command.
-[[nodiscard]] auto remedy_text(const Asked& asked) -> std::string;
+[[nodiscard]] auto remedy_text(const Asked& asked, const client::Mapping& mapping) -> std::string;
 [[nodiscard]] auto deleted_text(const Asked& asked, const client::Deleted& event) -> std::string;
 /// Why the server said no, and what to do about it.
 [[nodiscard]] auto refused_text(const Asked& asked, const client::Refused& event) -> std::string;

@@ -49,16 +49,17 @@ TEST(Report, wildcards_have_words) {
 
 TEST(Report, the_remedy_is_a_command_that_works) {
   EXPECT_EQ(
-      remedy_text(asked()),
+      remedy_text(asked(), mapping()),
       "renew it with: portolan map tcp 8080 --nonce 00112233445566778899aabb; delete it with the same and "
       "--delete");
   Asked other = asked();
   other.command.common.server = "gateway.example";
   other.command.common.server_port = Port{15351};
   other.command.common.internal_address = IpAddress::parse("2001:db8::7");
-  other.command.wish.suggested_external_address = IpAddress{};
+  client::Mapping other_mapping = mapping();
+  other_mapping.external.address = *IpAddress::parse("2001:db8:112::2");
   EXPECT_THAT(
-      remedy_text(other),
+      remedy_text(other, other_mapping),
       HasSubstr("portolan map tcp 8080 --external-address :: --server gateway.example --server-port 15351 "
                 "--internal-address 2001:db8::7 --nonce 00112233445566778899aabb;"));
 }
