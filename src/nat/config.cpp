@@ -75,6 +75,9 @@ auto check(const Config& config) -> std::expected<void, std::string> {
   if (config.first_port.value == 0) return std::unexpected("first_port must not be 0");
   if (config.ipv6_mtu < 1280)
     return std::unexpected(fmt::format("ipv6_mtu {} is below 1280", config.ipv6_mtu));
+  if (config.lowest_ipv6_mtu < 1280 || config.lowest_ipv6_mtu > config.ipv6_mtu)
+    return std::unexpected(fmt::format("lowest_ipv6_mtu {} is not between 1280 and ipv6_mtu {}",
+                                       config.lowest_ipv6_mtu, config.ipv6_mtu));
   if (config.ipv4_mtu < 68) return std::unexpected(fmt::format("ipv4_mtu {} is below 68", config.ipv4_mtu));
   return {};
 }

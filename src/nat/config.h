@@ -43,6 +43,9 @@ struct Config {
   Port first_port{1024};
   /// Largest packet the IPv6 network takes, at least 1280.
   std::uint16_t ipv6_mtu = 1500;
+  /// IPv4 packets that may be fragmented are, if they would be larger over IPv6 (RFC 7915 s4.1); 1280 up
+  /// to ipv6_mtu. Raise it only if every link inside is known to take as much.
+  std::uint16_t lowest_ipv6_mtu = 1280;
   /// Largest packet the IPv4 network takes, at least 68 (used in ICMP only; the kernel fragments).
   std::uint16_t ipv4_mtu = 1500;
   Timeouts timeouts;

@@ -29,9 +29,10 @@ auto to_string(DropReason reason) -> std::string_view {
     case DropReason::host_sessions_exhausted: return "host_sessions_exhausted";
     case DropReason::ports_exhausted: return "ports_exhausted";
     case DropReason::too_big: return "too_big";
+    case DropReason::fragments_lost: return "fragments_lost";
     case DropReason::icmp_unknown: return "icmp_unknown";
     case DropReason::icmp_untranslatable: return "icmp_untranslatable";
-    case DropReason::count_: break;
+    case DropReason::end: break;
   }
   return "unknown";
 }
@@ -42,7 +43,7 @@ auto to_string(Kind kind) -> std::string_view {
     case Kind::tcp: return "tcp";
     case Kind::icmp_echo: return "icmp_echo";
     case Kind::icmp_error: return "icmp_error";
-    case Kind::count_: break;
+    case Kind::end: break;
   }
   return "unknown";
 }

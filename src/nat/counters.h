@@ -39,18 +39,19 @@ enum class DropReason : std::uint8_t {
   hosts_exhausted,            ///< Limits::hosts
   host_sessions_exhausted,    ///< Limits::sessions_per_host
   ports_exhausted,            ///< no external port left for the host's address
-  too_big,                    ///< does not fit the IPv6 MTU
+  too_big,                    ///< does not fit the IPv6 MTU and must not be fragmented
+  fragments_lost,             ///< would be fragmented, but the output queue has no room
   icmp_unknown,               ///< ICMP type that is not translated (RFC 7915 s4.2, s5.2)
   icmp_untranslatable,        ///< ICMP error whose code, pointer or inner packet has no counterpart
-  count_,
+  end,
 };
-inline constexpr std::size_t drop_reason_count = std::to_underlying(DropReason::count_);
+inline constexpr std::size_t drop_reason_count = std::to_underlying(DropReason::end);
 /// Lower-case name, as in metrics.
 [[nodiscard]] auto to_string(DropReason reason) -> std::string_view;
 
 /// What was translated.
-enum class Kind : std::uint8_t { udp, tcp, icmp_echo, icmp_error, count_ };
-inline constexpr std::size_t kind_count = std::to_underlying(Kind::count_);
+enum class Kind : std::uint8_t { udp, tcp, icmp_echo, icmp_error, end };
+inline constexpr std::size_t kind_count = std::to_underlying(Kind::end);
 /// Lower-case name, as in metrics.
 [[nodiscard]] auto to_string(Kind kind) -> std::string_view;
 
@@ -63,6 +64,8 @@ struct Counters {
   std::uint64_t bindings_made = 0;
   std::uint64_t sessions_made = 0;
   std::uint64_t errors_generated = 0;
+  std::uint64_t fragmented = 0;           ///< packets that left as several
+  std::uint64_t probes_sent = 0;          ///< to TCP connections idle for long
   std::uint64_t errors_rate_limited = 0;  ///< not generated because of Limits::errors_per_second
   std::uint64_t outputs_lost = 0;         ///< generated, but the output queue was full
   std::uint64_t hold_downs_cut = 0;       ///< ports freed early because of Limits::hold_downs

@@ -76,7 +76,7 @@ inline auto is_global_ipv4(const uint8_t v4[4]) -> bool {
   if (a == 192 && b == 0 && (c == 0 || c == 2)) return false;
   if (a == 198 && (b & 0xfeU) == 18) return false;
   if (a == 198 && b == 51 && c == 100) return false;
-  return !(a == 203 && b == 0 && c == 113);
+  return a != 203 || b != 0 || c != 113;
 }
 
 /// Whether `v4` can be neither source nor destination of a translated packet: 0/8, 127/8, multicast,

@@ -6,6 +6,7 @@
 
 #include "nat/checksum.h"
 #include "nat/nat64.h"
+#include "nat/translate.h"
 
 namespace portolan::nat {
 
@@ -153,6 +154,37 @@ void Nat64::release_if_unused(std::uint32_t number, TimePoint now) {
   bindings_.erase(number, hold, now);
 }
 
+void Nat64::expire_established(std::uint32_t number, TimePoint now) {
+  sessions_.decline(number, now);
+  Output* const output = claim_output();
+  if (output == nullptr) return;
+  // RFC 6146 s3.5.2.2: no data, sequence and acknowledgment numbers zero, ACK alone. An end that lives
+  // answers, and its answer brings the session back to ESTABLISHED.
+  constexpr std::uint32_t size = ipv6::header_size + tcp::header_size;
+  const SessionEntry& entry = sessions_.entry(number, Direction::from_ipv4);
+  output->octets.fill(std::byte{0});
+  output->size = size;
+  auto* const packet = reinterpret_cast<std::uint8_t*>(output->octets.data());
+  write_ipv6(packet, {.traffic_class = 0,
+                      .hop_limit = 64,
+                      .next_header = protocol::tcp,
+                      .payload_length = tcp::header_size});
+  std::uint8_t remote[4];
+  store_raw32(remote, entry.remote);
+  embed(embedding_, remote, packet + ipv6::source);
+  std::memcpy(packet + ipv6::destination, entry.inside, sizeof entry.inside);
+  std::uint8_t* const segment = packet + ipv6::header_size;
+  store_raw16(segment + tcp::source_port, entry.remote_port);
+  store_raw16(segment + tcp::destination_port, entry.inside_port);
+  segment[tcp::data_offset] = (tcp::header_size / 4) << 4U;
+  segment[tcp::flags] = tcp::ack;
+  const std::uint64_t sum = sum_octets(packet + ipv6::source, 32) +
+                            sum_protocol_and_length(protocol::tcp, tcp::header_size) +
+                            sum_octets(segment, tcp::header_size);
+  store_raw16(segment + tcp::checksum, static_cast<std::uint16_t>(~fold(sum)));
+  ++counters_.probes_sent;
+}
+
 void Nat64::advance(TimePoint now) {
   std::uint32_t steps = steps_per_advance;
   while (steps > 0) {
@@ -164,7 +196,7 @@ void Nat64::advance(TimePoint now) {
     if (deadline > now)
       sessions_.put_back(*due, deadline, now);
     else if (session.is_tcp && session.state == TcpState::established)
-      sessions_.decline(*due, now);
+      expire_established(*due, now);
     else
       erase_session(*due, now);
   }

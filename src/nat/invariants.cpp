@@ -11,7 +11,8 @@ namespace portolan::nat {
 void Bindings::check_invariants() const {
   std::uint32_t bindings = 0;
   std::uint32_t held = 0;
-  for (std::uint16_t pool_index = 0; pool_index < pool_.size(); ++pool_index) {
+  for (std::uint32_t i = 0; i < pool_.size(); ++i) {
+    const auto pool_index = static_cast<std::uint16_t>(i);
     for (const Base base : {Base::udp, Base::tcp, Base::icmp}) {
       space(base, pool_index).for_each([&](std::uint16_t port, PortOwner owner) {
         if (owner.hold_down != 0) {

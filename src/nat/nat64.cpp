@@ -171,7 +171,9 @@ auto Nat64::flow_from_ipv4(TimePoint now, Frame& frame, const Packet& packet) ->
       bindings_.find(base_of(packet.protocol), *pool_index, from_raw16(key.external_port)) == 0)
     return DropReason::no_mapping;
   limit_segments(frame.offload, packet, config_.ipv6_mtu);
-  if (wire_size(frame.offload, packet, ipv6::header_size) > config_.ipv6_mtu) return DropReason::too_big;
+  const std::uint32_t size = wire_size(frame.offload, packet, ipv6::header_size);
+  const bool may_fragment = !packet.dont_fragment && frame.offload.gso_type == Offload::gso_none;
+  if (!may_fragment && size > config_.ipv6_mtu) return DropReason::too_big;
   if (entry != nullptr) {
     touch(*entry, Direction::from_ipv4, packet, now);
     to_ipv6(frame, packet, *entry, embedding_);
@@ -181,6 +183,44 @@ auto Nat64::flow_from_ipv4(TimePoint now, Frame& frame, const Packet& packet) ->
     to_ipv6(frame, packet, *opened, embedding_);
   }
   count(Direction::from_ipv4, kind_of(packet.protocol), frame);
+  if (may_fragment && size > config_.lowest_ipv6_mtu) return fragment_ipv6(frame, packet.identification);
+  return DropReason::none;
+}
+
+auto Nat64::fragment_ipv6(Frame& frame, std::uint16_t identification) -> DropReason {
+  constexpr std::uint32_t headers_size = ipv6::header_size + ipv6::fragment_header_size;
+  constexpr std::uint32_t piece_max = (ipv6::minimum_mtu - headers_size) / 8 * 8;
+  auto* const header = reinterpret_cast<std::uint8_t*>(frame.packet().data());
+  const auto transport = std::span(header, frame.size).subspan(ipv6::header_size);
+  if (transport.size() > piece_max * (outputs_.size() - output_count_ + 1)) return DropReason::fragments_lost;
+  complete_checksum(frame);
+
+  const std::uint8_t protocol = header[ipv6::next_header];
+  const auto write_headers = [&](std::uint8_t* at, std::size_t start, std::size_t size) {
+    std::memmove(at, header, ipv6::header_size);
+    at[ipv6::next_header] = protocol::fragment;
+    store16(at + ipv6::payload_length, static_cast<std::uint16_t>(ipv6::fragment_header_size + size));
+    std::uint8_t* const fragment = at + ipv6::header_size;
+    const bool is_last = start + size == transport.size();
+    fragment[0] = protocol;
+    fragment[1] = 0;
+    store16(fragment + 2, static_cast<std::uint16_t>(start | (is_last ? 0U : ipv6::fragment_more)));
+    store32(fragment + 4, identification);
+  };
+  for (std::size_t start = piece_max; start < transport.size(); start += piece_max) {
+    const std::size_t size = std::min<std::size_t>(piece_max, transport.size() - start);
+    Output* const output = claim_output();
+    PORTOLAN_CHECK(output != nullptr);
+    auto* const at = reinterpret_cast<std::uint8_t*>(output->octets.data());
+    write_headers(at, start, size);
+    std::memcpy(at + headers_size, transport.data() + start, size);
+    output->size = headers_size + size;
+  }
+  // Last, because it overwrites the header that the others copy.
+  write_headers(header - ipv6::fragment_header_size, 0, piece_max);
+  frame.offset -= ipv6::fragment_header_size;
+  frame.size = headers_size + piece_max;
+  ++counters_.fragmented;
   return DropReason::none;
 }
 

@@ -96,7 +96,8 @@ class Nat64 {
   ///         hold-down for its owner at once.
   auto remove(TimePoint now, const MappingKey& key) -> std::optional<Removed>;
 
-  /// The oldest packet made here that waits for being sent; it needs no offload. Empty if none.
+  /// The oldest packet made here that waits for being sent: an ICMP error, a fragment of the packet
+  /// just forwarded, a TCP probe. It needs no offload. Empty if none.
   [[nodiscard]] auto output() const -> std::span<const std::byte>;
   void pop_output();
 
@@ -127,6 +128,8 @@ class Nat64 {
   /// Sends a packet that is for a pool address back in.
   [[nodiscard]] auto hairpin(TimePoint now, Frame& frame) -> DropReason;
   void count(Direction direction, Kind kind, const Frame& frame);
+  /// Cuts a translated packet: the first fragment stays in `frame`, the others go into output().
+  [[nodiscard]] auto fragment_ipv6(Frame& frame, std::uint16_t identification) -> DropReason;
   void touch(SessionEntry& entry, Direction side, const Packet& packet, TimePoint now);
   /// Corrects for octets of an embedded address that its canonical form has not.
   [[nodiscard]] auto suffix_delta(const std::uint8_t* embedded) const -> std::uint16_t;
@@ -143,10 +146,12 @@ class Nat64 {
       -> std::expected<SessionEntry, DropReason>;
   [[nodiscard]] auto open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t pool_index,
                                     const Packet& packet) -> std::expected<SessionEntry, DropReason>;
-  [[nodiscard]] auto add_session(TimePoint now, std::uint32_t binding, const Entries& entries,
+  [[nodiscard]] auto add_session(TimePoint now, std::uint32_t number, const Entries& entries,
                                  Direction opener) -> DropReason;
   void erase_session(std::uint32_t number, TimePoint now);
-  void release_if_unused(std::uint32_t binding, TimePoint now);
+  /// A TCP connection was idle for long: asks its inside end whether it still exists.
+  void expire_established(std::uint32_t number, TimePoint now);
+  void release_if_unused(std::uint32_t number, TimePoint now);
   [[nodiscard]] static auto base_of(std::uint8_t protocol) -> Base;
   /// Its explicit mapping is gone, and only sessions begun from outside are left.
   [[nodiscard]] static auto is_draining(const Binding& binding) -> bool;

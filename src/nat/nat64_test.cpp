@@ -157,6 +157,20 @@ TEST_F(Nat64Test, a_tcp_connection_lives_2_hours_and_4_minutes_idle) {
   EXPECT_EQ(engine->counters().bindings, 0U);
 }
 
+TEST_F(Nat64Test, a_tcp_connection_that_answers_the_probe_lives_on) {
+  tcp_out(4000, "S");
+  tcp_in(4000, "SA");
+  pass(Seconds{7199});
+  EXPECT_EQ(take_output(), "");
+  pass(Seconds{2});
+  EXPECT_EQ(take_output(), "[2001:db8:64:ff9b::c633:6407]:80 > [2001:db8:112::2]:4000 tcp A ttl 64");
+  EXPECT_EQ(tcp_out(4000, "A"), 4000);
+  pass(Seconds{7199});
+  EXPECT_EQ(engine->counters().sessions, 1U);
+  pass(Seconds{2});
+  EXPECT_EQ(engine->counters().probes_sent, 2U);
+}
+
 TEST_F(Nat64Test, an_unanswered_syn_is_forgotten_after_4_minutes) {
   ASSERT_EQ(tcp_out(4000, "S"), 4000);
   pass(Seconds{200});

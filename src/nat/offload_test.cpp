@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Superpackets and half-made checksums: what a TUN with IFF_VNET_HDR hands over and takes back.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "nat/testing/engine_fixture.h"
@@ -136,6 +137,76 @@ TEST_F(Offloads, packets_that_do_not_fit_the_ipv6_mtu_are_answered_with_it) {
   EXPECT_EQ(send(of_size(1453)), "dropped: too_big");
   const auto error = take_output();
   EXPECT_EQ(error.substr(0, 48), "192.0.2.14 > 198.51.100.7 icmp 3/4 rest 0x5c8 [1") << "1480; " << error;
+}
+
+/// Puts the fragments of a packet together again, in the order given.
+auto reassemble(const std::vector<Octets>& fragments) -> Octets {
+  Octets packet(fragments.front().begin(), fragments.front().begin() + 40);
+  packet[6] = fragments.front()[40];
+  for (const Octets& fragment : fragments) {
+    const auto offset = (fragment[42] << 8U | fragment[43]) & 0xfff8;
+    const bool has_more = (fragment[43] & 1U) != 0;
+    EXPECT_EQ(fragment[6], 44);
+    EXPECT_EQ(packet.size(), 40U + static_cast<unsigned>(offset));
+    EXPECT_EQ(has_more, &fragment != &fragments.back());
+    EXPECT_LE(fragment.size(), 1280U);
+    EXPECT_EQ(fragment.size(), 40U + static_cast<unsigned>(fragment[4] << 8U | fragment[5]));
+    packet.insert(packet.end(), fragment.begin() + 48, fragment.end());
+  }
+  packet[4] = static_cast<std::uint8_t>((packet.size() - 40) >> 8U);
+  packet[5] = static_cast<std::uint8_t>(packet.size() - 40);
+  return packet;
+}
+
+TEST_F(Offloads, packets_that_may_be_fragmented_are_cut_into_1280_octets) {
+  const auto fragments_of = [&](const PacketBuilder& packet, Offload offload) {
+    std::vector<Octets> fragments;
+    const auto first = send_raw(packet.build(), &offload);
+    EXPECT_EQ(offload.flags, 0) << "a checksum cannot be left to be made over several packets";
+    if (first) fragments.push_back(*first);
+    for (auto output = engine->output(); !output.empty(); output = engine->output()) {
+      const auto* data = reinterpret_cast<const std::uint8_t*>(output.data());
+      fragments.emplace_back(data, data + output.size());
+      engine->pop_output();
+    }
+    return fragments;
+  };
+  auto packet = PacketBuilder(far4, pool).udp(53, 4400).identification(0xabcd);
+  EXPECT_EQ(fragments_of(packet.payload_size(1232), {}).size(), 1U) << "1280 octets";
+  for (const std::size_t size :
+       {std::size_t{1233}, std::size_t{1472}, std::size_t{9000}, std::size_t{65507}}) {
+    for (const bool is_partial : {false, true}) {
+      PacketBuilder sent = packet;
+      sent.payload_size(size);
+      if (is_partial) sent.partial_checksum();
+      const auto fragments = fragments_of(sent, is_partial ? partial(20, 6) : Offload{});
+      ASSERT_EQ(fragments.size(), (size + 8 + 1231) / 1232);
+      EXPECT_EQ(fragments[0][44] << 8U | fragments[0][45], 0);
+      EXPECT_EQ(fragments[0][46] << 8U | fragments[0][47], 0xabcd) << "the identification is IPv4's";
+      EXPECT_EQ(
+          describe(reassemble(fragments)),
+          fmt::format("[2001:db8:64:ff9b::c633:6407]:53 > [2001:db8:112::2]:4000 udp +{} ttl 63", size));
+    }
+  }
+  EXPECT_EQ(engine->counters().fragmented, 8U);
+}
+
+TEST_F(Offloads, fragments_are_not_begun_without_room_for_all) {
+  for (int i = 0; i < 20; ++i) send(PacketBuilder(far4, pool).udp(53, 4400).ttl(1).build());
+  EXPECT_EQ(send(PacketBuilder(far4, pool).udp(53, 4400).payload_size(65507).build()),
+            "dropped: fragments_lost");
+  for (int i = 0; i < 20; ++i) take_output();
+  EXPECT_EQ(take_output(), "");
+}
+
+TEST_F(Offloads, an_inside_known_to_take_more_is_sent_whole_packets) {
+  config.lowest_ipv6_mtu = 1500;
+  restart();
+  map(Protocol::udp, 4000, 4400);
+  EXPECT_EQ(send(PacketBuilder(far4, pool).udp(53, 4400).payload_size(1452).build()),
+            "[2001:db8:64:ff9b::c633:6407]:53 > [2001:db8:112::2]:4000 udp +1452 ttl 63");
+  send(PacketBuilder(far4, pool).udp(53, 4400).payload_size(1453).build());
+  EXPECT_EQ(engine->counters().fragmented, 1U);
 }
 
 TEST_F(Offloads, metadata_that_contradicts_the_packet_is_refused) {

@@ -371,6 +371,9 @@ TEST(NatConfig, what_the_rfcs_forbid_is_refused_in_words) {
   EXPECT_NE(error([](Config& c) { c.timeouts.icmp = Seconds{59}; }), "fine");
   EXPECT_NE(error([](Config& c) { c.limits.sessions = 0; }), "fine");
   EXPECT_NE(error([](Config& c) { c.ipv6_mtu = 1279; }), "fine");
+  EXPECT_NE(error([](Config& c) { c.lowest_ipv6_mtu = 1279; }), "fine");
+  EXPECT_NE(error([](Config& c) { c.lowest_ipv6_mtu = 1501; }), "fine");
+  EXPECT_EQ(error([](Config& c) { c.lowest_ipv6_mtu = 1500; }), "fine");
 }
 
 }  // namespace

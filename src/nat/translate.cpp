@@ -95,6 +95,18 @@ void echo_to_ipv6(std::uint8_t* transport, std::uint32_t size, bool is_partial, 
   transport[icmp::type] = new_type;
 }
 
+void complete_checksum(Frame& frame) {
+  if ((frame.offload.flags & Offload::needs_csum) == 0) return;
+  auto* const packet = reinterpret_cast<std::uint8_t*>(frame.packet().data());
+  const auto covered = static_cast<std::uint32_t>(frame.size - frame.offload.csum_start);
+  const auto checksum =
+      static_cast<std::uint16_t>(~fold(sum_octets(packet + frame.offload.csum_start, covered)));
+  // TCP and ICMPv6 have no special zero; 0xffff is the same number to them.
+  store_raw16(packet + frame.offload.csum_start + frame.offload.csum_offset,
+              checksum == 0 ? std::uint16_t{0xffff} : checksum);
+  frame.offload = {};
+}
+
 auto is_consistent(const Offload& offload, const Packet& packet, Direction direction) -> bool {
   const bool is_partial = (offload.flags & Offload::needs_csum) != 0;
   if (is_partial &&

@@ -80,6 +80,9 @@ void echo_to_ipv4(std::uint8_t* transport, std::uint32_t size, bool is_partial, 
 void echo_to_ipv6(std::uint8_t* transport, std::uint32_t size, bool is_partial, std::uint16_t address_delta,
                   std::uint16_t flow_delta);
 
+/// Completes the checksum of a translated IPv6 packet that needs_csum, as its sender's hardware would.
+void complete_checksum(Frame& frame);
+
 /// ICMP type of the other family's echo message.
 [[nodiscard]] auto translated_echo_type(std::uint8_t type) -> std::uint8_t;
 

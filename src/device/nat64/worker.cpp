@@ -15,7 +15,7 @@ constexpr std::size_t buffer_size = nat::Frame::headroom_min + io::Tun::buffer_b
 
 static_assert(sizeof(nat::Offload) == PacketLink::header_size);
 // A packet that grew into the headroom still has room for its header.
-static_assert(nat::Frame::headroom_min >= PacketLink::header_size + 2 * nat::header_growth);
+static_assert(nat::Frame::headroom_min >= PacketLink::header_size + std::size_t{2} * nat::header_growth);
 
 }  // namespace
 
@@ -57,6 +57,7 @@ void Worker::run() {
   for (;;) {
     const TimePoint now = clock_();
     engine_.advance(now);
+    write_outputs();
     publish_counters();
     std::optional<Nanoseconds> timeout;
     if (more)
