@@ -30,14 +30,27 @@ inline auto hash_words(const TableSecret& secret, const uint32_t* words, uint32_
   return static_cast<uint32_t>(sum >> 32U);
 }
 
-/// Orders what one side of an entry's sequence word does against the other. ThreadSanitizer knows no
-/// fences; in its builds nobody reads while another writes.
-inline void entry_fence(int order) {
-#if !defined(__SANITIZE_THREAD__)
-  if (order == __ATOMIC_ACQUIRE) __atomic_thread_fence(__ATOMIC_ACQUIRE);
-  if (order == __ATOMIC_RELEASE) __atomic_thread_fence(__ATOMIC_RELEASE);
+/// Reads an entry's sequence word before its other words.
+inline auto load_sequence(const uint32_t& sequence) -> uint32_t {
+#if defined(__bpf__)
+  // LLVM 19 has no atomic loads for BPF. Loads stay in order on x86; a program for other machines puts
+  // a BPF atomic operation, which is a full barrier, in place of this.
+  const uint32_t value = *static_cast<const volatile uint32_t*>(&sequence);
+  asm volatile("" : : : "memory");
+  return value;
 #else
-  static_cast<void>(order);
+  return __atomic_load_n(&sequence, __ATOMIC_ACQUIRE);
+#endif
+}
+
+/// Keeps what stands before it before what stands behind it: reads for readers, writes for the writer.
+inline void entry_fence() {
+#if defined(__SANITIZE_THREAD__)
+  // ThreadSanitizer knows no fences; in its builds nobody reads while another writes.
+#elif defined(__bpf__)
+  asm volatile("" : : : "memory");
+#else
+  __atomic_thread_fence(__ATOMIC_ACQ_REL);
 #endif
 }
 
@@ -111,11 +124,11 @@ class FlatTable {
     const uint32_t home = home_slot(hash, storage_.capacity());
     for (uint32_t slot = home; slot < home + reader_probe_max; ++slot) {
       const Entry& entry = storage_.at(slot);
-      const uint32_t before = __atomic_load_n(&entry.sequence, __ATOMIC_ACQUIRE);
+      const uint32_t before = load_sequence(entry.sequence);
       if ((before & 1U) != 0) return false;
       __builtin_memcpy(&copy, &entry, sizeof copy);
-      entry_fence(__ATOMIC_ACQUIRE);
-      if (__atomic_load_n(&entry.sequence, __ATOMIC_RELAXED) != before) return false;
+      entry_fence();
+      if (load_sequence(entry.sequence) != before) return false;
       if (copy.is_empty()) return false;
       if (copy.hash == hash && copy.matches(key)) return true;
     }
@@ -138,7 +151,7 @@ class FlatTable {
   static void write(Entry& slot, const Entry& entry) {
     const uint32_t sequence = slot.sequence;
     __atomic_store_n(&slot.sequence, sequence | 1U, __ATOMIC_RELAXED);
-    entry_fence(__ATOMIC_RELEASE);
+    entry_fence();
     Entry copy = entry;
     copy.sequence = sequence | 1U;
     __builtin_memcpy(&slot, &copy, sizeof copy);
