@@ -251,4 +251,11 @@ inline auto web_wish() -> MapWish {
   return wish;
 }
 
+/// Lines of its story: asked for the first time, renewed, deleted, and what comes of it.
+inline const std::string ask_line = "MAP tcp 8080 -> 0.0.0.0:8080 for 120 s";
+inline const std::string renew_line = "MAP tcp 8080 -> 192.0.2.14:40000 for 120 s";
+inline const std::string delete_line = "MAP tcp 8080 -> 0.0.0.0:0 for 0 s";
+inline const std::string granted_line = "granted 192.0.2.14:40000 for 120 s";
+inline const std::string renewed_line = "renewed 192.0.2.14:40000 for 120 s";
+
 }  // namespace portolan::client
