@@ -13,7 +13,7 @@ void TimerWheel::schedule(std::uint32_t number, TimePoint deadline, TimePoint no
   const std::int64_t tick = std::clamp(wanted, cursor_, cursor_ + slot_count - 1);
   const auto slot = static_cast<std::uint32_t>(tick) % slot_count;
   Node& node = nodes_[number];
-  node = {.previous = slot | head_mark, .next = heads_[slot], .armed = true};
+  node = {.previous = slot | head_mark, .next = heads_[slot]};
   if (node.next != 0) nodes_[node.next].previous = number;
   heads_[slot] = number;
   filled_[slot / 64] |= std::uint64_t{1} << slot % 64;
@@ -21,9 +21,9 @@ void TimerWheel::schedule(std::uint32_t number, TimePoint deadline, TimePoint no
 }
 
 void TimerWheel::cancel(std::uint32_t number) {
-  Node& node = nodes_[number];
-  if (!node.armed) return;
-  node.armed = false;
+  const Node node = nodes_[number];
+  if (node.previous == 0) return;
+  nodes_[number] = {};
   --armed_;
   if (node.next != 0) nodes_[node.next].previous = node.previous;
   if ((node.previous & head_mark) == 0) {

@@ -34,11 +34,11 @@ class TimerWheel {
   static constexpr unsigned tick_bits = 28;  // 2^28 ns
   static constexpr std::uint32_t head_mark = 0x80000000U;
 
-  /// A number's neighbours in its slot's list. `previous` of the first one is the slot, marked.
+  /// A number's neighbours in its slot's list. `previous` of the first one is the slot, marked, so that
+  /// it is 0 only if the number is not armed.
   struct Node {
     std::uint32_t previous;
     std::uint32_t next;
-    bool armed;
   };
 
   [[nodiscard]] static auto tick_of(TimePoint time) -> std::int64_t {
