@@ -23,10 +23,15 @@ constexpr std::size_t inside_max = 256;
 constexpr std::size_t pool_max = 256;
 constexpr std::size_t interface_name_octets_max = 15;
 
+/// A value as it would be written in the file, on one line.
 auto shown(const toml::node& node) -> std::string {
+  constexpr auto flags = toml::toml_formatter::default_flags & ~toml::format_flags::allow_literal_strings &
+                         ~toml::format_flags::allow_multi_line_strings;
   std::ostringstream text;
-  node.visit([&](const auto& value) { text << value; });
-  return text.str();
+  text << toml::toml_formatter{node, flags};
+  std::string line = std::move(text).str();
+  std::ranges::replace(line, '\n', ' ');
+  return line;
 }
 
 /// Collects errors while values are read out of the parsed file.
@@ -190,7 +195,7 @@ void read_nat64(Reader& reader, const toml::table& root, Settings& settings) {
       reader.fail_missing(root, "[nat64]", "device = \"nat64\" needs its prefix and pool");
     return;
   }
-  reader.refuse_unknown(*nat64, "nat64.", {"prefix", "pool", "outside", "tun", "mtu"});
+  reader.refuse_unknown(*nat64, "nat64.", {"prefix", "pool", "outside", "tun", "mtu", "manage_forwarding"});
   if (nat64->get("prefix") == nullptr)
     reader.fail_missing(*nat64, "nat64.prefix",
                         "write prefix = \"2001:db8:64:ff9b::/96\" with a prefix of yours");
@@ -217,6 +222,12 @@ void read_nat64(Reader& reader, const toml::table& root, Settings& settings) {
   if (auto name = reader.interface(*nat64, "nat64.", "tun")) settings.nat64.tun = std::move(*name);
   reader.number(*nat64, "nat64.", "mtu", 1280, 65535, "; 1500 is usual",
                 [&](auto value) { settings.nat64.mtu = static_cast<unsigned>(value); });
+  if (const toml::node* node = nat64->get("manage_forwarding")) {
+    if (const auto value = node->value_exact<bool>())
+      settings.nat64.manage_forwarding = *value;
+    else
+      reader.fail(*node, "nat64.manage_forwarding", "must be true or false");
+  }
 }
 
 void read_simulated(Reader& reader, const toml::table& root, Settings& settings) {

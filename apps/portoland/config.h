@@ -29,6 +29,8 @@ struct Nat64Settings {
   std::string outside;
   std::string tun = "nat64";
   unsigned mtu = 1500;
+  /// Whether the daemon turns forwarding on, and off again at its end if it was off.
+  bool manage_forwarding = false;
 };
 
 struct SimulatedSettings {

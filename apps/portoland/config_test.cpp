@@ -105,6 +105,16 @@ TEST(Settings, memory_must_be_asked_for) {
   EXPECT_THAT(errors_of(with("store = \"memory\"\n", "")), ElementsAre(HasSubstr("store is missing")));
 }
 
+TEST(Settings, forwarding_is_left_alone_unless_asked_for) {
+  EXPECT_FALSE(parse_settings(good, "test.toml")->nat64.manage_forwarding);
+  const auto settings =
+      parse_settings(with("outside = ", "manage_forwarding = true\noutside = "), "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  EXPECT_TRUE(settings->nat64.manage_forwarding);
+  EXPECT_THAT(errors_of(with("outside = ", "manage_forwarding = 1\noutside = ")),
+              ElementsAre(HasSubstr("must be true or false")));
+}
+
 TEST(Settings, contradicting_lifetimes_are_refused) {
   EXPECT_THAT(errors_of(with("minimum_lifetime = 2", "minimum_lifetime = 200\nmaximum_lifetime = 100")),
               Contains(HasSubstr("longer than pcp.maximum_lifetime")));

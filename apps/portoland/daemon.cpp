@@ -139,8 +139,11 @@ auto Daemon::make_nat64() -> std::expected<void, std::string> {
   config.pool = wanted.pool;
   config.ipv6_mtu = config.ipv4_mtu = static_cast<std::uint16_t>(wanted.mtu);
   if (const auto fine = nat::check(config); !fine) return std::unexpected(fine.error());
-  for (const Family family : {Family::ipv6, Family::ipv4})
+  for (const Family family : {Family::ipv6, Family::ipv4}) {
+    if (wanted.manage_forwarding)
+      if (const auto set = host_.set_sysctl(io::forwarding_sysctl(family), "1"); !set) return set;
     if (const auto complaint = io::forwarding_complaint(family)) spdlog::warn("{}", *complaint);
+  }
 
   io::TunOptions options;
   options.name = wanted.tun;
@@ -162,6 +165,12 @@ auto Daemon::make_nat64() -> std::expected<void, std::string> {
     if (wanted.outside.empty()) continue;
     if (const auto answered = host_.add_proxy_neighbour(IpAddress{address}, wanted.outside); !answered)
       return answered;
+  }
+  // The kernel answers ARP for others up to 0.8 s late, to let the real owner go first. There is none.
+  if (!wanted.outside.empty()) {
+    const auto name = fmt::format("net/ipv4/neigh/{}/proxy_delay", wanted.outside);
+    if (const auto set = host_.set_sysctl(name, "0"); !set)
+      spdlog::warn("{}: a first packet from outside may wait up to 0.8 s", set.error());
   }
   return {};
 }
