@@ -91,6 +91,9 @@ class FlatTable {
     return no_slot;
   }
 
+  /// Starts fetching where `hash` belongs, for a call soon.
+  void prefetch(uint32_t hash) { __builtin_prefetch(&storage_.at(home_slot(hash, storage_.capacity())), 1); }
+
   /// Puts `entry`, whose key is not in the table, into a free slot; no_slot if there is none near.
   auto insert(const Entry& entry) -> uint32_t {
     const uint32_t home = home_slot(entry.hash, storage_.capacity());

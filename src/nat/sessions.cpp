@@ -58,6 +58,9 @@ auto Sessions::add(const SessionEntry& outward, const SessionEntry& inward, cons
                                .external_port = inward.external_port,
                                .remote_port = inward.remote_port,
                                .protocol = inward.protocol};
+  // The second entry's line is on its way while the first is written.
+  const std::uint32_t outside_hash = hash_key(secret_, outside_key);
+  table_.prefetch(outside_hash);
   const std::uint32_t outward_slot = insert(outward, Direction::from_ipv6, hash_key(secret_, inside_key));
   if (outward_slot == Table::no_slot) {
     numbers_.give_back(number);
@@ -67,7 +70,7 @@ auto Sessions::add(const SessionEntry& outward, const SessionEntry& inward, cons
   record = session;
   record.since = session_tick(now);
   record.slots[0] = outward_slot;
-  record.slots[1] = insert(inward, Direction::from_ipv4, hash_key(secret_, outside_key));
+  record.slots[1] = insert(inward, Direction::from_ipv4, outside_hash);
   if (record.slots[1] == Table::no_slot) {
     erase_entry(outward_slot);
     numbers_.give_back(number);
@@ -78,6 +81,7 @@ auto Sessions::add(const SessionEntry& outward, const SessionEntry& inward, cons
 }
 
 void Sessions::erase(std::uint32_t number) {
+  __builtin_prefetch(&table_.at(sessions_[number].slots[1]), 1);
   wheel_.cancel(number);
   erase_entry(sessions_[number].slots[0]);
   // Read after the first entry went: the second may have moved.
