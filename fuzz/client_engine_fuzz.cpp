@@ -15,10 +15,9 @@
 #include "base/check.h"
 #include "client/engine.h"
 
+namespace portolan::client {
 namespace {
 
-using namespace portolan;
-using namespace portolan::client;
 using namespace std::chrono_literals;
 
 constexpr auto shortest_retransmission = 2700ms;  // (1 - 0.1) * IRT
@@ -70,7 +69,7 @@ class Driver {
         if (const auto deadline = engine_.next_deadline()) now_ = std::max(now_, *deadline);
         break;
       case 6: answer(); break;
-      case 7: {
+      default: {
         const std::size_t size = octet() * std::size_t{5};
         static_cast<void>(
             engine_.receive(now_, config().server, script_.take(std::min(size, script_.remaining()))));
@@ -99,7 +98,7 @@ class Driver {
       response.lifetime_s = lifetime_s;
       response.epoch_time_s = epoch_s_;
       response.body = wire::Announce{};
-      if (const auto* map = std::get_if<wire::MapRequest>(&decoded->body))
+      if (const auto* map = std::get_if<wire::MapRequest>(&decoded->body)) {
         response.body = wire::MapResponse{
             .nonce = map->nonce,
             .protocol = map->protocol,
@@ -108,6 +107,7 @@ class Driver {
                 kind % 4 == 0 ? map->suggested_external_port : Port{static_cast<std::uint16_t>(octet())},
             .assigned_external_address =
                 kind % 4 == 1 ? map->suggested_external_address : *IpAddress::parse("192.0.2.14")};
+      }
       datagram = wire::encode_response(response);
     }
     std::vector<std::byte> octets(datagram.octets().begin(), datagram.octets().end());
@@ -154,3 +154,5 @@ extern "C" auto LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t siz
   Driver(std::as_bytes(std::span(data, size))).run();
   return 0;
 }
+
+}  // namespace portolan::client

@@ -11,10 +11,8 @@
 #include "wire/describe.h"
 #include "wire/message.h"
 
+namespace portolan::wire {
 namespace {
-
-using namespace portolan;
-using namespace portolan::wire;
 
 void check_round_trip(const Request& request) {
   if (std::holds_alternative<UnknownOpcode>(request.body)) return;
@@ -61,3 +59,5 @@ extern "C" auto LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t siz
   PORTOLAN_CHECK(describe(datagram).ends_with('\n'));
   return 0;
 }
+
+}  // namespace portolan::wire

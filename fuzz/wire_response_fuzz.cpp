@@ -11,10 +11,8 @@
 #include "wire/describe.h"
 #include "wire/message.h"
 
+namespace portolan::wire {
 namespace {
-
-using namespace portolan;
-using namespace portolan::wire;
 
 void check_round_trip(const Response& response) {
   if (std::holds_alternative<UnknownOpcode>(response.body)) return;
@@ -43,3 +41,5 @@ extern "C" auto LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t siz
   }));
   return 0;
 }
+
+}  // namespace portolan::wire

@@ -130,11 +130,12 @@ void add_map(CLI::App& app, MapCommand& command) {
 /// Mistakes that take two arguments to make.
 void check_combination(const MapCommand& command) {
   const client::MapWish& wish = command.wish;
-  if (wish.protocol == Protocol::all && wish.internal_port.value != 0)
+  if (wish.protocol == Protocol::all && wish.internal_port.value != 0) {
     throw CLI::ValidationError("INTERNAL_PORT",
                                fmt::format("'{}' of all protocols cannot be mapped: give 0, or "
                                            "one protocol (RFC 6887 s11.1)",
                                            wish.internal_port));
+  }
   if (wish.prefer_failure && wish.suggested_external_port.value == 0)
     throw CLI::ValidationError("--prefer-failure",
                                "needs a port to insist on: add --external-port (RFC 6887 s13.2)");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "portolan/options.h"
 
+#include <vector>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -109,7 +111,7 @@ struct Mistake {
 };
 
 TEST(CommandLine, mistakes_name_argument_value_and_remedy) {
-  const Mistake mistakes[] = {
+  const std::vector<Mistake> mistakes = {
       {{"map", "tpc", "80"}, "PROTOCOL: 'tpc'", "give tcp, udp"},
       {{"map", "256", "80"}, "PROTOCOL: '256'", "0 to 255"},
       {{"map", "tcp", "65536"}, "INTERNAL_PORT: '65536'", "1 to 65535"},

@@ -13,11 +13,11 @@ using wire::ResultCode;
 /// "45 s", "30 min", "2 h", "2 h 30 min", "3 days": rounded down, for people.
 auto span_text(Seconds span) -> std::string {
   const auto minutes = span.count() / 60;
+  const auto hours = minutes / 60;
   if (span.count() < 120) return fmt::format("{} s", span.count());
   if (minutes < 120) return fmt::format("{} min", minutes);
-  if (minutes >= 48 * 60) return fmt::format("{} days", minutes / (24 * 60));
-  return minutes % 60 == 0 ? fmt::format("{} h", minutes / 60)
-                           : fmt::format("{} h {} min", minutes / 60, minutes % 60);
+  if (hours >= 48) return fmt::format("{} days", hours / 24);
+  return minutes % 60 == 0 ? fmt::format("{} h", hours) : fmt::format("{} h {} min", hours, minutes % 60);
 }
 
 auto result_word(ResultCode code) -> std::string { return wire::to_string(code); }
@@ -50,7 +50,7 @@ void set_mapping(Json& json, const client::Mapping& mapping) {
 /// What to do about an error answer.
 auto remedy(const Asked& asked, const client::Refused& event) -> std::string {
   const client::MapWish& wish = asked.command.wish;
-  const std::string again = fmt::format("try again in {}", span_text(event.lifetime));
+  std::string again = fmt::format("try again in {}", span_text(event.lifetime));
   switch (event.result) {
     case ResultCode::unsupp_version: return "it does not speak PCP version 2: update it";
     case ResultCode::not_authorized:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "portolan/report.h"
 
+#include <vector>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -101,7 +103,7 @@ struct Remedy {
 };
 
 TEST(Report, every_refusal_says_what_to_do) {
-  const Remedy remedies[] = {
+  const std::vector<Remedy> remedies = {
       {ResultCode::unsupp_version, "update"},
       {ResultCode::not_authorized, "different nonce"},
       {ResultCode::malformed_request, "--verbose"},
@@ -116,7 +118,7 @@ TEST(Report, every_refusal_says_what_to_do) {
       {ResultCode::address_mismatch, "there is a NAT between you and the PCP server at 2001:db8:112::1"},
       {ResultCode::excessive_remote_peers, "try again"},
       {ResultCode::authentication_required, "authentication"},
-      {static_cast<ResultCode>(200), "result code 200: try again"},
+      {ResultCode{200}, "result code 200: try again"},
   };
   for (const auto& [result, text] : remedies) {
     const client::Refused refused{
@@ -141,16 +143,17 @@ TEST(Report, remedies_know_what_was_asked) {
 }
 
 TEST(Report, spans_are_rounded_for_people) {
-  const std::pair<std::uint32_t, std::string_view> spans[] = {
+  const std::vector<std::pair<std::uint32_t, std::string_view>> spans = {
       {0, "0 s"},    {119, "119 s"},       {120, "2 min"},          {7199, "119 min"},
       {7200, "2 h"}, {9000, "2 h 30 min"}, {172799, "47 h 59 min"}, {172800, "2 days"},
   };
-  for (const auto& [epoch_time_s, text] : spans)
+  for (const auto& [epoch_time_s, text] : spans) {
     EXPECT_THAT(announced_text("x", {.handle = {},
                                      .result = ResultCode::success,
                                      .epoch_time_s = epoch_time_s,
                                      .round_trip = Nanoseconds{0}}),
                 HasSubstr("began " + std::string(text) + " ago"));
+  }
 }
 
 TEST(Report, other_protocols_are_named) {

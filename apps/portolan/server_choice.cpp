@@ -37,11 +37,12 @@ auto global_source(const std::string& interface) -> std::expected<IpAddress, std
   const IpAddress somewhere = *IpAddress::parse("2001:db8::1");
   const auto source = source_towards(somewhere, 0, interface);
   if (!source) return std::unexpected(source.error());
-  if (is_link_local(*source))
+  if (is_link_local(*source)) {
     return std::unexpected(fmt::format(
         "interface {} has no global IPv6 address yet, and a mapping needs one: wait for the network, or give "
         "--internal-address",
         interface));
+  }
   return *source;
 }
 
@@ -89,11 +90,12 @@ auto choose_server(const ServerOptions& options) -> std::expected<ServerChoice, 
   if (!candidates) return fail(exit_no_answer, candidates.error());
   std::optional<Exit> first_failure;
   for (io::ScopedAddress& candidate : *candidates) {
-    if (is_link_local(candidate.address) && candidate.interface_index == 0)
+    if (is_link_local(candidate.address) && candidate.interface_index == 0) {
       return fail(
           exit_usage,
           fmt::format("--server {0} is a link-local address: name its interface, as in --server {0}%eth0",
                       candidate.address));
+    }
     const auto source =
         options.internal_address           ? std::expected<IpAddress, std::string>(*options.internal_address)
         : is_link_local(candidate.address) ? global_source(candidate.interface)

@@ -146,14 +146,15 @@ void Session::listen_to_announcements(unsigned interface_index) {
 void Session::hint(const io::SystemError& error) {
   if (error.number == hinted_) return;
   hinted_ = error.number;
-  if (error.number == ECONNREFUSED)
+  if (error.number == ECONNREFUSED) {
     fmt::print(stderr,
                "portolan: {} answers that nothing listens on its UDP port {}: is portoland running there? "
                "Trying on.\n",
                choice_.address_text(), choice_.port);
-  else
+  } else {
     fmt::print(stderr, "portolan: {} cannot be reached now: {}. Trying on.\n", choice_.address_text(),
                std::strerror(error.number));
+  }
 }
 
 }  // namespace portolan

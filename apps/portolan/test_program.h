@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <mutex>
@@ -36,15 +37,17 @@ struct Ended {
 class Program {
  public:
   explicit Program(std::vector<std::string> arguments) {
-    int out[2];
-    int err[2];
-    if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(err, O_CLOEXEC) != 0) throw std::runtime_error("pipe2");
+    std::array<int, 2> out{};
+    std::array<int, 2> err{};
+    if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0)
+      throw std::runtime_error("pipe2");
     out_.reset(out[0]);
     err_.reset(err[0]);
     const io::FileDescriptor child_out{out[1]};
     const io::FileDescriptor child_err{err[1]};
     arguments.insert(arguments.begin(), PORTOLAN_PROGRAM);
     std::vector<char*> pointers;
+    pointers.reserve(arguments.size() + 1);
     for (std::string& argument : arguments) pointers.push_back(argument.data());
     pointers.push_back(nullptr);
     child_ = ::fork();
@@ -86,9 +89,9 @@ class Program {
  private:
   /// False once both pipes are closed, or nothing came for 20 s.
   auto read_some() -> bool {
-    pollfd entries[] = {{out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}};
+    std::array<pollfd, 2> entries{{{out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}}};
     if (!out_ && !err_) return false;
-    if (::poll(entries, 2, 20'000) <= 0) {
+    if (::poll(entries.data(), entries.size(), 20'000) <= 0) {
       ADD_FAILURE() << "the program says nothing for 20 s";
       return false;
     }
@@ -98,10 +101,10 @@ class Program {
   }
   static void take(short events, io::FileDescriptor& pipe, std::string& text) {
     if (events == 0) return;
-    char buffer[4096];
-    const auto got = ::read(pipe.get(), buffer, sizeof buffer);
+    std::array<char, 4096> buffer{};
+    const auto got = ::read(pipe.get(), buffer.data(), buffer.size());
     if (got > 0)
-      text.append(buffer, static_cast<std::size_t>(got));
+      text.append(buffer.data(), static_cast<std::size_t>(got));
     else
       pipe.reset();
   }

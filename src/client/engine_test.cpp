@@ -2,6 +2,7 @@
 #include "client/engine.h"
 
 #include <algorithm>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,7 +13,6 @@
 namespace portolan::client {
 namespace {
 
-using testing::Each;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
@@ -257,11 +257,12 @@ TEST(Engine, announce_can_be_refused) {
 
 // Answers that must be ignored: the wish goes on asking.
 TEST(Engine, ignores_answers_that_do_not_match) {
-  const struct {
+  struct Case {
     std::string_view what;
     Reception reception;
     std::function<void(Answer&)> change;
-  } cases[] = {
+  };
+  const std::vector<Case> cases = {
       {"other address", Reception::not_from_server,
        [](Answer& answer) { answer.from = Endpoint{*IpAddress::parse("2001:db8:112::3"), Port{5351}}; }},
       {"other port", Reception::not_from_server,

@@ -103,7 +103,7 @@ class World {
   }
 
   /// A success response to the last MAP request, as the server would send it unasked.
-  auto update(const Answer& answer) -> std::vector<std::byte> {
+  [[nodiscard]] auto update(const Answer& answer) const -> std::vector<std::byte> {
     return make_answer(last_map_request, answer);
   }
 
@@ -114,6 +114,7 @@ class World {
   /// Texts of all lines.
   [[nodiscard]] auto story() const -> std::vector<std::string> {
     std::vector<std::string> texts;
+    texts.reserve(lines.size());
     for (const Line& line : lines) texts.push_back(line.text);
     return texts;
   }
@@ -172,7 +173,8 @@ class World {
                                           make_answer({datagram.begin(), datagram.end()}, answer)));
   }
 
-  auto make_answer(const std::vector<std::byte>& request, const Answer& answer) -> std::vector<std::byte> {
+  auto make_answer(const std::vector<std::byte>& request, const Answer& answer) const
+      -> std::vector<std::byte> {
     const auto decoded = wire::decode_request(request);
     wire::Datagram datagram;
     if (answer.result != wire::ResultCode::success) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "client/timing.h"
 
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include "client/epoch.h"
@@ -84,7 +86,7 @@ TEST(Retransmission, without_interval_max_never_stops_doubling) {
 
 TEST(RenewalTime, halves_the_rest_each_time_with_a_quarter_of_it_as_jitter) {
   SeededRandom random(7);
-  const std::pair<double, double> ranges[] = {
+  const std::vector<std::pair<double, double>> ranges = {
       {1.0 / 2, 5.0 / 8}, {3.0 / 4, 3.0 / 4 + 1.0 / 16}, {7.0 / 8, 7.0 / 8 + 1.0 / 32}};
   for (unsigned attempt = 0; attempt < 3; ++attempt) {
     const auto [from, to] = ranges[attempt];
@@ -117,7 +119,7 @@ struct EpochCase {
 };
 
 TEST(EpochCheck, follows_the_rfc_in_integer_arithmetic) {
-  const EpochCase cases[] = {
+  const std::vector<EpochCase> cases = {
       {"in step", 100s, 100, true},
       {"a second back, packets overtook each other", 0s, -1, true},
       {"two seconds back", 0s, -2, false},

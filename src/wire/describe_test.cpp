@@ -2,6 +2,7 @@
 #include "wire/describe.h"
 
 #include <algorithm>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -72,7 +73,7 @@ struct OptionCase {
 };
 
 TEST(Describe, options_in_the_words_of_their_rfcs) {
-  const OptionCase cases[] = {
+  const std::vector<OptionCase> cases = {
       {"01 00 0010 00000000000000000000ffffc6336402",
        "  Option THIRD_PARTY (1), 16 octets:\n    Internal IP Address: 198.51.100.2 (::ffff:198.51.100.2)\n"},
       {"01 00 0004 c6336402", "  Option THIRD_PARTY (1), 4 octets:\n    c6 33 64 02\n"},
@@ -148,7 +149,7 @@ TEST(Describe, at_most_256_octets_of_what_is_not_decoded) {
 }
 
 TEST(Escape, keeps_text_and_hides_what_could_deceive) {
-  const std::pair<std::string_view, std::string_view> cases[] = {
+  const std::vector<std::pair<std::string_view, std::string_view>> cases = {
       {"camera", "camera"},
       {"caméra 摄像 📷", "caméra 摄像 📷"},
       {"a\x1b[2Jb", "a\\x1b[2Jb"},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "wire/message.h"
 
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include "wire/test_octets.h"
@@ -106,7 +108,7 @@ struct SizeCase {
 };
 
 TEST(DecodeRequest, sizes_are_checked_at_their_limits) {
-  const SizeCase cases[] = {
+  const std::vector<SizeCase> cases = {
       {"nothing at all", announce_request_hex, 0, RequestError::shorter_than_2},
       {"limit 2, one less", announce_request_hex, 1, RequestError::shorter_than_2},
       {"limit 2", announce_request_hex, 2, RequestError::shorter_than_header},
@@ -182,10 +184,11 @@ TEST(DecodeResponse, every_result_code_is_carried) {
 }
 
 TEST(DecodeResponse, sizes_are_checked_at_their_limits) {
-  const struct {
+  struct Case {
     std::size_t size;
     std::optional<ResponseError> error;
-  } cases[] = {
+  };
+  const std::vector<Case> cases = {
       {0, ResponseError::shorter_than_4},       {3, ResponseError::shorter_than_4},
       {4, ResponseError::shorter_than_header},  {5, ResponseError::shorter_than_header},
       {23, ResponseError::shorter_than_header}, {24, ResponseError::too_short_for_opcode},
@@ -284,12 +287,14 @@ TEST(EncodeError, of_an_unparsed_request_leaves_the_last_96_bits_of_the_client_a
 }
 
 TEST(EncodeError, sizes_are_a_multiple_of_4_from_24_to_1100) {
-  const struct {
+  struct Case {
     std::size_t request;
     std::size_t answer;
-  } cases[] = {{2, 24},      {3, 24},      {23, 24},     {24, 24},     {25, 28},     {27, 28},
-               {28, 28},     {59, 60},     {60, 60},     {61, 64},     {1096, 1096}, {1097, 1100},
-               {1099, 1100}, {1100, 1100}, {1101, 1100}, {1104, 1100}, {65507, 1100}};
+  };
+  const std::vector<Case> cases = {{2, 24},      {3, 24},      {23, 24},     {24, 24},     {25, 28},
+                                   {27, 28},     {28, 28},     {59, 60},     {60, 60},     {61, 64},
+                                   {1096, 1096}, {1097, 1100}, {1099, 1100}, {1100, 1100}, {1101, 1100},
+                                   {1104, 1100}, {65507, 1100}};
   for (const auto& [size, expected] : cases) {
     std::vector<std::byte> request(size, std::byte{0xa5});
     request[1] = std::byte{1};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <algorithm>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -17,7 +18,7 @@ struct FramingCase {
 };
 
 TEST(OptionList, walks_the_framing_of_the_rfc) {
-  const FramingCase cases[] = {
+  const std::vector<FramingCase> cases = {
       {"no options", "", {}, true},
       {"length 0", "02 00 0000", {{2, ""}}, true},
       {"length a multiple of 4", "01 00 0004 0a0b0c0d", {{1, "0a0b0c0d"}}, true},
@@ -80,11 +81,12 @@ TEST(AppendOption, writes_code_length_data_and_zeros) {
 }
 
 TEST(AppendOption, fits_up_to_1100_octets) {
-  const struct {
+  struct Case {
     std::size_t message;
     std::size_t data;
     bool fits;
-  } cases[] = {
+  };
+  const std::vector<Case> cases = {
       {60, 1035, true}, {60, 1036, true}, {60, 1037, false}, {60, 65536, false}, {60, 70000, false},
       {1092, 4, true},  {1092, 5, false}, {1096, 0, true},   {1096, 1, false},   {1100, 0, false},
   };

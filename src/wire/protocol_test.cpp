@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "wire/protocol.h"
 
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include "wire/message.h"
@@ -15,7 +17,7 @@ struct ResultCase {
 };
 
 TEST(ResultCode, has_the_number_name_and_lifetime_of_its_rfc) {
-  const ResultCase cases[] = {
+  const std::vector<ResultCase> cases = {
       {0, "SUCCESS", Seconds{0}},
       {1, "UNSUPP_VERSION", Seconds{1800}},
       {2, "NOT_AUTHORIZED", Seconds{1800}},
@@ -62,7 +64,7 @@ TEST(Opcode, has_a_name_or_a_number) {
 }
 
 TEST(OptionCode, has_a_name_or_a_number) {
-  const std::pair<unsigned, std::string_view> cases[] = {
+  const std::vector<std::pair<unsigned, std::string_view>> cases = {
       {0, "option 0"},
       {1, "THIRD_PARTY"},
       {2, "PREFER_FAILURE"},
