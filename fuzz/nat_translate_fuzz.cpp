@@ -105,7 +105,7 @@ extern "C" auto LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t siz
                           .protocol = Protocol::udp,
                           .internal_port = Port{4000},
                           .external_family = Family::ipv4};
-  static_cast<void>(engine.install(now, mapped, {}, Seconds{600}));
+  PORTOLAN_CHECK(engine.install(now, mapped, {}, Seconds{600}).has_value());
 
   Input input({data, size});
   std::vector<std::byte> buffer;
