@@ -26,13 +26,14 @@ namespace {
 constexpr unsigned hosts = 6;
 constexpr unsigned ports = 4;
 constexpr std::size_t network_datagrams_max = 64;
+constexpr Seconds lifetime_max_here{600};
 
 class Simulation {
  public:
   explicit Simulation(std::uint64_t seed)
       : random_(seed),
         world_({.minimum_lifetime = Seconds{5},
-                .maximum_lifetime = Seconds{600},
+                .maximum_lifetime = lifetime_max_here,
                 .mappings_max = 18,
                 .mappings_per_user_max = 5,
                 .batches_in_flight_max = 6,
@@ -57,7 +58,10 @@ class Simulation {
     world_.device_refuses.reset();
     world_.settle();
     note_promises();
-    while (world_.server.is_read_only() || world_.server.next_deadline() <= world_.now) {
+    const auto is_due = [this] {
+      return world_.server.next_deadline().value_or(TimePoint::max()) <= world_.now;
+    };
+    while (world_.server.is_read_only() || is_due()) {
       world_.pass(Seconds{1});
       note_promises();
     }
@@ -65,7 +69,19 @@ class Simulation {
     note_promises();
     if (auto lost = lost_promise()) return lost;
     if (!world_.applying.empty() || world_.committing) return "work is left although all is quiet";
-    return world_.disagreement();
+    return world_.disagreement(lifetime_max_here);
+  }
+
+  /// Without requests everything comes to its end, everywhere.
+  auto run_out() -> std::optional<std::string> {
+    if (auto broken = quiesce()) return broken;
+    world_.pass(lifetime_max_here);
+    world_.pass(lifetime_max_here);
+    if (auto broken = quiesce()) return broken;
+    if (world_.server.contracts().size() != 0) return "contracts are left";
+    if (!world_.stored.empty()) return "rows are left";
+    if (!world_.nat.explicit_mappings(world_.now).empty()) return "mappings are left at the device";
+    return {};
   }
 
   [[nodiscard]] auto answered() const -> std::uint64_t { return answered_; }
@@ -155,7 +171,7 @@ class Simulation {
                            .protocol = map->protocol,
                            .internal_port = map->internal_port,
                            .external_family = Family::ipv4};
-      if (map->assigned_external_address == deletion_mark())
+      if (map->assigned_external_address != *IpAddress::parse("192.0.2.14"))
         promises_.erase(key);
       else
         promises_[key] = {.external = {map->assigned_external_address, map->assigned_external_port},
@@ -167,12 +183,12 @@ class Simulation {
   auto lost_promise() -> std::optional<std::string> {
     for (auto entry = promises_.begin(); entry != promises_.end();) {
       const auto& [key, promise] = *entry;
-      if (promise.until <= world_.now) {
+      // Answers round a lifetime up to whole seconds.
+      if (promise.until <= world_.now + Seconds{1}) {
         entry = promises_.erase(entry);
         continue;
       }
       const auto row = world_.stored.find(key);
-      // Answers round a lifetime up to whole seconds.
       if (row == world_.stored.end() || row->second.nonce != promise.nonce ||
           row->second.expires + Seconds{1} < promise.until ||
           row->second.external_port != promise.external.port)
@@ -189,7 +205,8 @@ class Simulation {
     return {};
   }
 
-  /// Deletions suggest this address, which answers copy: so they are told from renewals.
+  /// Deletions suggest this address, which answers copy: so they are told from renewals, whose address is
+  /// the pool's, also where a bit of it was changed on the way.
   static auto deletion_mark() -> IpAddress { return *IpAddress::parse("198.51.100.9"); }
 
   auto host() -> IpAddress {
@@ -213,6 +230,7 @@ auto simulate(std::uint64_t seed, std::uint64_t steps) -> std::optional<std::str
     if (step % 500 != 0) continue;
     if (auto broken = simulation.quiesce()) return fmt::format("quiet after step {}: {}", step, *broken);
   }
+  if (auto left = simulation.run_out()) return fmt::format("run out: {}", *left);
   if (simulation.answered() < steps / 20) return fmt::format("only {} answers", simulation.answered());
   return {};
 }

@@ -44,6 +44,8 @@ auto Ipv6Address::parse(std::string_view text) -> std::optional<Ipv6Address> {
 }
 
 auto IpAddress::parse(std::string_view text) -> std::optional<IpAddress> {
+  // inet_pton stops at the first NUL.
+  if (text.find('\0') != std::string_view::npos) return {};
   if (const auto v4 = Ipv4Address::parse(text)) return IpAddress{*v4};
   if (const auto v6 = Ipv6Address::parse(text)) return IpAddress{*v6};
   return {};

@@ -31,6 +31,7 @@ TEST(IpAddress, unspecified_has_a_family) {
 TEST(IpAddress, text_that_is_no_address_is_refused) {
   for (const char* text : {"", "192.0.2", "192.0.2.256", "2001:db8::g", "192.0.2.1/24", "192.0.2.1 "})
     EXPECT_FALSE(IpAddress::parse(text)) << text;
+  EXPECT_FALSE(IpAddress::parse(std::string_view("192.0.2.1\0x", 11)));
 }
 
 TEST(Prefix, counts_bits_of_the_128_bit_form) {

@@ -383,11 +383,11 @@ void Server::answer(TimePoint now, const Item& item) {
   if (item.lifetime == Seconds{0})
     return answer_map(now, item, item.map.suggested_external_address, item.map.suggested_external_port,
                       outcome->lifetime);
-  // The commit took its time; what is promised from now on is what is left.
+  // The commit took its time; what is promised from now on is what is left, if anything is.
   const Contract* contract = contracts_.find(item.key);
   PORTOLAN_CHECK(contract != nullptr);
-  if (contract->expires <= now) return answer_error(now, datagram, ResultCode::no_resources);
-  answer_map(now, item, contract->external_address, contract->external_port, remaining_life(*contract, now));
+  const Seconds left = contract->expires > now ? remaining_life(*contract, now) : Seconds{0};
+  answer_map(now, item, contract->external_address, contract->external_port, left);
 }
 
 void Server::answer_map(TimePoint now, const Item& item, IpAddress external_address, Port external_port,

@@ -66,11 +66,15 @@ auto SimulatedNat::remove(TimePoint now, const Remove& unwanted) -> Result {
 auto SimulatedNat::outbound(TimePoint now, const MappingKey& key) -> std::optional<Endpoint> {
   Entry* entry = find(now, key);
   if (entry == nullptr) {
-    const auto external = choose(now, Install{.key = key,
-                                              .external_address = {},
-                                              .external_port = key.internal_port,
-                                              .match = Match::suggested,
-                                              .lifetime = {}});
+    // A port held down for this endpoint is taken up again, so that the server can still undo a removal.
+    const auto former = by_owner_.find(key);
+    const auto external = former != by_owner_.end() && is_free(now, former->second, key)
+                              ? std::optional(former->second.endpoint)
+                              : choose(now, Install{.key = key,
+                                                    .external_address = {},
+                                                    .external_port = key.internal_port,
+                                                    .match = Match::suggested,
+                                                    .lifetime = {}});
     if (!external) return {};
     entry = &assign(key, *external);
   }
