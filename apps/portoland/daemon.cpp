@@ -44,6 +44,9 @@ void log_nat64(const device::WorkerCounters& counters) {
   for (std::size_t reason = 0; reason < nat::drop_reason_count; ++reason)
     if (const auto drops = nat.drops(static_cast<nat::DropReason>(reason)); drops != 0)
       spdlog::info("nat64: dropped {}: {}", nat::to_string(static_cast<nat::DropReason>(reason)), drops);
+  if (nat.without_session != 0)
+    spdlog::info("nat64: session limits reached: {} packets of mappings passed without a session",
+                 nat.without_session);
   spdlog::info("nat64: errors made {}, not made for their rate {}, lost {}; packets unread {}, unsent {}",
                nat.errors_generated, nat.errors_rate_limited, nat.outputs_lost, counters.packets_unread,
                counters.packets_unsent);

@@ -22,7 +22,9 @@ struct Timeouts {
   Seconds hold_down{120};         ///< how long a released port waits (RFC 6888 s2 REQ-8)
 };
 
-/// Limits of tables; memory for all of them is reserved, not touched, at start.
+/// Limits of tables; memory for all of them is reserved, not touched, at start. Sessions begun from
+/// outside, and those of explicit mappings, are made only while less than half of `sessions` and of
+/// `sessions_per_host` is in use.
 struct Limits {
   std::uint32_t bindings = 262'144;
   std::uint32_t sessions = 262'144;

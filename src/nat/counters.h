@@ -63,6 +63,7 @@ struct Counters {
   std::uint64_t hairpinned = 0;  ///< also counted once in each direction
   std::uint64_t bindings_made = 0;
   std::uint64_t sessions_made = 0;
+  std::uint64_t without_session = 0;  ///< packets of explicit mappings that passed while limits were reached
   std::uint64_t errors_generated = 0;
   std::uint64_t fragmented = 0;           ///< packets that left as several
   std::uint64_t probes_sent = 0;          ///< to TCP connections idle for long

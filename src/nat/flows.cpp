@@ -82,7 +82,7 @@ auto Nat64::open_from_ipv6(TimePoint now, const InsideKey& key, const Packet& pa
     ++counters_.bindings_made;
   }
   const Entries entries = entries_of(bindings_[number], key.remote, key.remote_port);
-  if (const DropReason reason = add_session(now, number, entries, Direction::from_ipv6);
+  if (const DropReason reason = admit(now, number, entries, Direction::from_ipv6);
       reason != DropReason::none) {
     release_if_unused(number, now);
     return std::unexpected(reason);
@@ -99,18 +99,30 @@ auto Nat64::open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t p
   if (number == 0 || is_draining(bindings_[number])) return std::unexpected(DropReason::no_mapping);
   const Entries entries = entries_of(bindings_[number], key.remote, key.remote_port);
   if (packet.protocol == protocol::tcp && tcp_event(packet.tcp_flags) != TcpEvent::syn) return entries.inward;
-  if (const DropReason reason = add_session(now, number, entries, Direction::from_ipv4);
-      reason != DropReason::none)
+  if (const DropReason reason = admit(now, number, entries, Direction::from_ipv4); reason != DropReason::none)
     return std::unexpected(reason);
   return entries.inward;
+}
+
+auto Nat64::admit(TimePoint now, std::uint32_t number, const Entries& entries, Direction opener)
+    -> DropReason {
+  const DropReason reason = add_session(now, number, entries, opener);
+  if (reason == DropReason::none || !bindings_[number].is_explicit) return reason;
+  // The mapping stays without any session and lets everyone in, so its packets need none.
+  ++counters_.without_session;
+  return DropReason::none;
 }
 
 auto Nat64::add_session(TimePoint now, std::uint32_t number, const Entries& entries, Direction opener)
     -> DropReason {
   Binding& binding = bindings_[number];
   Host& host = bindings_.host(binding.host);
-  if (host.sessions >= config_.limits.sessions_per_host) return DropReason::host_sessions_exhausted;
   const bool is_outbound = opener == Direction::from_ipv6;
+  // What strangers cause, answers of a mapped endpoint included, may fill half of each table at most: so
+  // they never cut a host off.
+  const std::uint32_t share = is_outbound && !binding.is_explicit ? 1 : 2;
+  if (host.sessions >= config_.limits.sessions_per_host / share) return DropReason::host_sessions_exhausted;
+  if (sessions_.size() >= config_.limits.sessions / share) return DropReason::sessions_exhausted;
   const Session session{.slots = {},
                         .binding = number,
                         .previous = 0,

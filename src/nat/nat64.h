@@ -146,6 +146,9 @@ class Nat64 {
       -> std::expected<SessionEntry, DropReason>;
   [[nodiscard]] auto open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t pool_index,
                                     const Packet& packet) -> std::expected<SessionEntry, DropReason>;
+  /// Makes a session if there is room; an explicit mapping's packets pass also without one.
+  [[nodiscard]] auto admit(TimePoint now, std::uint32_t number, const Entries& entries, Direction opener)
+      -> DropReason;
   [[nodiscard]] auto add_session(TimePoint now, std::uint32_t number, const Entries& entries,
                                  Direction opener) -> DropReason;
   void erase_session(std::uint32_t number, TimePoint now);

@@ -391,6 +391,39 @@ TEST_F(Nat64Test, limits_hold_at_limit_minus_one_limit_and_limit_plus_one) {
   EXPECT_NE(udp_out(4003, other_inside), 0) << "others are not affected";
 }
 
+TEST_F(Nat64Test, a_flood_from_outside_cuts_neither_the_host_nor_its_mapping_off) {
+  config.limits.sessions_per_host = 8;
+  restart();
+  ASSERT_EQ(map(Protocol::udp, 5000, 5000), 5000);
+  for (std::uint16_t stranger = 1; stranger <= 20; ++stranger) {
+    EXPECT_TRUE(udp_in(5000, "203.0.113.9", stranger)) << "an explicit mapping lets everyone in, always";
+    // The answer is a packet from inside, and yet the stranger's doing.
+    EXPECT_EQ(udp_out(5000, inside, "2001:db8:64:ff9b::203.0.113.9", stranger), 5000);
+  }
+  EXPECT_EQ(engine->counters().sessions, 4U);
+  EXPECT_EQ(engine->counters().without_session, 32U);
+
+  const auto own = udp_out(4000);
+  EXPECT_NE(own, 0) << "half is the host's own";
+  EXPECT_FALSE(udp_in(own, "203.0.113.9", 1)) << "an implicit mapping needs sessions to stay";
+  EXPECT_TRUE(udp_in(own));
+
+  unmap(Protocol::udp, 5000);
+  EXPECT_TRUE(udp_in(5000, "203.0.113.9", 1)) << "a session drains";
+  EXPECT_FALSE(udp_in(5000, "203.0.113.9", 20)) << "without one nothing does";
+}
+
+TEST_F(Nat64Test, a_flood_of_connections_from_outside_fills_half_a_table) {
+  config.limits.sessions = 8;
+  restart();
+  ASSERT_EQ(map(Protocol::tcp, 8080, 8080), 8080);
+  for (std::uint16_t stranger = 1; stranger <= 20; ++stranger)
+    EXPECT_TRUE(send_raw(PacketBuilder("203.0.113.9", pool).tcp(stranger, 8080, "S").build()));
+  EXPECT_TRUE(send_raw(PacketBuilder(inside, "2001:db8:64:ff9b::203.0.113.9").tcp(8080, 20, "SA").build()));
+  EXPECT_EQ(engine->counters().sessions, 4U);
+  EXPECT_NE(udp_out(4000, other_inside), 0);
+}
+
 TEST_F(Nat64Test, tables_that_are_full_drop_and_never_evict) {
   struct Limit {
     const char* name;

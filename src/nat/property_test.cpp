@@ -2,7 +2,9 @@
 //
 // What holds for any packet and any history: payloads arrive as they were sent, every checksum is
 // right, and the tables agree with a model that is easy to believe.
+#include <algorithm>
 #include <map>
+#include <random>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -29,7 +31,7 @@ auto test_config() -> Config {
   return config;
 }
 
-/// Sends octets through an engine; the metadata is updated.
+/// Sends octets through an engine; the metadata is updated. Fragments are put together again.
 auto through(Nat64& engine, TimePoint now, const Octets& packet, Offload& offload) -> std::optional<Octets> {
   Octets buffer(Frame::headroom_min);
   buffer.insert(buffer.end(), packet.begin(), packet.end());
@@ -39,8 +41,13 @@ auto through(Nat64& engine, TimePoint now, const Octets& packet, Offload& offloa
               .offload = offload};
   if (engine.process(now, frame).action == Action::drop) return std::nullopt;
   offload = frame.offload;
-  const auto* data = reinterpret_cast<const std::uint8_t*>(frame.packet().data());
-  return Octets(data, data + frame.size);
+  const auto octets_of = [](std::span<const std::byte> sent) {
+    const auto* data = reinterpret_cast<const std::uint8_t*>(sent.data());
+    return Octets(data, data + sent.size());
+  };
+  std::vector<Octets> sent{octets_of(frame.packet())};
+  for (; !engine.output().empty(); engine.pop_output()) sent.push_back(octets_of(engine.output()));
+  return sent.size() == 1 ? sent.front() : reassemble(sent);
 }
 
 auto public_address() -> rc::Gen<std::string> {
@@ -60,21 +67,29 @@ struct Exchange {
   std::uint16_t inside_port = 0;
   std::uint16_t remote_port = 0;
   bool is_partial = false;
+  bool dont_fragment = false;
   std::uint8_t tos = 0;
   Octets there;
   Octets back;
 };
 
 auto any_exchange() -> rc::Gen<Exchange> {
-  const auto payload = rc::gen::mapcat(rc::gen::inRange<std::size_t>(0, 1400), [](std::size_t size) {
-    return rc::gen::container<Octets>(size, rc::gen::arbitrary<std::uint8_t>());
-  });
+  // The whole range from the first case on: some packets are fragmented, some are not.
+  const auto size = rc::gen::resize(100, rc::gen::inRange<std::size_t>(0, 1401));
+  const auto payload =
+      rc::gen::map(rc::gen::pair(size, rc::gen::arbitrary<std::uint32_t>()), [](const auto& size_and_seed) {
+        std::minstd_rand random(size_and_seed.second);
+        Octets octets(size_and_seed.first);
+        std::ranges::generate(octets, [&] { return static_cast<std::uint8_t>(random() >> 8U); });
+        return octets;
+      });
   return rc::gen::build<Exchange>(
       rc::gen::set(&Exchange::transport, rc::gen::element(Transport::udp, Transport::tcp, Transport::echo)),
       rc::gen::set(&Exchange::remote, public_address()),
       rc::gen::set(&Exchange::inside_port, rc::gen::arbitrary<std::uint16_t>()),
       rc::gen::set(&Exchange::remote_port, rc::gen::arbitrary<std::uint16_t>()),
       rc::gen::set(&Exchange::is_partial, rc::gen::arbitrary<bool>()),
+      rc::gen::set(&Exchange::dont_fragment, rc::gen::arbitrary<bool>()),
       rc::gen::set(&Exchange::tos, rc::gen::arbitrary<std::uint8_t>()),
       rc::gen::set(&Exchange::there, payload), rc::gen::set(&Exchange::back, payload));
 }
@@ -94,6 +109,7 @@ auto make_packet(const Exchange& exchange, const std::string& from, const std::s
   }
   packet.payload(payload).tos(exchange.tos);
   if (exchange.is_partial) packet.partial_checksum();
+  if (exchange.dont_fragment && !is_request) packet.dont_fragment();
   return packet;
 }
 

@@ -395,6 +395,28 @@ auto find_fault(std::span<const std::uint8_t> packet) -> std::string {
   return fault == " no checksum" ? "" : fault;
 }
 
+auto reassemble(const std::vector<Octets>& fragments) -> std::optional<Octets> {
+  constexpr std::size_t headers_size = 48;
+  if (fragments.empty()) return std::nullopt;
+  const Octets& first = fragments.front();
+  if (first.size() < headers_size) return std::nullopt;
+  Octets packet(first.begin(), first.begin() + 40);
+  for (const Octets& fragment : fragments) {
+    if (fragment.size() < headers_size || fragment[6] != 44 || fragment[40] != first[40]) return std::nullopt;
+    if (fragment.size() != 40U + static_cast<std::size_t>(fragment[4] << 8U | fragment[5]))
+      return std::nullopt;
+    if (!std::equal(first.begin() + 44, first.begin() + 48, fragment.begin() + 44)) return std::nullopt;
+    const auto offset = static_cast<std::size_t>(fragment[42] << 8U | fragment[43]) & 0xfff8U;
+    const bool has_more = (fragment[43] & 1U) != 0;
+    if (packet.size() != 40 + offset || has_more != (&fragment != &fragments.back())) return std::nullopt;
+    packet.insert(packet.end(), fragment.begin() + headers_size, fragment.end());
+  }
+  packet[4] = static_cast<std::uint8_t>((packet.size() - 40) >> 8U);
+  packet[5] = static_cast<std::uint8_t>(packet.size() - 40);
+  packet[6] = first[40];
+  return packet;
+}
+
 auto payload_of(std::span<const std::uint8_t> packet) -> Octets {
   const Parts parts = take_apart(packet);
   const auto payload = parts.transport.subspan(transport_header_size(parts));

@@ -94,6 +94,10 @@ class PacketBuilder {
 /// What is wrong with the packet's lengths and checksums, or nothing.
 [[nodiscard]] auto find_fault(std::span<const std::uint8_t> packet) -> std::string;
 
+/// An IPv6 packet from its fragments, in the order given; nothing if they don't belong together, leave a
+/// gap, or lie about their lengths.
+[[nodiscard]] auto reassemble(const std::vector<Octets>& fragments) -> std::optional<Octets>;
+
 /// Octets behind the transport header.
 [[nodiscard]] auto payload_of(std::span<const std::uint8_t> packet) -> Octets;
 
