@@ -10,6 +10,9 @@ auto to_string(Refusal refusal) -> std::string_view {
     case Refusal::unsupported_protocol: return "unsupported protocol";
     case Refusal::not_inside: return "not an inside address";
     case Refusal::network_failure: return "network failure";
+    case Refusal::excessive_filters: return "excessive filters";
+    case Refusal::outbound_mapping: return "outbound mapping";
+    case Refusal::remote_peer_invalid: return "remote peer invalid";
   }
   return "unknown refusal";
 }

@@ -4,20 +4,24 @@
 // lifetimes by itself; the server reaches it only by batches and gets their results later, because a
 // device may live behind a TCP connection or in another thread.
 //
-// How each kind carries out the two operations:
+// How each kind carries out the operations:
 //
-//   operation | NAT64                          | nftables NAT44               | IPv6 firewall
-//   ----------+--------------------------------+------------------------------+--------------------------
-//   Install   | static BIB entry (RFC 6146     | element of the DNAT map and  | element of the pinhole
-//             | s3.1) with a deadline; an      | of the SNAT map, with        | set, with timeout;
-//             | implicit entry of the same     | timeout; an implicit         | external = internal
-//             | endpoint becomes explicit and  | conntrack entry gives the    | address and port, any
-//             | keeps its external port        | external port                | other is not provided
-//   Remove    | entry loses its static mark;   | elements deleted; flows in   | element deleted;
-//             | live sessions keep it until    | conntrack keep their port    | conntrack keeps flows
-//             | idle; else the port goes into  | until idle; else hold-down   | alive until idle
-//             | hold-down                      |                              |
-//   batch     | one queue hand-over            | one netlink transaction      | one netlink transaction
+//   operation   | NAT64                        | nftables NAT44               | IPv6 firewall
+//   ------------+------------------------------+------------------------------+--------------------------
+//   Install     | static BIB entry (RFC 6146   | element of the DNAT map and  | element of the pinhole
+//               | s3.1) with a deadline; an    | of the SNAT map, with        | set, with timeout;
+//               | implicit entry of the same   | timeout; an implicit         | external = internal
+//               | endpoint becomes explicit,   | conntrack entry gives the    | address and port, any
+//               | keeps its external port      | external port                | other is not provided
+//   filters     | looked at when a session     | set of the mapping's mark,   | in the key of the pinhole
+//               | begins                       | conntrack new only           | set
+//   Remove      | entry loses its static mark; | elements deleted; flows in   | element deleted;
+//               | live sessions keep it until  | conntrack keep their port    | conntrack keeps flows
+//               | idle; else the port goes     | until idle; else hold-down   | alive until idle
+//               | into hold-down               |                              |
+//   InstallPeer | session with a lifetime of   | conntrack entry made with    | conntrack entry with a
+//               | its own                      | its NAT, with a timeout      | timeout
+//   batch       | one queue hand-over          | one netlink transaction      | one netlink transaction
 #pragma once
 
 #include <cstdint>
@@ -29,9 +33,12 @@
 
 #include "base/address.h"
 #include "base/mapping_key.h"
+#include "base/remote_filter.h"
 #include "base/time.h"
 
 namespace portolan::device {
+
+using portolan::RemoteFilter;
 
 /// Numbers batches of one server run, ascending.
 struct BatchId {
@@ -47,61 +54,133 @@ enum class Match : std::uint8_t {
 
 /// Creates or renews the explicit mapping `key`; idempotent.
 ///
-/// Spec    RFC 6887 s11.3, s10
+/// Spec    RFC 6887 s11.3, s13.3, s10; RFC 7753 s4.2, s4.4
 /// In      external_address, external_port: the suggestion; all-zeros and 0 for no preference;
 ///         lifetime > 0, counted from when the device applies it
 /// Effect  An explicit mapping of `key` keeps its external endpoint and gets the lifetime. Otherwise
 ///         an implicit one of the same internal endpoint becomes explicit. Otherwise one is made at
 ///         the suggestion if it is free (ports in hold-down are free for their last owner), else by
-///         Match. Inbound traffic from anyone is let through.
+///         Match.
+///         Filters: `filters` replaces those the mapping had. Packets that begin something from outside
+///         are let through if one of them matches, or if there is none. Flows that such packets began
+///         and that are no longer allowed end. Answers to what the inside began always pass: filters
+///         are about the inbound mapping.
+///         Port sets: internal ports from key.internal_port on are mapped onto as many consecutive
+///         external ports. A device may map fewer, but at least one (Applied::port_count). The
+///         suggestion, exact or not, is the first one's. A set is one thing under the key of its first
+///         port: renewed and removed as a whole, and it keeps its size whatever is asked later. Ports
+///         that are explicit under another key end the set before them; the first one being so is
+///         refused with no_resources: the server knows its mappings, and asks for those.
 struct Install {
   MappingKey key;
   IpAddress external_address;
   Port external_port;
   Match match = Match::suggested;
   Seconds lifetime{};
+  std::vector<RemoteFilter> filters{};
+  std::uint16_t port_count = 1;  ///< at least 1
+  /// The first external port shall be even or odd as the internal one is, if a new place is looked for.
+  bool preserve_parity = false;
 };
 
-/// Ends the explicit mapping `key`; no mapping is success (RFC 6887 s15.1).
+/// Ends the explicit mapping `key`, a port set as a whole.
 ///
-/// Effect  Its external port enters hold-down for the internal endpoint, unless outbound traffic
-///         keeps an implicit mapping alive on it.
+/// Spec    RFC 6887 s15, s15.1
+/// Effect  Its external ports enter hold-down for their internal endpoints, unless outbound traffic
+///         keeps implicit mappings alive on them. Done again, it is answered like the first time, with
+///         what remains now. No mapping at all is success.
+/// Errors  outbound_mapping: there is only an implicit or PEER-made mapping that never was explicit
 struct Remove {
   MappingKey key;
+  std::uint16_t port_count = 1;  ///< as installed; the device goes by its own record
 };
 
-using Operation = std::variant<Install, Remove>;
+/// Creates or extends the outbound mapping of `key` towards `remote_peer`.
+///
+/// Spec    RFC 6887 s12.3, s15
+/// In      remote_peer: as the client sees it; the suggestion as in Install; lifetime > 0
+/// Effect  If the five-tuple exists, the suggestion is ignored, and it lives at least `lifetime` from
+///         now; never shorter than it would have. If only the internal endpoint is mapped, the tuple is
+///         added on its external endpoint, which must agree with what is suggested. Otherwise it is made
+///         at the suggestion, or anywhere without one.
+/// Errors  cannot_provide_external: the suggestion cannot be honoured; remote_peer_invalid
+struct InstallPeer {
+  MappingKey key;
+  Endpoint remote_peer;
+  IpAddress external_address;
+  Port external_port;
+  Seconds lifetime{};
+};
+
+/// Takes an InstallPeer back: from now on the tuple lives as long as traffic keeps it. Always success.
+struct ReleasePeer {
+  MappingKey key;
+  Endpoint remote_peer;
+};
+
+using Operation = std::variant<Install, Remove, InstallPeer, ReleasePeer>;
 
 /// Result of an operation that was carried out.
 struct Applied {
   /// Of the mapping installed or removed; unspecified if there was none to remove.
   IpAddress external_address;
   Port external_port;
-  /// Install: the lifetime given. Remove: how long outbound traffic keeps the mapping alive if no more
-  /// comes (RFC 6887 s15), 0 if it is gone.
+  /// Install: the lifetime given. Remove, ReleasePeer: how long outbound traffic keeps the mapping alive
+  /// if no more comes (RFC 6887 s15), 0 if it is gone. InstallPeer: how long the tuple lives at least.
   Seconds lifetime{};
+  /// How many consecutive ports the mapping has.
+  std::uint16_t port_count = 1;
 };
 
 /// Why an operation was not carried out; nothing changed.
 enum class Refusal : std::uint8_t {
-  cannot_provide_external,  ///< Match::exact and the endpoint is taken, reserved or not the device's
+  cannot_provide_external,  ///< the suggestion is binding and taken, reserved or not the device's
   no_resources,             ///< no external port or table space left
   unsupported_protocol,     ///< the device can't map this protocol, port 0, or external family
   not_inside,               ///< the internal address is none the device translates (family, link-local, ...)
   network_failure,          ///< no external address at present, or the device can't be reached
+  excessive_filters,        ///< more filters than the device holds for a mapping, or in all
+  outbound_mapping,         ///< Remove: the mapping belongs to outbound traffic (RFC 6887 s15.1)
+  remote_peer_invalid,      ///< InstallPeer: nothing can be sent to that peer (RFC 6887 s12.3)
 };
 [[nodiscard]] auto to_string(Refusal refusal) -> std::string_view;
 
 using Result = std::expected<Applied, Refusal>;
 
+/// The external address of an explicit mapping went away, and the mapping was given another endpoint;
+/// lifetime and filters are as they were. `port_count` may be smaller than before: the last ports of a
+/// set that no longer fit are gone.
+struct Moved {
+  MappingKey key;
+  std::uint16_t port_count = 1;
+  IpAddress external_address;
+  Port external_port;
+};
+
+/// The same, and there was no other endpoint: the mapping is gone.
+struct Lost {
+  MappingKey key;
+};
+
+/// The same for what InstallPeer keeps: a five-tuple never moves, because its peer would not know it.
+struct LostPeer {
+  MappingKey key;
+  Endpoint remote_peer;
+};
+
+/// What a device did to mappings unasked (RFC 6887 s14.2). Mere expiry is no event.
+using Event = std::variant<Moved, Lost, LostPeer>;
+
 /// A NAT or firewall that carries out batches.
 ///
 /// Operations of a batch are carried out in order, each seeing the effect of earlier ones; batches in
 /// order of apply(). Each batch is answered once by `completion`, with one result per operation, in
-/// order of apply(), never from inside apply(), on the thread that called it.
+/// order of apply(), never from inside apply(), on the thread that called it. Events come on the same
+/// thread, in order with the answers: what an answer tells was so after the events before it.
 class Device {
  public:
   using Completion = std::function<void(BatchId, std::vector<Result>)>;
+  using EventHandler = std::function<void(std::vector<Event>)>;
 
   virtual ~Device() = default;
   virtual void apply(BatchId batch, std::vector<Operation> operations) = 0;

@@ -34,6 +34,9 @@ auto result_code_of(device::Refusal refusal) -> ResultCode {
     case device::Refusal::unsupported_protocol: return ResultCode::unsupp_protocol;
     case device::Refusal::not_inside: return ResultCode::not_authorized;
     case device::Refusal::network_failure: return ResultCode::network_failure;
+    case device::Refusal::excessive_filters: return ResultCode::excessive_remote_peers;
+    case device::Refusal::outbound_mapping: return ResultCode::not_authorized;
+    case device::Refusal::remote_peer_invalid: return ResultCode::malformed_request;
   }
   return ResultCode::no_resources;
 }

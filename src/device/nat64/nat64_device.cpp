@@ -9,11 +9,12 @@ namespace portolan::device {
 
 Nat64Device::Nat64Device(std::unique_ptr<PacketLink> link, std::unique_ptr<Random> random,
                          std::function<TimePoint()> clock, const nat::Config& config, Completion completion,
-                         std::function<void(std::function<void()>)> post)
+                         std::function<void(std::function<void()>)> post, EventHandler events)
     : answers_(std::make_shared<Answers>()),
       post_(std::move(post)),
       worker_(config, std::move(link), std::move(random), std::move(clock)) {
   answers_->completion = std::move(completion);
+  answers_->events = std::move(events);
 }
 
 Nat64Device::~Nat64Device() { answers_->is_device_gone = true; }

@@ -26,7 +26,7 @@ class Nat64Device final : public Device {
   /// come. Throws std::bad_alloc, std::system_error.
   Nat64Device(std::unique_ptr<PacketLink> link, std::unique_ptr<Random> random,
               std::function<TimePoint()> clock, const nat::Config& config, Completion completion,
-              std::function<void(std::function<void()>)> post);
+              std::function<void(std::function<void()>)> post, EventHandler events = {});
   /// Stops translating. Batches without an answer get none.
   ~Nat64Device() override;
   Nat64Device(const Nat64Device&) = delete;
@@ -42,6 +42,7 @@ class Nat64Device final : public Device {
   /// Lives as long as answers may be on their way; they find out whether the device does.
   struct Answers {
     Completion completion;
+    EventHandler events;
     std::size_t outstanding = 0;
     bool is_device_gone = false;
   };

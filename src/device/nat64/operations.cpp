@@ -44,7 +44,8 @@ auto remove(nat::Nat64& nat64, TimePoint now, const Remove& unwanted) -> Result 
 
 auto apply(nat::Nat64& nat64, TimePoint now, const Operation& operation) -> Result {
   if (const auto* wanted = std::get_if<Install>(&operation)) return install(nat64, now, *wanted);
-  return remove(nat64, now, std::get<Remove>(operation));
+  if (const auto* unwanted = std::get_if<Remove>(&operation)) return remove(nat64, now, *unwanted);
+  return std::unexpected(Refusal::unsupported_protocol);
 }
 
 }  // namespace portolan::device

@@ -7,11 +7,12 @@ namespace portolan::device {
 
 SimulatedDevice::SimulatedDevice(SimulatedConfig config, Completion completion,
                                  std::function<TimePoint()> now,
-                                 std::function<void(std::function<void()>)> post)
+                                 std::function<void(std::function<void()>)> post, EventHandler events)
     : nat_(std::move(config)),
       completion_(std::move(completion)),
       now_(std::move(now)),
-      post_(std::move(post)) {}
+      post_(std::move(post)),
+      events_(std::move(events)) {}
 
 void SimulatedDevice::apply(BatchId batch, std::vector<Operation> operations) {
   std::vector<Result> results;

@@ -14,7 +14,7 @@ class SimulatedDevice final : public Device {
  public:
   /// `now` reads the monotonic clock; `post` runs a function later on the caller's thread.
   SimulatedDevice(SimulatedConfig config, Completion completion, std::function<TimePoint()> now,
-                  std::function<void(std::function<void()>)> post);
+                  std::function<void(std::function<void()>)> post, EventHandler events = {});
 
   void apply(BatchId batch, std::vector<Operation> operations) override;
 
@@ -23,6 +23,7 @@ class SimulatedDevice final : public Device {
   Completion completion_;
   std::function<TimePoint()> now_;
   std::function<void(std::function<void()>)> post_;
+  EventHandler events_;
 };
 
 }  // namespace portolan::device

@@ -22,7 +22,8 @@ SimulatedNat::SimulatedNat(SimulatedConfig config) : config_(std::move(config)) 
 
 auto SimulatedNat::apply(TimePoint now, const Operation& operation) -> Result {
   if (const auto* wanted = std::get_if<Install>(&operation)) return install(now, *wanted);
-  return remove(now, std::get<Remove>(operation));
+  if (const auto* unwanted = std::get_if<Remove>(&operation)) return remove(now, *unwanted);
+  return std::unexpected(Refusal::unsupported_protocol);
 }
 
 auto SimulatedNat::install(TimePoint now, const Install& wanted) -> Result {
