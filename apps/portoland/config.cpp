@@ -188,6 +188,17 @@ auto is_nat64_prefix_length(unsigned length) -> bool {
   return std::ranges::find(lengths, length) != lengths.end();
 }
 
+void read_nat64_limits(Reader& reader, const toml::table& nat64, nat::Limits& limits) {
+  const auto limit = [&](std::string_view key, std::uint32_t& value) {
+    reader.number(nat64, "nat64.", key, 1, 100'000'000, "",
+                  [&](auto number) { value = static_cast<std::uint32_t>(number); });
+  };
+  limit("bindings_max", limits.bindings);
+  limit("sessions_max", limits.sessions);
+  limit("hosts_max", limits.hosts);
+  limit("hold_downs_max", limits.hold_downs);
+}
+
 void read_nat64(Reader& reader, const toml::table& root, Settings& settings) {
   const toml::table* nat64 = reader.table(root, "nat64");
   if (nat64 == nullptr) {
@@ -195,7 +206,9 @@ void read_nat64(Reader& reader, const toml::table& root, Settings& settings) {
       reader.fail_missing(root, "[nat64]", "device = \"nat64\" needs its prefix and pool");
     return;
   }
-  reader.refuse_unknown(*nat64, "nat64.", {"prefix", "pool", "outside", "tun", "mtu", "manage_forwarding"});
+  reader.refuse_unknown(*nat64, "nat64.",
+                        {"prefix", "pool", "outside", "tun", "mtu", "manage_forwarding", "bindings_max",
+                         "sessions_max", "hosts_max", "hold_downs_max"});
   if (nat64->get("prefix") == nullptr)
     reader.fail_missing(*nat64, "nat64.prefix",
                         "write prefix = \"2001:db8:64:ff9b::/96\" with a prefix of yours");
@@ -222,6 +235,7 @@ void read_nat64(Reader& reader, const toml::table& root, Settings& settings) {
   if (auto name = reader.interface(*nat64, "nat64.", "tun")) settings.nat64.tun = std::move(*name);
   reader.number(*nat64, "nat64.", "mtu", 1280, 65535, "; 1500 is usual",
                 [&](auto value) { settings.nat64.mtu = static_cast<unsigned>(value); });
+  read_nat64_limits(reader, *nat64, settings.nat64.limits);
   if (const toml::node* node = nat64->get("manage_forwarding")) {
     if (const auto value = node->value_exact<bool>())
       settings.nat64.manage_forwarding = *value;

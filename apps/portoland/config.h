@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "nat/config.h"
 #include "server/config.h"
 
 namespace portolan::portoland {
@@ -31,6 +32,7 @@ struct Nat64Settings {
   unsigned mtu = 1500;
   /// Whether the daemon turns forwarding on, and off again at its end if it was off.
   bool manage_forwarding = false;
+  nat::Limits limits;
 };
 
 struct SimulatedSettings {

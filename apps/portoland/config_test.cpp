@@ -115,6 +115,23 @@ TEST(Settings, forwarding_is_left_alone_unless_asked_for) {
               ElementsAre(HasSubstr("must be true or false")));
 }
 
+TEST(Settings, limits_of_the_nat64_are_read_and_have_bounds) {
+  const nat::Limits defaults;
+  EXPECT_EQ(parse_settings(good, "test.toml")->nat64.limits.bindings, defaults.bindings);
+  const auto settings = parse_settings(
+      with("outside = ",
+           "bindings_max = 1\nsessions_max = 2\nhosts_max = 3\nhold_downs_max = 100000000\noutside = "),
+      "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  EXPECT_EQ(settings->nat64.limits.bindings, 1U);
+  EXPECT_EQ(settings->nat64.limits.sessions, 2U);
+  EXPECT_EQ(settings->nat64.limits.hosts, 3U);
+  EXPECT_EQ(settings->nat64.limits.hold_downs, 100'000'000U);
+  for (const char* wrong : {"bindings_max = 0", "hosts_max = 100000001"})
+    EXPECT_THAT(errors_of(with("outside = ", std::string(wrong) + "\noutside = ")),
+                ElementsAre(HasSubstr("1 to 100000000")));
+}
+
 TEST(Settings, contradicting_lifetimes_are_refused) {
   EXPECT_THAT(errors_of(with("minimum_lifetime = 2", "minimum_lifetime = 200\nmaximum_lifetime = 100")),
               Contains(HasSubstr("longer than pcp.maximum_lifetime")));

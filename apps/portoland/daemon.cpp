@@ -140,6 +140,7 @@ auto Daemon::make_nat64() -> std::expected<void, std::string> {
   nat::Config config;
   config.prefix = wanted.prefix;
   config.pool = wanted.pool;
+  config.limits = wanted.limits;
   config.ipv6_mtu = config.ipv4_mtu = static_cast<std::uint16_t>(wanted.mtu);
   if (const auto fine = nat::check(config); !fine) return std::unexpected(fine.error());
   for (const Family family : {Family::ipv6, Family::ipv4}) {
