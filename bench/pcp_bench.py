@@ -1,0 +1,319 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# CPU time of portoland per MAP request (create, renew, delete, at 1e3, 1e5 and 1e6 mappings, with the
+# NAT64 in its process) against a bare UDP echo; memory per mapping; a burst; Debian's miniupnpd beside it.
+#
+# Needs: portoland pcp_load udp_echo
+#
+# Needs root: it makes two or three network namespaces, joined by veth pairs, which vanish with it. The
+# CPU time is that of the whole process, all threads, as the kernel counts it; the echo's is measured in
+# the same round, with the same users. Every answer is checked, nothing is sent twice.
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+BUILD = os.environ.get("PORTOLAN_BENCH_BUILD", os.path.join(ROOT, "build/release"))
+PORTOLAND = os.environ.get("PORTOLAN_BENCH_PORTOLAND", os.path.join(BUILD, "apps/portoland"))
+
+SIZES = {"1e3": 1_000, "1e5": 100_000, "1e6": 1_000_000}
+USERS_MAX = 100_000
+OPERATIONS = ("create", "renew", "delete")
+CHUNK = 512           # requests waiting at the server each time it goes on
+REQUESTS = 4096       # of each operation, size and round
+BURST = 10_000
+MINIUPNPD_SIZES = (100, 600, 2000)
+MINIUPNPD_CHUNK = 20  # its socket holds no more than some two hundred
+MINIUPNPD_ROUNDS = 3
+
+GATEWAY = "2001:db8:0:1::1"
+HOSTS = "2001:db8:0:1::2"
+USERS = "2001:db8:100::/40"
+FIRST_USER = "2001:db8:100::1"
+GATEWAY4 = "203.0.113.1"
+USERS4 = "203.0.113.0/24"
+FIRST_USER4 = "203.0.113.2"
+# miniupnpd refuses documentation addresses and all others of special purpose outside. Nothing is ever sent
+# there: the namespace has no way out.
+OUTSIDE4 = "11.0.0.1"
+ECHO_PORT, SIDE_PORT, FIRST_PORT = 7, 5360, 5361
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def fail(text):
+    sys.exit(f"pcp_bench: {text}")
+
+
+class Namespace:
+    """A network namespace that lives as long as its holder, which ends with this script."""
+
+    def __init__(self, stack):
+        self.holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo up; exec cat"],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        stack.callback(self.holder.wait)
+        stack.callback(self.holder.stdin.close)
+        if self.holder.stdout.readline() != b"up\n":
+            fail("no network namespace")
+        self.inside = ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net"]
+        self.stack = stack
+        self.run("ip link set lo up")
+
+    def run(self, command):
+        words = command.split() if isinstance(command, str) else command
+        done = subprocess.run([*self.inside, *words], capture_output=True, text=True)
+        if done.returncode != 0:
+            fail(f"{' '.join(words)}: {done.stderr.strip()}")
+
+    def start(self, command, **keywords):
+        """A process that ends with this script; its id is the program's."""
+        process = subprocess.Popen([*self.inside, "setpriv", "--pdeathsig", "TERM", "--", *command],
+                                   text=True, **keywords)
+        self.stack.callback(process.wait)
+        self.stack.callback(process.terminate)
+        return process
+
+    def link_to(self, other, name, other_name):
+        self.run(f"ip link add {name} type veth peer name {other_name} netns {other.holder.pid}")
+        for end, device in ((self, name), (other, other_name)):
+            end.run(f"sysctl -q -w net.ipv6.conf.{device}.accept_dad=0")
+            end.run(f"ip link set {device} up")
+
+
+class Load:
+    """The load generator."""
+
+    def __init__(self, namespace):
+        self.process = namespace.start([os.path.join(BUILD, "bench/pcp_load")], stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE)
+
+    def ask(self, *words):
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().split()
+        if not answer:
+            fail(f"the load generator died of: {' '.join(map(str, words))}")
+        return answer
+
+    def run(self, name, operation, count, chunk=CHUNK):
+        """CPU nanoseconds per request. A request without its answer is the end."""
+        answered, wrong, cpu = map(int, self.ask("run", name, operation, count, chunk))
+        if answered != count or wrong:
+            fail(f"{name}: {operation}: {count} requests, {answered} right answers, {wrong} wrong ones")
+        return cpu / count
+
+    def burst(self, name, count):
+        answered, wrong, wall = map(int, self.ask("burst", name, count))
+        say(f"  burst of {count}: {answered} answered, {wrong} wrongly, in {wall / 1e6:.0f} ms")
+        return answered
+
+    def resident(self, name):
+        return int(self.ask("rss", name)[0])
+
+
+def wait_for_line(process, text):
+    for line in process.stdout:
+        if text in line:
+            return
+    fail(f"{process.args[-1]} did not start")
+
+
+def start_portoland(gateway, directory, index, port):
+    """One server per table size, each with a NAT64 and addresses of its own."""
+    config = os.path.join(directory, f"portoland{index}.toml")
+    pool = ", ".join(f'"198.51.100.{index * 32 + i}"' for i in range(32))
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(f"""device = "nat64"
+store = "memory"
+runtime_directory = "{directory}/run{index}"
+[pcp]
+listen_port = {port}
+mappings_max = 1100000
+[[inside]]
+interface = "inside0"
+subscriber_prefix_length = 64
+[nat64]
+prefix = "2001:db8:64:{index}::/96"
+pool = [{pool}]
+tun = "nat64-{index}"
+bindings_max = 2000000
+hosts_max = 200000
+""")
+    log = open(os.path.join(directory, f"portoland{index}.log"), "w+", encoding="utf-8")
+    process = gateway.start([PORTOLAND, "--config", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    deadline = time.monotonic() + 30
+    while " ready" not in open(log.name, encoding="utf-8").read():
+        if process.poll() is not None or time.monotonic() > deadline:
+            fail(f"portoland: {open(log.name, encoding='utf-8').read()}")
+        time.sleep(0.05)
+    return process
+
+
+def start_miniupnpd(gateway, directory):
+    for command in ("add table inet filter",
+                    "add chain inet filter miniupnpd",
+                    "add chain inet filter prerouting_miniupnpd",
+                    "add chain inet filter postrouting_miniupnpd",
+                    "add chain inet filter forward { type filter hook forward priority 0; }",
+                    "add chain inet filter prerouting { type nat hook prerouting priority -100; }",
+                    "add chain inet filter postrouting { type nat hook postrouting priority 100; }",
+                    "add rule inet filter forward jump miniupnpd",
+                    "add rule inet filter prerouting jump prerouting_miniupnpd",
+                    "add rule inet filter postrouting jump postrouting_miniupnpd"):
+        gateway.run(["nft", command])
+    config = os.path.join(directory, "miniupnpd.conf")
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(f"""ext_ifname=outside0
+listening_ip=lan0
+enable_natpmp=yes
+enable_upnp=no
+min_lifetime=120
+max_lifetime=86400
+lease_file={directory}/leases
+system_uptime=no
+secure_mode=yes
+uuid=00000000-0000-0000-0000-000000000001
+allow 1024-65535 {USERS4} 0-65535
+deny 0-65535 0.0.0.0/0 0-65535
+""")
+    pid_file = os.path.join(directory, "miniupnpd.pid")
+    gateway.run(["miniupnpd", "-f", config, "-P", pid_file])
+    deadline = time.monotonic() + 10
+    while not os.path.exists(pid_file):
+        if time.monotonic() > deadline:
+            fail("miniupnpd did not start")
+        time.sleep(0.05)
+    with open(pid_file, encoding="utf-8") as file:
+        pid = int(file.read())
+    gateway.stack.callback(os.kill, pid, 15)
+    return pid
+
+
+def measure_sizes(load, rounds):
+    """(case -> values of the rounds) of all operations and sizes, echo included."""
+    cases = {}
+    for round_ in range(rounds):
+        names = list(SIZES)
+        for turn in range(len(names)):
+            name = names[(turn + round_) % len(names)]
+            count = REQUESTS
+            for operation in ("echo", "renew", "delete+create"):
+                if operation == "delete+create":
+                    deleted, created = [], []
+                    for _ in range(count // CHUNK):
+                        deleted.append(load.run(name, "delete", CHUNK))
+                        created.append(load.run(name, "create", CHUNK))
+                    values = {"delete": statistics.mean(deleted), "create": statistics.mean(created)}
+                elif operation == "echo":
+                    values = {"echo": load.run(f"echo-{name}", "echo", count)}
+                else:
+                    values = {"renew": load.run(name, "renew", count)}
+                for case, value in values.items():
+                    cases.setdefault((case, name), []).append(value)
+                    print(f"round {case} {name}\t{value:.1f}", flush=True)
+    return cases
+
+
+def ratios(cases):
+    """(operation, size) -> median of the rounds' ratios to the echo of the same round and size."""
+    return {(operation, size): statistics.median(
+        own / echo for own, echo in zip(cases[operation, size], cases["echo", size], strict=True))
+        for operation in OPERATIONS for size in SIZES}
+
+
+def growth(cases):
+    """CPU time at 1e6 mappings over that at 1e3 in the same round; of the worst operation, the median."""
+    return max(statistics.median(a / b for a, b in zip(cases[operation, "1e6"], cases[operation, "1e3"],
+                                                        strict=True)) for operation in OPERATIONS)
+
+
+def compare_miniupnpd(load, hosts, directory, stack, side_pid):
+    """size -> miniupnpd's CPU time per creation over ours at as many mappings; {} if it is not installed."""
+    if shutil.which("miniupnpd") is None or shutil.which("nft") is None:
+        say("miniupnpd-nftables is not installed: nothing to compare with")
+        return {}
+    gateway = Namespace(stack)
+    gateway.link_to(hosts, "lan0", "lan1")
+    gateway.run("ip link add outside0 type veth peer name outside1")
+    gateway.run("ip link set outside1 up")
+    gateway.run("ip link set outside0 up")
+    gateway.run(f"ip address add {OUTSIDE4}/30 dev outside0")
+    gateway.run(f"ip address add {GATEWAY4}/24 dev lan0")
+    hosts.run(f"ip route add local {USERS4} dev lo")
+    hosts.run(f"ip route add {GATEWAY4} dev lan1")
+    pid = start_miniupnpd(gateway, directory)
+    load.ask("server", "miniupnpd", GATEWAY4, 5351, pid, FIRST_USER4, 250)
+    load.ask("server", "side", GATEWAY, SIDE_PORT, side_pid, FIRST_USER, 250)
+    result, held = {}, 0
+    for size in MINIUPNPD_SIZES:
+        say(f"  miniupnpd: {size} mappings")
+        for name in ("miniupnpd", "side"):
+            load.run(name, "create", size - held, MINIUPNPD_CHUNK)
+        held = size
+        values = []
+        for _ in range(MINIUPNPD_ROUNDS):
+            created = {}
+            for name in ("miniupnpd", "side"):
+                load.run(name, "delete", MINIUPNPD_CHUNK, MINIUPNPD_CHUNK)
+                created[name] = load.run(name, "create", MINIUPNPD_CHUNK, MINIUPNPD_CHUNK)
+                print(f"round create {size}: {name}\t{created[name]:.1f}", flush=True)
+            values.append(created["miniupnpd"] / created["side"])
+        result[str(size)] = round(statistics.median(values), 1)
+    return result
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    if os.geteuid() != 0:
+        fail("needs root, for network namespaces and a TUN interface")
+    print("unit ns of the server's CPU time per request", flush=True)
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="portolan-bench."))
+        gateway, hosts = Namespace(stack), Namespace(stack)
+        gateway.link_to(hosts, "inside0", "hosts0")
+        gateway.run(f"ip address add {GATEWAY}/64 dev inside0")
+        hosts.run(f"ip address add {HOSTS}/64 dev hosts0")
+        gateway.run(f"ip -6 route add {USERS} via {HOSTS}")
+        hosts.run(f"ip -6 route add local {USERS} dev lo")
+        load = Load(hosts)
+        echo = gateway.start([os.path.join(BUILD, "bench/udp_echo"), str(ECHO_PORT)], stdout=subprocess.PIPE)
+        wait_for_line(echo, "ready")
+        for index, (name, size) in enumerate(SIZES.items()):
+            users = min(size, USERS_MAX)
+            server = start_portoland(gateway, directory, index, FIRST_PORT + index)
+            load.ask("server", name, GATEWAY, FIRST_PORT + index, server.pid, FIRST_USER, users)
+            load.ask("server", f"echo-{name}", GATEWAY, ECHO_PORT, echo.pid, FIRST_USER, users)
+            before = load.resident(name)
+            say(f"  {name}: making {size} mappings of {users} users")
+            load.run(name, "create", size)
+            octets = (load.resident(name) - before) / size
+        cases = measure_sizes(load, rounds)
+        side = start_portoland(gateway, directory, len(SIZES), SIDE_PORT)
+        load.ask("server", "burst", GATEWAY, SIDE_PORT, side.pid, FIRST_USER, BURST)
+        answered = load.burst("burst", BURST)
+        load.run("burst", "delete", answered)
+        versus = compare_miniupnpd(load, hosts, directory, stack, side.pid)
+    per_size = ratios(cases)
+    for operation in OPERATIONS:
+        print(f"note {operation} / echo: " +
+              ", ".join(f"{per_size[operation, size]:.2f} at {size}" for size in SIZES))
+    print("json " + json.dumps({
+        "echo_ratio": {operation: round(max(per_size[operation, size] for size in SIZES), 3)
+                       for operation in OPERATIONS},
+        "growth_1e3_to_1e6": round(growth(cases), 3),
+        "vs_miniupnpd": {str(size): versus.get(str(size)) for size in MINIUPNPD_SIZES},
+        "burst_10000_answered": answered,
+        "bytes_per_mapping_1e6": round(octets, 1)}))
+
+
+if __name__ == "__main__":
+    main()
