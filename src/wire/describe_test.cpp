@@ -101,7 +101,7 @@ TEST(Describe, options_in_the_words_of_their_rfcs) {
        "    Parity Bit: 1\n"},
       {"c0 00 0000", "  Option CHECKPOINT_REQUIRED (192), 0 octets\n"},
       {"0d 00 0002 abcd 0000", "  Option THIRD_PARTY_ID (13), 2 octets:\n    ab cd\n"},
-      {"7f 00 0004 deadbeef", "  Option 127 (unassigned), 4 octets:\n    de ad be ef\n"},
+      {"7e 00 0004 deadbeef", "  Option 126 (unassigned), 4 octets:\n    de ad be ef\n"},
       {"02 00 0000 01 00 0010",
        "  Option PREFER_FAILURE (2), 0 octets\n"
        "  Malformed options: a length runs past the end of the message:\n    01 00 00 10\n"},

@@ -46,7 +46,7 @@ constexpr std::array<std::string_view, 27> result_names{
 /// Indexed by value (RFC 6887 s19.2, RFC 7652 s5).
 constexpr std::array<std::string_view, 4> opcode_names{"ANNOUNCE", "MAP", "PEER", "AUTHENTICATION"};
 
-constexpr std::array<std::pair<OptionCode, std::string_view>, 17> option_names{{
+constexpr std::array<std::pair<OptionCode, std::string_view>, 19> option_names{{
     {OptionCode::third_party, "THIRD_PARTY"},
     {OptionCode::prefer_failure, "PREFER_FAILURE"},
     {OptionCode::filter, "FILTER"},
@@ -60,9 +60,11 @@ constexpr std::array<std::pair<OptionCode, std::string_view>, 17> option_names{{
     {OptionCode::received_pak, "RECEIVED_PAK"},
     {OptionCode::id_indicator, "ID_INDICATOR"},
     {OptionCode::third_party_id, "THIRD_PARTY_ID"},
+    {OptionCode::experimental_prefix64, "PREFIX64_EXPERIMENTAL"},
     {OptionCode::description, "DESCRIPTION"},
     {OptionCode::prefix64, "PREFIX64"},
     {OptionCode::port_set, "PORT_SET"},
+    {OptionCode::port_reservation, "PORT_RESERVATION"},
     {OptionCode::checkpoint_required, "CHECKPOINT_REQUIRED"},
 }};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// Numbers of the Port Control Protocol, version 2: ports, sizes, opcodes, result codes, option codes
+// Numbers of the Port Control Protocol, versions 2 and 1: ports, sizes, opcodes, result codes, option codes
 // (RFC 6887 s19 and the registries of its companions).
 #pragma once
 
@@ -14,6 +14,9 @@
 namespace portolan::wire {
 
 constexpr std::uint8_t version_2 = 2;
+/// Version of drafts before RFC 6887, without nonce; RFC 6886 s1.1 forbids it, so it is decoded only if
+/// asked.
+constexpr std::uint8_t version_1 = 1;
 
 /// UDP port servers listen on (RFC 6887 s19.1).
 constexpr std::uint16_t server_port = 5351;
@@ -22,10 +25,20 @@ constexpr std::uint16_t client_port = 5350;
 
 /// Longest PCP message (RFC 6887 s7).
 constexpr std::size_t message_octets_max = 1100;
+/// Longest message of version 1.
+constexpr std::size_t version_1_message_octets_max = 1024;
+/// Longest message of `version`.
+[[nodiscard]] constexpr auto message_limit(std::uint8_t version) -> std::size_t {
+  return version == version_1 ? version_1_message_octets_max : message_octets_max;
+}
 /// Common request and response header (RFC 6887 s7.1, s7.2).
 constexpr std::size_t header_octets = 24;
 /// MAP request or response without options (RFC 6887 s11.1).
 constexpr std::size_t map_message_octets = 60;
+/// PEER request or response without options (RFC 6887 s12.1).
+constexpr std::size_t peer_message_octets = 80;
+/// By which MAP and PEER messages of version 1 are shorter.
+constexpr std::size_t nonce_octets = 12;
 /// Option header: code, reserved, length (RFC 6887 s7.3).
 constexpr std::size_t option_header_octets = 4;
 /// R bit in the octet of the opcode (RFC 6887 s7.1).
@@ -69,7 +82,7 @@ enum class ResultCode : std::uint8_t {
 };
 
 /// RFC 6887 s13, RFC 7652 s5, RFC 7843 s4, RFC 7220 s2, RFC 7225 s4, RFC 7753 s4, RFC 7767 s3. Codes
-/// below 128 are mandatory to process (RFC 6887 s7.3).
+/// below 128 are mandatory to process (RFC 6887 s7.3). The historic ones were never assigned.
 enum class OptionCode : std::uint8_t {
   third_party = 1,
   prefer_failure = 2,
@@ -84,9 +97,11 @@ enum class OptionCode : std::uint8_t {
   received_pak = 11,
   id_indicator = 12,
   third_party_id = 13,
+  experimental_prefix64 = 127,  ///< historic: an early PREFIX64, before RFC 7225
   description = 128,
   prefix64 = 129,
   port_set = 130,
+  port_reservation = 132,  ///< historic: a pair of ports for RTP and RTCP, of an expired draft
   checkpoint_required = 192,
 };
 

@@ -80,10 +80,12 @@ TEST(OptionCode, has_a_name_or_a_number) {
       {12, "ID_INDICATOR"},
       {13, "THIRD_PARTY_ID"},
       {14, "option 14"},
-      {127, "option 127"},
+      {127, "PREFIX64_EXPERIMENTAL"},
       {128, "DESCRIPTION"},
       {129, "PREFIX64"},
       {130, "PORT_SET"},
+      {131, "option 131"},
+      {132, "PORT_RESERVATION"},
       {192, "CHECKPOINT_REQUIRED"},
       {255, "option 255"},
   };
@@ -95,7 +97,7 @@ TEST(DecodeErrors, say_in_words_what_is_wrong) {
     EXPECT_FALSE(to_string(static_cast<RequestError>(i)).empty());
   for (int i = 0; i <= static_cast<int>(ResponseError::too_short_for_opcode); ++i)
     EXPECT_FALSE(to_string(static_cast<ResponseError>(i)).empty());
-  EXPECT_EQ(to_string(RequestError::too_long), "longer than 1100 octets");
+  EXPECT_EQ(to_string(RequestError::too_long), "longer than its version allows");
   EXPECT_EQ(to_string(ResponseError::is_request), "a request, not a response");
 }
 
