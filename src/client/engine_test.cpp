@@ -280,7 +280,12 @@ TEST(Engine, ignores_answers_that_do_not_match) {
       {"version 3 without UNSUPP_VERSION", Reception::malformed,
        [](Answer& answer) { answer.corrupt = [](auto& o) { o[0] = std::byte{3}; }; }},
       {"opcode PEER", Reception::of_no_request,
-       [](Answer& answer) { answer.corrupt = [](auto& o) { o[1] = std::byte{0x82}; }; }},
+       [](Answer& answer) {
+         answer.corrupt = [](auto& o) {
+           o[1] = std::byte{0x82};
+           o.resize(80);
+         };
+       }},
       {"first octet of the nonce", Reception::of_no_request,
        [](Answer& answer) { answer.corrupt = [](auto& o) { o[24] ^= std::byte{1}; }; }},
       {"last octet of the nonce", Reception::of_no_request,
