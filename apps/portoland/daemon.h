@@ -18,7 +18,7 @@
 #include "io/udp.h"
 #include "portoland/config.h"
 #include "server/server.h"
-#include "store/memory/memory_store.h"
+#include "store/memory/no_store.h"
 
 namespace portolan::portoland {
 
@@ -41,6 +41,8 @@ class Daemon {
   [[nodiscard]] auto make_device() -> std::expected<void, std::string>;
   [[nodiscard]] auto make_nat64() -> std::expected<void, std::string>;
 
+  /// Has receive() called when requests wait.
+  void listen();
   void receive();
   void carry_out_actions();
   void send(const std::vector<server::Send>& answers);
@@ -57,10 +59,15 @@ class Daemon {
   io::HostChanges host_;
   io::SystemRandom random_;
   server::Server server_;
-  store::MemoryStore store_;
+  store::NoStore store_;
   std::unique_ptr<device::Device> device_;
   /// Says what the device has counted.
   std::function<void()> log_device_counters_ = [] {};
+
+  std::size_t batches_with_device_ = 0;
+  /// Kept between calls for their memory.
+  std::vector<server::Inbound> inbound_;
+  std::vector<io::OutgoingDatagram> outgoing_;
 
   std::unordered_map<unsigned, std::size_t> inside_by_index_;
   TimePoint interfaces_learned_{};
