@@ -13,6 +13,7 @@
 
 #include "io/event_loop.h"
 #include "io/log.h"
+#include "io/memory.h"
 #include "io/notify.h"
 #include "portoland/config.h"
 #include "portoland/daemon.h"
@@ -67,6 +68,7 @@ auto run(const Options& options) -> int {
 
 auto main(int argc, char** argv) -> int {
   using namespace portolan;
+  io::allocate_huge_pages(argv);
   portoland::Options options;
   CLI::App app("portoland: a Port Control Protocol server (RFC 6887) that drives a NAT64", "portoland");
   app.set_version_flag("--version", "portoland " PORTOLAN_VERSION);
