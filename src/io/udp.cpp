@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -142,12 +143,24 @@ void read_packet_info(msghdr& message, ReceivedDatagram& out) {
 }  // namespace
 
 struct UdpSocket::Buffers {
-  std::array<std::array<std::byte, datagram_bytes_max>, batch_max> payloads;
-  std::array<mmsghdr, batch_max> messages{};
-  std::array<iovec, batch_max> pieces{};
-  std::array<SocketAddress, batch_max> addresses{};
-  std::array<Control, batch_max> controls{};
-  std::array<ReceivedDatagram, batch_max> received{};
+  explicit Buffers(std::size_t receive_max)
+      : payloads(receive_max),
+        messages(receive_max),
+        pieces(receive_max),
+        addresses(receive_max),
+        controls(receive_max),
+        received(receive_max) {}
+
+  /// One line longer than what is read into it: else all would compete for the same few lines of the
+  /// processor's cache.
+  using Payload = std::array<std::byte, datagram_bytes_max + 64>;
+  std::vector<Payload> payloads;
+  std::vector<mmsghdr> messages;
+  std::vector<iovec> pieces;
+  std::vector<SocketAddress> addresses;
+  std::vector<Control> controls;
+  std::vector<ReceivedDatagram> received;
+  std::optional<SystemError> error;  ///< met behind datagrams
 
   // Sending has its own arrays: datagrams received stay valid while answers to them are sent.
   std::array<mmsghdr, batch_max> out_messages{};
@@ -165,8 +178,8 @@ auto answer_to(const ReceivedDatagram& request, std::span<const std::byte> paylo
           .payload = payload};
 }
 
-UdpSocket::UdpSocket(FileDescriptor descriptor, Family family)
-    : descriptor_(std::move(descriptor)), family_(family), buffers_(new Buffers) {}
+UdpSocket::UdpSocket(FileDescriptor descriptor, Family family, std::size_t receive_max)
+    : descriptor_(std::move(descriptor)), family_(family), buffers_(new Buffers(receive_max)) {}
 UdpSocket::UdpSocket(UdpSocket&&) noexcept = default;
 auto UdpSocket::operator=(UdpSocket&&) noexcept -> UdpSocket& = default;
 UdpSocket::~UdpSocket() = default;
@@ -205,7 +218,7 @@ auto UdpSocket::open(const UdpOptions& options) -> std::expected<UdpSocket, std:
   encode(address, family, {takes_both ? IpAddress::unspecified(family) : wanted.address, wanted.port},
          options.scope_id);
   if (::bind(socket, address.get(), address.length) != 0) return failure("bind");
-  return UdpSocket{std::move(descriptor), family};
+  return UdpSocket{std::move(descriptor), family, std::max<std::size_t>(options.receive_max, 1)};
 }
 
 auto UdpSocket::connect(const Endpoint& peer, std::uint32_t scope_id) -> std::expected<void, std::string> {
@@ -233,7 +246,23 @@ auto UdpSocket::join(const IpAddress& group, unsigned interface_index) -> std::e
 
 auto UdpSocket::receive() noexcept -> std::expected<std::span<const ReceivedDatagram>, SystemError> {
   Buffers& buffers = *buffers_;
-  for (std::size_t i = 0; i < batch_max; ++i) {
+  if (const auto error = std::exchange(buffers.error, {})) return std::unexpected(*error);
+  std::size_t count = 0;
+  while (count < buffers.messages.size()) {
+    const std::size_t asked = std::min(buffers.messages.size() - count, batch_max);
+    const auto got = receive_batch(count, asked);
+    if (!got && count == 0) return std::unexpected(got.error());
+    if (!got) buffers.error = got.error();  // told next time
+    count += got.value_or(0);
+    if (got.value_or(0) < asked) break;
+  }
+  return std::span(buffers.received).first(count);
+}
+
+auto UdpSocket::receive_batch(std::size_t first, std::size_t size) noexcept
+    -> std::expected<std::size_t, SystemError> {
+  Buffers& buffers = *buffers_;
+  for (std::size_t i = first; i < first + size; ++i) {
     buffers.pieces[i] = {.iov_base = buffers.payloads[i].data(), .iov_len = datagram_bytes_max};
     msghdr& header = buffers.messages[i].msg_hdr;
     header = {};
@@ -247,15 +276,15 @@ auto UdpSocket::receive() noexcept -> std::expected<std::span<const ReceivedData
   int count = -1;
   do {
     // MSG_TRUNC makes the kernel report the true length of a datagram that did not fit.
-    count = ::recvmmsg(descriptor_.get(), buffers.messages.data(), batch_max, MSG_TRUNC, nullptr);
+    count = ::recvmmsg(descriptor_.get(), &buffers.messages[first], static_cast<unsigned>(size), MSG_TRUNC,
+                       nullptr);
   } while (count < 0 && errno == EINTR);
   if (count < 0) {
-    if (errno == EAGAIN) return std::span<const ReceivedDatagram>{};
+    if (errno == EAGAIN) return 0;
     return std::unexpected(SystemError{errno, "recvmmsg"});
   }
-  const auto received = std::span(buffers.received).first(static_cast<std::size_t>(count));
-  for (std::size_t i = 0; i < received.size(); ++i) {
-    ReceivedDatagram& datagram = received[i];
+  for (std::size_t i = first; i < first + static_cast<std::size_t>(count); ++i) {
+    ReceivedDatagram& datagram = buffers.received[i];
     datagram = {};
     datagram.source = decode(buffers.addresses[i], datagram.scope_id);
     datagram.length = buffers.messages[i].msg_len;
@@ -263,7 +292,7 @@ auto UdpSocket::receive() noexcept -> std::expected<std::span<const ReceivedData
         std::span(buffers.payloads[i]).first(std::min<std::size_t>(datagram.length, datagram_bytes_max));
     read_packet_info(buffers.messages[i].msg_hdr, datagram);
   }
-  return received;
+  return static_cast<std::size_t>(count);
 }
 
 auto UdpSocket::send(std::span<const OutgoingDatagram> batch) noexcept -> SendResult {

@@ -28,6 +28,7 @@ struct UdpOptions {
   std::string device = {};               ///< SO_BINDTODEVICE, unless empty
   std::size_t receive_buffer_bytes = 0;  ///< 0: the system's default
   bool shares_port = false;              ///< SO_REUSEADDR: several sockets hear multicast on one port
+  std::size_t receive_max = 64;          ///< datagrams one receive() takes at most
 };
 
 /// One datagram that arrived; payload borrowed from the socket until its next receive().
@@ -85,11 +86,11 @@ class UdpSocket {
   [[nodiscard]] auto join(const IpAddress& group, unsigned interface_index)
       -> std::expected<void, std::string>;
 
-  /// Takes what waits, at most batch_max datagrams; empty if nothing does.
+  /// Takes what waits, at most UdpOptions::receive_max datagrams; empty if nothing does.
   ///
   /// Errors  of the socket: ECONNREFUSED, EHOSTUNREACH, … tell of an ICMP error about an earlier datagram
   ///         of a connected socket. Each is reported once; the socket stays usable.
-  /// Cost    one system call, no allocation
+  /// Cost    one system call per batch_max datagrams, no allocation
   [[nodiscard]] auto receive() noexcept -> std::expected<std::span<const ReceivedDatagram>, SystemError>;
 
   /// Sends in order. A datagram the kernel refuses is counted and skipped; the rest still goes out.
@@ -106,7 +107,10 @@ class UdpSocket {
 
  private:
   struct Buffers;
-  UdpSocket(FileDescriptor descriptor, Family family);
+  UdpSocket(FileDescriptor descriptor, Family family, std::size_t receive_max);
+  /// Fills `size` (at most batch_max) buffers from `first` on; how many it filled.
+  [[nodiscard]] auto receive_batch(std::size_t first, std::size_t size) noexcept
+      -> std::expected<std::size_t, SystemError>;
 
   FileDescriptor descriptor_;
   Family family_;

@@ -88,34 +88,33 @@ TEST(Udp, interface_alone_may_be_chosen_for_either_family) {
   EXPECT_FALSE(result.error);
 }
 
-TEST(Udp, full_batches_arrive_whole_and_in_order) {
-  UdpSocket server = opened({.receive_buffer_bytes = 1U << 20U});
-  UdpSocket client = opened();
-  constexpr std::size_t count = UdpSocket::batch_max + 6;
-  std::vector<std::string> texts;
-  texts.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) texts.push_back("datagram " + std::to_string(i));
-  std::vector<OutgoingDatagram> out;
-  out.reserve(count);
-  for (const auto& text : texts) out.push_back(to("::1", server.local_endpoint().port, text));
-  const auto sent = client.send(out);
-  EXPECT_EQ(sent.sent, count);
-  EXPECT_EQ(sent.refused + sent.unsent, 0U);
+TEST(Udp, what_waits_arrives_whole_in_order_and_no_more_than_asked_for) {
+  constexpr std::size_t count = 2 * UdpSocket::batch_max + 6;
+  for (const std::size_t receive_max : {UdpSocket::batch_max, count - 1, count, count + 1}) {
+    UdpSocket server = opened({.receive_buffer_bytes = 1U << 20U, .receive_max = receive_max});
+    UdpSocket client = opened();
+    std::vector<std::string> texts;
+    texts.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) texts.push_back("datagram " + std::to_string(i));
+    std::vector<OutgoingDatagram> out;
+    out.reserve(count);
+    for (const auto& text : texts) out.push_back(to("::1", server.local_endpoint().port, text));
+    const auto sent = client.send(out);
+    EXPECT_EQ(sent.sent, count);
+    EXPECT_EQ(sent.refused + sent.unsent, 0U);
 
-  std::vector<std::string> received;
-  while (received.size() < count && wait_readable(server.descriptor())) {
-    const auto batch = server.receive();
-    ASSERT_TRUE(batch);
-    ASSERT_LE(batch->size(), UdpSocket::batch_max);
-    if (received.empty()) {
-      EXPECT_EQ(batch->size(), UdpSocket::batch_max);
+    std::vector<std::string> received;
+    while (received.size() < count && wait_readable(server.descriptor())) {
+      const auto batch = server.receive();
+      ASSERT_TRUE(batch);
+      ASSERT_EQ(batch->size(), std::min(receive_max, count - received.size()));
+      for (const auto& datagram : *batch) received.push_back(text_of(datagram.payload));
     }
-    for (const auto& datagram : *batch) received.push_back(text_of(datagram.payload));
+    EXPECT_EQ(received, texts);
+    const auto nothing = server.receive();
+    ASSERT_TRUE(nothing);
+    EXPECT_TRUE(nothing->empty());
   }
-  EXPECT_EQ(received, texts);
-  const auto nothing = server.receive();
-  ASSERT_TRUE(nothing);
-  EXPECT_TRUE(nothing->empty());
 }
 
 TEST(Udp, lengths_are_true_at_pcp_s_limit_and_past_the_buffer) {
