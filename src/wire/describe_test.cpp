@@ -67,6 +67,7 @@ TEST(Describe, a_peer_request_with_its_remote_peer) {
                               "  Remote Peer IP Address: 2001:db8:64:ff9b::c000:20a\n"));
 }
 
+/// Octets and how they are shown.
 struct OptionCase {
   std::string_view octets;
   std::string_view text;
@@ -76,15 +77,20 @@ TEST(Describe, options_in_the_words_of_their_rfcs) {
   const std::vector<OptionCase> cases = {
       {"01 00 0010 00000000000000000000ffffc6336402",
        "  Option THIRD_PARTY (1), 16 octets:\n    Internal IP Address: 198.51.100.2 (::ffff:198.51.100.2)\n"},
-      {"01 00 0004 c6336402", "  Option THIRD_PARTY (1), 4 octets:\n    c6 33 64 02\n"},
+      {"01 00 0004 c6336402",
+       "  Option THIRD_PARTY (1), 4 octets:\n    Malformed: wrong length\n    c6 33 64 02\n"},
       {"03 00 0014 00 80 1750 00000000000000000000ffffc00002c8",
-       "  Option FILTER (3), 20 octets:\n    Prefix Length: 128\n    Remote Peer Port: 5968\n"
+       "  Option FILTER (3), 20 octets:\n    Prefix Length: 128 (192.0.2.200/32)\n    Remote Peer Port: "
+       "5968\n"
        "    Remote Peer IP Address: 192.0.2.200 (::ffff:192.0.2.200)\n"},
       {"03 00 0014 07 00 0000 00000000000000000000ffff00000000",
-       "  Option FILTER (3), 20 octets:\n    Reserved (not zero):\n      07\n    Prefix Length: 0\n"
-       "    Remote Peer Port: 0\n    Remote Peer IP Address: 0.0.0.0 (::ffff:0.0.0.0)\n"},
+       "  Option FILTER (3), 20 octets:\n    Reserved (not zero):\n      07\n    Prefix Length: 0 (removes "
+       "all filters)\n"
+       "    Remote Peer Port: 0 (all ports)\n    Remote Peer IP Address: 0.0.0.0 (::ffff:0.0.0.0)\n"},
       {"80 00 0007 63616d 22 0a c3a9 00",
        "  Option DESCRIPTION (128), 7 octets:\n    Description: \"cam\\x22\\x0aé\"\n"},
+      {"80 00 0002 41 00 0000",
+       "  Option DESCRIPTION (128), 2 octets:\n    Description: \"A\\x00\" (malformed)\n"},
       // Prefixes of RFC 7225 s4.1's form: /96, /56 with suffix, /64 with a list of one.
       {"81 00 000e 000c 20010db80064ff9b00000000 0000",
        "  Option PREFIX64 (129), 14 octets:\n    Prefix64: 2001:db8:64:ff9b::/96\n"},
@@ -95,12 +101,30 @@ TEST(Describe, options_in_the_words_of_their_rfcs) {
        "  Option PREFIX64 (129), 22 octets:\n    Prefix64: 2001:db8:122:344::/64\n    IPv4 Prefix Count: 1\n"
        "    IPv4 Prefix: 192.0.2.0/24\n"},
       {"81 00 000e 000d 20010db80064ff9b00000000 0000",
-       "  Option PREFIX64 (129), 14 octets:\n    00 0d 20 01 0d b8 00 64 ff 9b 00 00 00 00\n"},
+       "  Option PREFIX64 (129), 14 octets:\n    Malformed: wrong content\n    00 0d 20 01 0d b8 00 64 ff 9b "
+       "00 00 00 00\n"},
       {"82 00 0005 0002 c350 01 000000",
        "  Option PORT_SET (130), 5 octets:\n    Port Set Size: 2\n    First Internal Port: 50000\n"
        "    Parity Bit: 1\n"},
+      {"03 00 0014 00 5f 0000 00000000000000000000ffffc0000200",
+       "  Option FILTER (3), 20 octets:\n    Prefix Length: 95 (malformed)\n"
+       "    Remote Peer Port: 0 (all ports)\n    Remote Peer IP Address: 192.0.2.0 (::ffff:192.0.2.0)\n"},
+      {"81 00 0010 000c 000000000000000000000000 0000",
+       "  Option PREFIX64 (129), 16 octets:\n    Prefix64: ::/96 (asks for it)\n    IPv4 Prefix Count: 0\n"},
+      {"82 00 0005 ffff c350 00 000000",
+       "  Option PORT_SET (130), 5 octets:\n    Port Set Size: 65535 (as many as possible)\n"
+       "    First Internal Port: 50000\n    Parity Bit: 0\n"},
+      {"82 00 0005 0000 c350 00 000000",
+       "  Option PORT_SET (130), 5 octets:\n    Malformed: wrong content\n    00 00 c3 50 00\n"},
+      {"7f 00 000c 20010db80064ff9b00000000",
+       "  Option PREFIX64_EXPERIMENTAL (127), 12 octets:\n    Prefix: 2001:db8:64:ff9b::/96\n"},
+      {"7f 00 000c 000000000000000000000000",
+       "  Option PREFIX64_EXPERIMENTAL (127), 12 octets:\n    Prefix: ::/96 (asks for it)\n"},
+      {"84 00 0000", "  Option PORT_RESERVATION (132), 0 octets\n"},
+      {"84 00 0001 05 000000",
+       "  Option PORT_RESERVATION (132), 1 octets:\n    Malformed: wrong length\n    05\n"},
       {"c0 00 0000", "  Option CHECKPOINT_REQUIRED (192), 0 octets\n"},
-      {"0d 00 0002 abcd 0000", "  Option THIRD_PARTY_ID (13), 2 octets:\n    ab cd\n"},
+      {"0d 00 0002 abcd 0000", "  Option THIRD_PARTY_ID (13), 2 octets:\n    Third Party ID:\n      ab cd\n"},
       {"7e 00 0004 deadbeef", "  Option 126 (unassigned), 4 octets:\n    de ad be ef\n"},
       {"02 00 0000 01 00 0010",
        "  Option PREFER_FAILURE (2), 0 octets\n"
@@ -112,13 +136,67 @@ TEST(Describe, options_in_the_words_of_their_rfcs) {
   }
 }
 
+TEST(Describe, version_1_without_nonce) {
+  const auto request = octets("01 01 0000 00001c20 20010db8011200000000000000000002") +
+                       octets("06 000000 1f90 1f90 00000000000000000000ffff00000000");
+  EXPECT_EQ(describe(request),
+            "PCP version 1 MAP request, 48 octets\n"
+            "  Version: 1 (drafts before RFC 6887)\n"
+            "  Opcode: 1 (MAP)\n"
+            "  Requested Lifetime: 7200 s\n"
+            "  PCP Client's IP Address: 2001:db8:112::2\n"
+            "  Protocol: 6 (tcp)\n"
+            "  Internal Port: 8080\n"
+            "  Suggested External Port: 8080\n"
+            "  Suggested External IP Address: 0.0.0.0 (::ffff:0.0.0.0)\n");
+  EXPECT_THAT(describe(resized(request, 1028)), HasSubstr("Malformed: longer than 1024 octets"));
+  EXPECT_THAT(describe(resized(request, 1024)), testing::Not(HasSubstr("longer than")));
+}
+
+TEST(Describe, nat_pmp_in_the_words_of_its_rfc) {
+  const std::vector<OptionCase> cases = {
+      {"00 00", "NAT-PMP External Address request, 2 octets\n  Version: 0\n  Opcode: 0 (External Address)\n"},
+      {"00 80 0000 00000e10 c000020e",
+       "NAT-PMP External Address response, 12 octets\n  Version: 0\n  Opcode: 0 (External Address)\n"
+       "  Result Code: 0 (Success)\n  Seconds Since Start of Epoch: 3600 s\n"
+       "  External IPv4 Address: 192.0.2.14\n"},
+      {"00 01 0000 1f90 1f91 00001c20",
+       "NAT-PMP Map UDP request, 12 octets\n  Version: 0\n  Opcode: 1 (Map UDP)\n  Internal Port: 8080\n"
+       "  Suggested External Port: 8081\n  Requested Port Mapping Lifetime: 7200 s\n"},
+      {"00 02 0001 1f90 0000 00000000 ab",
+       "NAT-PMP Map TCP request, 13 octets\n  Version: 0\n  Opcode: 2 (Map TCP)\n  Reserved (not zero):\n"
+       "    00 01\n  Internal Port: 8080\n  Suggested External Port: 0\n"
+       "  Requested Port Mapping Lifetime: 0 s (delete)\n  Octets not decoded:\n    ab\n"},
+      {"00 02 0000 0000 0000 00000000",
+       "NAT-PMP Map TCP request, 12 octets\n  Version: 0\n  Opcode: 2 (Map TCP)\n  Internal Port: 0\n"
+       "  Suggested External Port: 0\n  Requested Port Mapping Lifetime: 0 s (delete all)\n"},
+      {"00 82 0004 00000e10 1f90 0000 00000000",
+       "NAT-PMP Map TCP response, 16 octets\n  Version: 0\n  Opcode: 2 (Map TCP)\n"
+       "  Result Code: 4 (Out of resources)\n  Seconds Since Start of Epoch: 3600 s\n"
+       "  Internal Port: 8080\n  Mapped External Port: 0\n  Port Mapping Lifetime: 0 s\n"},
+      {"00 00 0001 00000e10",
+       "NAT-PMP refusal of another version, 8 octets\n  Version: 0\n"
+       "  Result Code: 1 (Unsupported Version)\n  Seconds Since Start of Epoch: 3600 s\n"},
+      {"00 03 abcd",
+       "NAT-PMP opcode 3 request, 4 octets\n  Version: 0\n  Opcode: 3 (unassigned)\n"
+       "  Octets not decoded:\n    ab cd\n"},
+      {"00 83 0005 abcd",
+       "NAT-PMP opcode 3 response, 6 octets\n  Version: 0\n  Opcode: 3 (unassigned)\n"
+       "  Result Code: 5 (Unsupported opcode)\n  Octets not decoded:\n    ab cd\n"},
+      {"00 01 0000", "Not a NAT-PMP message (too short for its opcode), 4 octets:\n  00 01 00 00\n"},
+      {"00 81 00", "Not a NAT-PMP message (shorter than 4 octets), 3 octets:\n  00 81 00\n"},
+  };
+  for (const OptionCase& message : cases) EXPECT_EQ(describe(octets(message.octets)), message.text);
+}
+
 TEST(Describe, what_no_one_would_accept_with_the_reason) {
-  EXPECT_EQ(describe({}), "Not a PCP version 2 message (shorter than 2 octets), 0 octets\n");
-  EXPECT_EQ(describe(octets("00 00")),
-            "Not a PCP version 2 message (version 0 is NAT-PMP, RFC 6886), 2 octets:\n  00 00\n");
+  EXPECT_EQ(describe({}), "Not a PCP or NAT-PMP message (shorter than 2 octets), 0 octets\n");
   EXPECT_EQ(describe(octets("02 01 00")),
-            "Not a PCP version 2 message (shorter than the 24 octets of a header), 3 octets:\n  02 01 00\n");
-  EXPECT_THAT(describe(octets("01 01 00")), HasSubstr("(not version 2)"));
+            "Not a PCP or NAT-PMP message (shorter than the 24 octets of a header), 3 octets:\n  02 01 00\n");
+  EXPECT_EQ(describe(octets("03 01 00")),
+            "Not a PCP or NAT-PMP message (version 3), 3 octets:\n  03 01 00\n");
+  EXPECT_EQ(describe(octets("01")),
+            "Not a PCP or NAT-PMP message (shorter than 2 octets), 1 octets:\n  01\n");
   EXPECT_THAT(describe(resized(octets(map_request_hex), 57)), HasSubstr("not a multiple of 4 octets long"));
   EXPECT_THAT(
       describe(resized(octets(map_request_hex), 28)),
@@ -144,8 +222,8 @@ TEST(Describe, reserved_fields_only_if_someone_used_them) {
 }
 
 TEST(Describe, at_most_256_octets_of_what_is_not_decoded) {
-  EXPECT_THAT(describe(std::vector<std::byte>(256, std::byte{1})), testing::Not(HasSubstr("more")));
-  EXPECT_THAT(describe(std::vector<std::byte>(257, std::byte{1})), HasSubstr("  ... and 1 octets more\n"));
+  EXPECT_THAT(describe(std::vector<std::byte>(256, std::byte{3})), testing::Not(HasSubstr("more")));
+  EXPECT_THAT(describe(std::vector<std::byte>(257, std::byte{3})), HasSubstr("  ... and 1 octets more\n"));
 }
 
 TEST(Escape, keeps_text_and_hides_what_could_deceive) {

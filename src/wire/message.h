@@ -129,7 +129,9 @@ struct PeerResponse {
 };
 
 /// Opcode-specific octets of an opcode this code does not know, with whatever follows.
-struct UnknownOpcode {};
+struct UnknownOpcode {
+  auto operator==(const UnknownOpcode&) const -> bool = default;
+};
 
 /// A request whose header and sizes are right. Options may still be ill-framed: RFC 6887 s8.2 wants
 /// the address and the opcode checked before them. In version 1 every nonce is zero.

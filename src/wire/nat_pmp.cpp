@@ -22,9 +22,6 @@ constexpr std::array<std::string_view, 6> result_names{
 };
 constexpr std::array<std::string_view, 3> opcode_names{"External Address", "Map UDP", "Map TCP"};
 
-/// Version, opcode and result.
-constexpr std::size_t result_end = 4;
-
 auto octet_at(std::span<const std::byte> datagram, std::size_t index) -> std::uint8_t {
   return std::to_integer<std::uint8_t>(datagram[index]);
 }

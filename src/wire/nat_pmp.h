@@ -33,6 +33,8 @@ constexpr std::size_t address_response_octets = 12;
 /// RFC 6886 s3.3.
 constexpr std::size_t map_request_octets = 12;
 constexpr std::size_t map_response_octets = 16;
+/// Where the result code of a response ends.
+constexpr std::size_t result_end = 4;
 /// Answer to another version (RFC 6886 s3.5).
 constexpr std::size_t unsupported_version_octets = 8;
 
