@@ -10,18 +10,12 @@ namespace portolan::nat {
 namespace {
 
 constexpr std::uint16_t last_well_known_port = 1023;
-// Ports of PCP itself: no client may have them (RFC 6887 s11.3).
-constexpr std::uint16_t pcp_client_port = 5350;
-constexpr std::uint16_t pcp_server_port = 5351;
-
-auto hash_pool_address(std::uint32_t address) -> std::uint32_t { return address * 0x9e3779b1U; }
 
 }  // namespace
 
 Bindings::Bindings(const Config& config, Random& random)
     : random_(random),
-      pool_(config.pool),
-      pool_lookup_(static_cast<std::uint32_t>(config.pool.size())),
+      pool_lookup_(0),
       first_port_(config.first_port.value),
       hold_down_time_(config.timeouts.hold_down),
       numbers_(config.limits.bindings),
@@ -34,18 +28,8 @@ Bindings::Bindings(const Config& config, Random& random)
       hold_downs_(std::size_t{config.limits.hold_downs} + 1),
       hold_down_index_(config.limits.hold_downs) {
   for (std::uint64_t& word : secret_.words) word = random.next();
-  for (std::uint32_t i = 0; i < pool_.size(); ++i) {
-    pool_lookup_.insert(hash_pool_address(pool_[i].value), i + 1);
-    for (std::size_t base = 0; base < base_count; ++base) {
-      auto ports = std::make_unique<PortSpace>();
-      if (static_cast<Base>(base) != Base::icmp) ports->reserve(0);
-      if (static_cast<Base>(base) == Base::udp) {
-        ports->reserve(pcp_client_port);
-        ports->reserve(pcp_server_port);
-      }
-      spaces_.push_back(std::move(ports));
-    }
-  }
+  for (const Ipv4Address address : config.pool) add_address(address);
+  rebuild_pool_lookup();
 }
 
 auto Bindings::hash(const InternalEndpoint& internal) const -> std::uint32_t {
@@ -77,13 +61,6 @@ auto Bindings::find_hold_down(const InternalEndpoint& owner) const -> std::uint3
                                [&](std::uint32_t number) { return hold_downs_[number].owner == owner; });
 }
 
-auto Bindings::pool_index(std::uint32_t address) const -> std::optional<std::uint16_t> {
-  const std::uint32_t found = pool_lookup_.find(
-      hash_pool_address(address), [&](std::uint32_t number) { return pool_[number - 1].value == address; });
-  if (found == 0) return std::nullopt;
-  return static_cast<std::uint16_t>(found - 1);
-}
-
 auto Bindings::make(const InternalEndpoint& internal, const Wanted& wanted)
     -> std::expected<std::uint32_t, DropReason> {
   std::uint32_t host = find_host(internal.address);
@@ -92,29 +69,43 @@ auto Bindings::make(const InternalEndpoint& internal, const Wanted& wanted)
   if (numbers_.used() == numbers_.maximum()) return std::unexpected(DropReason::bindings_exhausted);
   const auto external = choose(internal, wanted, host);
   if (!external) return std::unexpected(DropReason::ports_exhausted);
+  return make_at(internal, external->pool_index, external->port);
+}
 
-  PortSpace& ports = space(internal.base, external->pool_index);
-  if (const std::uint32_t held = ports.owner(external->port).hold_down; held != 0) end_hold_down(held);
+auto Bindings::make_at(const InternalEndpoint& internal, std::uint16_t pool_index, std::uint16_t port)
+    -> std::uint32_t {
+  PortSpace& ports = space(internal.base, pool_index);
+  if (const std::uint32_t held = ports.owner(port).hold_down; held != 0) end_hold_down(held);
+  std::uint32_t host = find_host(internal.address);
   if (host == 0) {
     host = host_numbers_.take();
-    hosts_[host] = {
-        .address = internal.address, .bindings = 0, .sessions = 0, .pool_index = external->pool_index};
+    hosts_[host] = {.address = internal.address, .bindings = 0, .sessions = 0, .pool_index = pool_index};
     host_index_.insert(hash(internal.address), host);
   }
+  if (!paired(host)) hosts_[host].pool_index = pool_index;
   ++hosts_[host].bindings;
   const std::uint32_t number = numbers_.take();
   bindings_[number] = {.internal = internal,
-                       .external_port = external->port,
-                       .pool_index = external->pool_index,
+                       .external_port = port,
+                       .pool_index = pool_index,
                        .host = host,
                        .first_session = 0,
                        .sessions = 0,
                        .outbound_sessions = 0,
+                       .head = 0,
+                       .filters = 0,
+                       .port_count = 1,
                        .is_explicit = false,
-                       .was_explicit = false};
+                       .was_explicit = false,
+                       .was_peered = false};
   index_.insert(hash(internal), number);
-  ports.give_to_binding(external->port, number);
+  ports.give_to_binding(port, number);
   return number;
+}
+
+auto Bindings::room(const Ipv6Address& address) const -> std::uint32_t {
+  if (find_host(address) == 0 && host_numbers_.used() == host_numbers_.maximum()) return 0;
+  return numbers_.maximum() - numbers_.used();
 }
 
 void Bindings::erase(std::uint32_t number, bool hold_port, TimePoint now) {
@@ -142,17 +133,16 @@ auto Bindings::choose(const InternalEndpoint& internal, const Wanted& wanted, st
       return External{.pool_index = *wanted.pool_index, .port = *port};
     if (wanted.exact) return std::nullopt;
   }
-  if (host != 0) {
+  if (const auto pool_index = paired(host)) {
     // Paired pooling: rather none than another address (RFC 7857 s4).
-    const std::uint16_t pool_index = hosts_[host].pool_index;
-    if (const auto port = choose_port(internal, wanted, pool_index))
-      return External{.pool_index = pool_index, .port = *port};
+    if (const auto port = choose_port(internal, wanted, *pool_index))
+      return External{.pool_index = *pool_index, .port = *port};
     return std::nullopt;
   }
-  const auto count = static_cast<std::uint32_t>(pool_.size());
+  const auto count = static_cast<std::uint32_t>(live_.size());
   const std::uint32_t start = home_slot(hash(internal.address), count);
   for (std::uint32_t step = 0; step < count; ++step) {
-    const auto pool_index = static_cast<std::uint16_t>((start + step) % count);
+    const std::uint16_t pool_index = live_[(start + step) % count];
     if (const auto port = choose_port(internal, wanted, pool_index))
       return External{.pool_index = pool_index, .port = *port};
   }

@@ -40,6 +40,9 @@ struct InternalEndpoint {
 };
 
 /// (X',x) <--> (T,t).
+///
+/// An explicit binding is part of a set of `port_count` consecutive ports, mostly of one: `head` is the
+/// binding of the first, which stands for the set.
 struct Binding {
   InternalEndpoint internal;
   std::uint16_t external_port;
@@ -48,8 +51,12 @@ struct Binding {
   std::uint32_t first_session;  ///< head of the list of its sessions
   std::uint32_t sessions;
   std::uint32_t outbound_sessions;  ///< those that inside packets began
+  std::uint32_t head;               ///< of the set it is or was explicit in
+  std::uint32_t filters;            ///< in the head: peers that the set lets in
+  std::uint16_t port_count;         ///< in the head
   bool is_explicit;
   bool was_explicit;
+  bool was_peered;  ///< PEER made it or one of its sessions
 };
 
 /// An internal address and what it uses.
@@ -66,6 +73,14 @@ struct Wanted {
   std::uint16_t port = 0;  ///< 0: any
   bool exact = false;      ///< no other will do
   bool is_explicit = false;
+  bool same_parity = false;  ///< if it can be had
+};
+
+/// Consecutive external ports of one pool address.
+struct Run {
+  std::uint16_t pool_index = 0;
+  std::uint16_t port = 0;
+  std::uint32_t count = 0;
 };
 
 class Bindings {
@@ -81,7 +96,7 @@ class Bindings {
   /// Index of `address` (host order) in the pool.
   [[nodiscard]] auto pool_index(std::uint32_t address) const -> std::optional<std::uint16_t>;
   [[nodiscard]] auto pool_address(std::uint16_t index) const -> Ipv4Address { return pool_[index]; }
-  [[nodiscard]] auto has_pool() const -> bool { return !pool_.empty(); }
+  [[nodiscard]] auto has_pool() const -> bool { return !live_.empty(); }
 
   /// Makes the binding of `internal`, which has none.
   ///
@@ -91,6 +106,31 @@ class Bindings {
   /// Cost    O(1); near exhaustion a few 1024-word scans
   [[nodiscard]] auto make(const InternalEndpoint& internal, const Wanted& wanted)
       -> std::expected<std::uint32_t, DropReason>;
+  /// Makes it at a port that choose_run() or may_have() found, while room() is left.
+  auto make_at(const InternalEndpoint& internal, std::uint16_t pool_index, std::uint16_t port)
+      -> std::uint32_t;
+  /// Where `count` consecutive endpoints from `first` on, none of which has a binding, find consecutive
+  /// external ports; if nowhere, where most of them do. Nothing if none does.
+  ///
+  /// Spec    RFC 7753 s4.2
+  /// Cost    O(count); near exhaustion two scans of the bitmap for each of a few addresses
+  [[nodiscard]] auto choose_run(const InternalEndpoint& first, const Wanted& wanted, std::uint32_t count)
+      -> std::optional<Run>;
+  /// Whether a binding of `internal` may be made at that place.
+  [[nodiscard]] auto may_have(const InternalEndpoint& internal, bool is_explicit, std::uint16_t pool_index,
+                              std::uint16_t port) const -> bool;
+  /// How many bindings `address` may still get.
+  [[nodiscard]] auto room(const Ipv6Address& address) const -> std::uint32_t;
+  /// Gives `number`, which has no session, another external endpoint.
+  void move(std::uint32_t number, std::uint16_t pool_index, std::uint16_t port);
+
+  /// Changes the pool to `addresses`, at most 4096 different ones. Returns the indices of those that are
+  /// gone: nothing new is made there, and what is there must be moved or erased before forget().
+  [[nodiscard]] auto set_pool(const std::vector<Ipv4Address>& addresses) -> std::vector<std::uint16_t>;
+  /// Numbers of the bindings at a pool address.
+  [[nodiscard]] auto at(std::uint16_t pool_index) const -> std::vector<std::uint32_t>;
+  /// Lets the index of a gone address, which has no binding any more, be used again.
+  void forget(std::uint16_t pool_index);
   /// Ends `number`, which has no session. With `hold` its port waits for its owner.
   void erase(std::uint32_t number, bool hold, TimePoint now);
 
@@ -147,13 +187,20 @@ class Bindings {
       -> std::optional<External>;
   [[nodiscard]] auto choose_port(const InternalEndpoint& internal, const Wanted& wanted,
                                  std::uint16_t pool_index) -> std::optional<std::uint16_t>;
-  [[nodiscard]] auto may_have(const InternalEndpoint& internal, bool is_explicit, std::uint16_t pool_index,
-                              std::uint16_t port) const -> bool;
+  [[nodiscard]] auto choose_run_at(const InternalEndpoint& first, const Wanted& wanted, std::uint32_t count,
+                                   std::uint16_t pool_index) -> Run;
+  [[nodiscard]] auto free_ports(const InternalEndpoint& first, std::uint32_t count, std::uint16_t pool_index,
+                                std::uint16_t port) const -> std::uint32_t;
+  /// The pool index to take for a host without `host` number 0, else the one its address has.
+  [[nodiscard]] auto paired(std::uint32_t host) const -> std::optional<std::uint16_t>;
+  void add_address(Ipv4Address address);
+  void rebuild_pool_lookup();
   void hold(const Binding& binding, TimePoint now);
   void end_hold_down(std::uint32_t number);
 
   Random& random_;
-  std::vector<Ipv4Address> pool_;
+  std::vector<Ipv4Address> pool_;    // by index; unspecified: no longer used
+  std::vector<std::uint16_t> live_;  // indices of the present pool
   HashIndex pool_lookup_;
   std::vector<std::unique_ptr<PortSpace>> spaces_;
   std::uint16_t first_port_;

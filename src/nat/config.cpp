@@ -68,7 +68,9 @@ auto check(const Config& config) -> std::expected<void, std::string> {
   for (const auto& [name, value] :
        {Range{"bindings", config.limits.bindings}, Range{"sessions", config.limits.sessions},
         Range{"hosts", config.limits.hosts}, Range{"sessions_per_host", config.limits.sessions_per_host},
-        Range{"hold_downs", config.limits.hold_downs}}) {
+        Range{"hold_downs", config.limits.hold_downs},
+        Range{"filters_per_mapping", config.limits.filters_per_mapping},
+        Range{"filters", config.limits.filters}, Range{"ports_per_set", config.limits.ports_per_set}}) {
     if (value == 0 || value > table_max)
       return std::unexpected(fmt::format("limit {} is {}, must be 1 to {}", name, value, table_max));
   }

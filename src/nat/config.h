@@ -32,6 +32,9 @@ struct Limits {
   std::uint32_t sessions_per_host = 16'384;
   std::uint32_t hold_downs = 65'536;       ///< beyond it the oldest port is freed early
   std::uint32_t errors_per_second = 1000;  ///< ICMP errors generated (RFC 4443 s2.4 (f))
+  std::uint32_t filters_per_mapping = 8;   ///< remote peers (RFC 6887 s13.3)
+  std::uint32_t filters = 65'536;          ///< of all mappings
+  std::uint32_t ports_per_set = 256;       ///< of one port set (RFC 7753)
 };
 
 struct Config {

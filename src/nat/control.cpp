@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// What the server asks of the engine: explicit mappings (RFC 6887 s11.3, s15).
+// What the server asks of the engine: explicit mappings (RFC 6887 s11.3, s15), port sets (RFC 7753) and
+// filters (RFC 6887 s13.3).
+#include <algorithm>
+
 #include "nat/nat64.h"
 
 namespace portolan::nat {
@@ -12,6 +15,8 @@ auto to_string(InstallError error) -> std::string_view {
     case InstallError::unsupported_protocol: return "unsupported protocol";
     case InstallError::not_inside: return "not an inside address";
     case InstallError::network_failure: return "network failure";
+    case InstallError::excessive_filters: return "excessive filters";
+    case InstallError::remote_peer_invalid: return "remote peer invalid";
   }
   return "unknown error";
 }
@@ -29,71 +34,198 @@ auto Nat64::endpoint_of(const MappingKey& key) const -> std::expected<InternalEn
                           .base = key.protocol == Protocol::tcp ? Base::tcp : Base::udp};
 }
 
-auto Nat64::external_of(const Binding& binding) const -> External {
-  return {.address = bindings_.pool_address(binding.pool_index), .port = Port{binding.external_port}};
+auto Nat64::key_of(const InternalEndpoint& internal) -> MappingKey {
+  return {.realm = {},
+          .internal_address = IpAddress{internal.address},
+          .protocol = internal.base == Base::tcp ? Protocol::tcp : Protocol::udp,
+          .internal_port = Port{internal.port},
+          .external_family = Family::ipv4};
 }
 
-auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& suggestion, Seconds lifetime)
-    -> std::expected<External, InstallError> {
+auto Nat64::external_of(const Binding& binding) const -> External {
+  return {.address = bindings_.pool_address(binding.pool_index),
+          .port = Port{binding.external_port},
+          .port_count = binding.port_count};
+}
+
+auto Nat64::agrees(const Suggestion& suggestion, const External& present) -> bool {
+  return (!suggestion.external_address || *suggestion.external_address == present.address) &&
+         (suggestion.external_port == Port{0} || suggestion.external_port == present.port);
+}
+
+auto Nat64::find_pool(const Suggestion& suggestion, Wanted& wanted) const -> bool {
+  if (!suggestion.external_address) return true;
+  wanted.pool_index = bindings_.pool_index(suggestion.external_address->value);
+  return wanted.pool_index || !suggestion.exact;
+}
+
+auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& suggestion, Seconds lifetime,
+                    const Extras& extras) -> std::expected<External, InstallError> {
   const auto internal = endpoint_of(key);
   if (!internal) return std::unexpected(internal.error());
   if (!bindings_.has_pool()) return std::unexpected(InstallError::network_failure);
   Wanted wanted{.pool_index = std::nullopt,
                 .port = suggestion.external_port.value,
                 .exact = suggestion.exact,
-                .is_explicit = true};
-  if (suggestion.external_address) {
-    wanted.pool_index = bindings_.pool_index(suggestion.external_address->value);
-    if (!wanted.pool_index && suggestion.exact) return std::unexpected(InstallError::cannot_provide_external);
-  }
+                .is_explicit = true,
+                .same_parity = extras.preserve_parity};
+  if (!find_pool(suggestion, wanted)) return std::unexpected(InstallError::cannot_provide_external);
 
   std::uint32_t number = bindings_.find(*internal);
   if (number != 0) {
-    const External present = external_of(bindings_[number]);
-    const bool fits = (!suggestion.external_address || *suggestion.external_address == present.address) &&
-                      (suggestion.external_port == Port{0} || suggestion.external_port == present.port);
-    if (suggestion.exact && !fits) return std::unexpected(InstallError::cannot_provide_external);
-  } else {
-    const auto made = bindings_.make(*internal, wanted);
-    if (!made) {
-      const bool asked = suggestion.external_port != Port{0} || suggestion.external_address;
-      return std::unexpected(made.error() == DropReason::ports_exhausted && suggestion.exact && asked
-                                 ? InstallError::cannot_provide_external
-                                 : InstallError::no_resources);
-    }
-    number = *made;
-    ++counters_.bindings_made;
+    const Binding& binding = bindings_[number];
+    // A later port of a set has no mapping of its own.
+    if (binding.is_explicit && binding.head != number) return std::unexpected(InstallError::no_resources);
+    if (suggestion.exact && !agrees(suggestion, external_of(binding)))
+      return std::unexpected(InstallError::cannot_provide_external);
   }
-  Binding& binding = bindings_[number];
-  if (!binding.is_explicit) ++counters_.explicit_bindings;
-  binding.is_explicit = true;
+  if (!filters_.has_room(number != 0 ? bindings_[number].filters : 0, extras.filters.size()))
+    return std::unexpected(InstallError::excessive_filters);
+  if (number == 0 || !bindings_[number].is_explicit) {
+    const auto bound = bind_set(*internal, number, wanted, extras.port_count);
+    if (!bound) return std::unexpected(bound.error());
+    number = *bound;
+  }
+
+  new_filters_.clear();
+  for (const RemoteFilter& filter : extras.filters)
+    new_filters_.push_back(to_peer_filter(filter, embedding_));
+  if (filters_.replace(bindings_[number].filters, new_filters_)) end_forbidden_sessions(number, now);
   const TimePoint until = now + lifetime;
   explicit_until_[number] = until.time_since_epoch().count();
   explicit_wheel_.schedule(number, until, now);
-  return external_of(binding);
+  return external_of(bindings_[number]);
 }
 
-auto Nat64::remove(TimePoint now, const MappingKey& key) -> std::optional<Removed> {
-  const auto internal = endpoint_of(key);
-  if (!internal) return std::nullopt;
-  const std::uint32_t number = bindings_.find(*internal);
-  if (number == 0 || !bindings_[number].is_explicit) return std::nullopt;
-  explicit_wheel_.cancel(number);
-  return end_explicit(number, now);
+auto Nat64::bind_set(const InternalEndpoint& first, std::uint32_t number, const Wanted& wanted,
+                     std::uint32_t count) -> std::expected<std::uint32_t, InstallError> {
+  count = std::clamp<std::uint32_t>(count, 1, std::min(config_.limits.ports_per_set, 65536U - first.port));
+  const auto ith = [&](std::uint32_t i) {
+    InternalEndpoint internal = first;
+    internal.port = static_cast<std::uint16_t>(first.port + i);
+    return internal;
+  };
+  const auto refused = [&](bool is_for_want_of_ports) {
+    const bool asked = wanted.port != 0 || wanted.pool_index;
+    return std::unexpected(is_for_want_of_ports && wanted.exact && asked
+                               ? InstallError::cannot_provide_external
+                               : InstallError::no_resources);
+  };
+  const auto make_at = [&](std::uint32_t i, const Run& run) {
+    ++counters_.bindings_made;
+    return bindings_.make_at(ith(i), run.pool_index, static_cast<std::uint16_t>(run.port + i));
+  };
+
+  if (number == 0 && count == 1 && !wanted.same_parity) {
+    const auto made = bindings_.make(first, wanted);
+    if (!made) return refused(made.error() == DropReason::ports_exhausted);
+    ++counters_.bindings_made;
+    number = *made;
+  } else if (number == 0) {
+    // What is bound already lies elsewhere: the set ends before it.
+    count = std::min(count, bindings_.room(first.address));
+    for (std::uint32_t i = 1; i < count; ++i)
+      if (bindings_.find(ith(i)) != 0) count = i;
+    if (count == 0) return refused(false);
+    const auto run = bindings_.choose_run(first, wanted, count);
+    if (!run) return refused(true);
+    count = run->count;
+    number = make_at(0, *run);
+    for (std::uint32_t i = 1; i < count; ++i) make_at(i, *run);
+  } else {
+    // The implicit binding stays where it is; the next ports must fit there.
+    const Run run{
+        .pool_index = bindings_[number].pool_index, .port = bindings_[number].external_port, .count = 1};
+    std::uint32_t i = 1;
+    for (; i < count && run.port + i < 65536U; ++i) {
+      const auto port = static_cast<std::uint16_t>(run.port + i);
+      if (const std::uint32_t next = bindings_.find(ith(i)); next != 0) {
+        const Binding& binding = bindings_[next];
+        if (binding.is_explicit || binding.pool_index != run.pool_index || binding.external_port != port)
+          break;
+      } else {
+        if (bindings_.room(first.address) == 0 || !bindings_.may_have(ith(i), true, run.pool_index, port))
+          break;
+        make_at(i, run);
+      }
+    }
+    count = i;
+  }
+  for (std::uint32_t i = 0; i < count; ++i) make_explicit(i == 0 ? number : bindings_.find(ith(i)), number);
+  bindings_[number].port_count = static_cast<std::uint16_t>(count);
+  return number;
 }
 
-auto Nat64::end_explicit(std::uint32_t number, TimePoint now) -> Removed {
+void Nat64::make_explicit(std::uint32_t number, std::uint32_t head) {
   Binding& binding = bindings_[number];
-  binding.is_explicit = false;
-  binding.was_explicit = true;
-  --counters_.explicit_bindings;
+  binding.is_explicit = true;
+  binding.head = head;
+  binding.port_count = 1;
+  ++counters_.explicit_bindings;
+}
+
+auto Nat64::member(std::uint32_t head, std::uint32_t i) const -> std::uint32_t {
+  if (i == 0) return head;
+  InternalEndpoint internal = bindings_[head].internal;
+  internal.port = static_cast<std::uint16_t>(internal.port + i);
+  const std::uint32_t number = bindings_.find(internal);
+  return number != 0 && bindings_[number].head == head ? number : 0;
+}
+
+void Nat64::end_forbidden_sessions(std::uint32_t head, TimePoint now) {
+  if (bindings_[head].filters == 0) return;
+  for (std::uint32_t i = 0; i < bindings_[head].port_count; ++i) {
+    const Binding& binding = bindings_[member(head, i)];
+    for (std::uint32_t session = binding.first_session; session != 0;) {
+      const std::uint32_t next = sessions_[session].next;
+      const SessionEntry& entry = sessions_.entry(session, Direction::from_ipv4);
+      if (!sessions_[session].is_outbound && !lets_in(binding, entry.remote, entry.remote_port))
+        erase_session(session, now);
+      session = next;
+    }
+  }
+}
+
+auto Nat64::remove(TimePoint now, const MappingKey& key) -> std::expected<Removed, RemoveError> {
+  const auto internal = endpoint_of(key);
+  if (!internal) return std::unexpected(RemoveError::no_mapping);
+  const std::uint32_t number = bindings_.find(*internal);
+  if (number == 0) return std::unexpected(RemoveError::no_mapping);
+  const Binding& binding = bindings_[number];
+  if (binding.is_explicit) {
+    if (binding.head != number) return std::unexpected(RemoveError::no_mapping);
+    explicit_wheel_.cancel(number);
+    return end_explicit(number, now);
+  }
+  if (!binding.was_explicit) return std::unexpected(RemoveError::outbound_mapping);
+  Removed removed{.external = external_of(binding), .remaining = {}};
+  for (std::uint32_t i = 0; i < binding.port_count; ++i)
+    if (const std::uint32_t each = member(number, i); each != 0)
+      removed.remaining = std::max(removed.remaining, remaining(bindings_[each], now));
+  return removed;
+}
+
+auto Nat64::remaining(const Binding& binding, TimePoint now) -> Seconds {
   TimePoint last = now;
   // At most Limits::sessions_per_host of them.
   for (std::uint32_t i = binding.first_session; i != 0; i = sessions_[i].next)
     if (sessions_[i].is_outbound) last = std::max(last, sessions_.deadline(sessions_[i], now, false));
-  const Removed removed{.external = external_of(binding),
-                        .remaining = std::chrono::ceil<Seconds>(last - now - session_tick_length)};
-  release_if_unused(number, now);
+  return std::chrono::ceil<Seconds>(last - now - session_tick_length);
+}
+
+auto Nat64::end_explicit(std::uint32_t head, TimePoint now) -> Removed {
+  Removed removed{.external = external_of(bindings_[head]), .remaining = {}};
+  static_cast<void>(filters_.replace(bindings_[head].filters, {}));
+  // The head last: it leads to the others.
+  for (std::uint32_t i = removed.external.port_count; i-- > 0;) {
+    const std::uint32_t number = member(head, i);
+    Binding& binding = bindings_[number];
+    binding.is_explicit = false;
+    binding.was_explicit = true;
+    --counters_.explicit_bindings;
+    removed.remaining = std::max(removed.remaining, remaining(binding, now));
+    release_if_unused(number, now);
+  }
   return removed;
 }
 

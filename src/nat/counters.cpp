@@ -22,6 +22,7 @@ auto to_string(DropReason reason) -> std::string_view {
     case DropReason::destination_not_in_pool: return "destination_not_in_pool";
     case DropReason::non_global_ipv4: return "non_global_ipv4";
     case DropReason::hop_limit_exceeded: return "hop_limit_exceeded";
+    case DropReason::filtered: return "filtered";
     case DropReason::no_mapping: return "no_mapping";
     case DropReason::bindings_exhausted: return "bindings_exhausted";
     case DropReason::sessions_exhausted: return "sessions_exhausted";

@@ -33,6 +33,7 @@ enum class DropReason : std::uint8_t {
   destination_not_in_pool,    ///< not for the translator
   non_global_ipv4,            ///< well-known prefix with a non-global address (RFC 6052 s3.1)
   hop_limit_exceeded,         ///< TTL or hop limit used up
+  filtered,                   ///< the mapping does not let this peer in (RFC 6887 s13.3)
   no_mapping,                 ///< no binding for it, and it cannot make one
   bindings_exhausted,         ///< Limits::bindings
   sessions_exhausted,         ///< Limits::sessions

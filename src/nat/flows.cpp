@@ -97,6 +97,7 @@ auto Nat64::open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t p
   // Endpoint-independent filtering: whoever knows the binding may use it, unless its explicit mapping
   // was taken back and no session from inside asks for more.
   if (number == 0 || is_draining(bindings_[number])) return std::unexpected(DropReason::no_mapping);
+  if (!lets_in(bindings_[number], key.remote, key.remote_port)) return std::unexpected(DropReason::filtered);
   const Entries entries = entries_of(bindings_[number], key.remote, key.remote_port);
   if (packet.protocol == protocol::tcp && tcp_event(packet.tcp_flags) != TcpEvent::syn) return entries.inward;
   if (const DropReason reason = admit(now, number, entries, Direction::from_ipv4); reason != DropReason::none)
@@ -104,23 +105,31 @@ auto Nat64::open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t p
   return entries.inward;
 }
 
+auto Nat64::lets_in(const Binding& binding, std::uint32_t remote, std::uint16_t remote_port) const -> bool {
+  if (!binding.is_explicit) return true;
+  const std::uint32_t list = bindings_[binding.head].filters;
+  std::uint8_t octets[4];
+  store_raw32(octets, remote);
+  return list == 0 || filters_.allows(list, load32(octets), from_raw16(remote_port));
+}
+
 auto Nat64::admit(TimePoint now, std::uint32_t number, const Entries& entries, Direction opener)
     -> DropReason {
-  const DropReason reason = add_session(now, number, entries, opener);
+  // What strangers cause, answers of a mapped endpoint included, may fill half of each table at most: so
+  // they never cut a host off.
+  const bool is_own = opener == Direction::from_ipv6 && !bindings_[number].is_explicit;
+  const DropReason reason = add_session(now, number, entries, opener, is_own ? 1 : 2);
   if (reason == DropReason::none || !bindings_[number].is_explicit) return reason;
-  // The mapping stays without any session and lets everyone in, so its packets need none.
+  // The mapping stays without any session, and whom it lets in was looked at: its packets need none.
   ++counters_.without_session;
   return DropReason::none;
 }
 
-auto Nat64::add_session(TimePoint now, std::uint32_t number, const Entries& entries, Direction opener)
-    -> DropReason {
+auto Nat64::add_session(TimePoint now, std::uint32_t number, const Entries& entries, Direction opener,
+                        std::uint32_t share) -> DropReason {
   Binding& binding = bindings_[number];
   Host& host = bindings_.host(binding.host);
   const bool is_outbound = opener == Direction::from_ipv6;
-  // What strangers cause, answers of a mapped endpoint included, may fill half of each table at most: so
-  // they never cut a host off.
-  const std::uint32_t share = is_outbound && !binding.is_explicit ? 1 : 2;
   if (host.sessions >= config_.limits.sessions_per_host / share) return DropReason::host_sessions_exhausted;
   if (sessions_.size() >= config_.limits.sessions / share) return DropReason::sessions_exhausted;
   const Session session{.slots = {},
@@ -128,6 +137,7 @@ auto Nat64::add_session(TimePoint now, std::uint32_t number, const Entries& entr
                         .previous = 0,
                         .next = binding.first_session,
                         .since = 0,
+                        .kept_until = 0,
                         .state = is_outbound ? TcpState::v6_init : TcpState::v4_init,
                         .is_tcp = binding.internal.base == Base::tcp,
                         .is_udp = binding.internal.base == Base::udp,
@@ -160,9 +170,9 @@ void Nat64::release_if_unused(std::uint32_t number, TimePoint now) {
   const Binding& binding = bindings_[number];
   if (binding.sessions != 0 || binding.is_explicit) return;
   // TCP ports may be used again at once because their sessions were tracked to the end (RFC 6888 s2
-  // REQ-8 a), unless the server may want the mapping back.
-  const bool hold =
-      binding.internal.base == Base::udp || (binding.internal.base == Base::tcp && binding.was_explicit);
+  // REQ-8 a), unless the server may want the mapping back (RFC 6887 s15).
+  const bool is_servers = binding.was_explicit || binding.was_peered;
+  const bool hold = binding.internal.base == Base::udp || (binding.internal.base == Base::tcp && is_servers);
   bindings_.erase(number, hold, now);
 }
 

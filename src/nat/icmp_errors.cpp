@@ -199,6 +199,14 @@ auto Nat64::error_from_ipv4(Frame& frame, const Packet& packet) -> DropReason {
 
   const SessionEntry entry =
       entries_of(bindings_[number], load_raw32(inner.data + ipv4::destination), ports.far_port).inward;
+  // An error about what the inside sent to a peer that could not answer without a session.
+  if (!lets_in(bindings_[number], entry.remote, entry.remote_port) &&
+      sessions_.find(OutsideKey{.external = entry.external,
+                                .remote = entry.remote,
+                                .external_port = entry.external_port,
+                                .remote_port = entry.remote_port,
+                                .protocol = entry.protocol}) == nullptr)
+    return DropReason::filtered;
   std::uint8_t far[4];
   store_raw32(far, entry.remote);
 

@@ -41,6 +41,7 @@ void Nat64::check_invariants() const {
   bindings_.check_invariants();
   std::uint32_t sessions = 0;
   std::uint32_t explicit_bindings = 0;
+  std::size_t filters = 0;
   bindings_.for_each([&](std::uint32_t number, const Binding& binding) {
     std::uint32_t of_binding = 0;
     std::uint32_t outbound = 0;
@@ -62,11 +63,24 @@ void Nat64::check_invariants() const {
     PORTOLAN_CHECK(of_binding == binding.sessions && outbound == binding.outbound_sessions);
     // Somebody wants it.
     PORTOLAN_CHECK(binding.is_explicit || binding.sessions > 0);
-    if (binding.is_explicit) ++explicit_bindings;
+    if (binding.is_explicit) {
+      ++explicit_bindings;
+      const Binding& head = bindings_[binding.head];
+      const auto place = static_cast<std::uint32_t>(binding.internal.port - head.internal.port);
+      PORTOLAN_CHECK(head.is_explicit && head.head == binding.head && place < head.port_count);
+      PORTOLAN_CHECK(head.internal.address == binding.internal.address);
+      PORTOLAN_CHECK(head.internal.base == binding.internal.base && head.pool_index == binding.pool_index);
+      PORTOLAN_CHECK(head.external_port + place == binding.external_port);
+      if (binding.head == number) filters += filters_.length(binding.filters);
+      for (std::uint32_t i = 0; i < head.port_count; ++i)
+        PORTOLAN_CHECK(bindings_[member(binding.head, i)].is_explicit);
+    }
+    PORTOLAN_CHECK(binding.filters == 0 || (binding.is_explicit && binding.head == number));
     sessions += of_binding;
   });
   PORTOLAN_CHECK(sessions == sessions_.size());
   PORTOLAN_CHECK(explicit_bindings == counters_.explicit_bindings);
+  PORTOLAN_CHECK(filters == filters_.size());
 }
 
 }  // namespace portolan::nat

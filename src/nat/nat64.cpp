@@ -18,15 +18,6 @@ auto make_embedding(const Prefix& prefix) -> Embedding {
   return embedding;
 }
 
-auto make_own_address(const Config& config, const Embedding& embedding) -> Ipv6Address {
-  if (config.own_address != Ipv6Address{} || config.pool.empty()) return config.own_address;
-  std::array<std::uint8_t, 4> first{};
-  store32(first.data(), config.pool.front().value);
-  Ipv6Address address;
-  embed(embedding, first.data(), address.octets.data());
-  return address;
-}
-
 auto kind_of(std::uint8_t protocol) -> Kind {
   if (protocol == protocol::tcp) return Kind::tcp;
   return protocol == protocol::udp ? Kind::udp : Kind::icmp_echo;
@@ -46,15 +37,26 @@ Nat64::Nat64(const Config& config, Random& random)
     : config_(config),
       embedding_(make_embedding(config.prefix)),
       is_well_known_prefix_(config.prefix == *Prefix::parse("64:ff9b::/96")),
-      own_address_(make_own_address(config, embedding_)),
+      own_address_(own_address(config, embedding_)),
       bindings_(config, random),
       sessions_(config, random),
+      filters_(config.limits),
       explicit_until_(std::size_t{config.limits.bindings} + 1),
       explicit_wheel_(config.limits.bindings),
       outputs_(outputs_max),
       next_identification_(static_cast<std::uint16_t>(random.next())),
       error_tokens_(config.limits.errors_per_second) {
   PORTOLAN_CHECK(check(config));
+  new_filters_.reserve(config.limits.filters_per_mapping);
+}
+
+auto Nat64::own_address(const Config& config, const Embedding& embedding) -> Ipv6Address {
+  if (config.own_address != Ipv6Address{} || config.pool.empty()) return config.own_address;
+  std::array<std::uint8_t, 4> first{};
+  store32(first.data(), config.pool.front().value);
+  Ipv6Address address;
+  embed(embedding, first.data(), address.octets.data());
+  return address;
 }
 
 auto Nat64::process(TimePoint now, Frame& frame) -> Verdict {

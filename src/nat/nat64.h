@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // The stateful NAT64 (RFC 6146) as a value driven from outside: packets in, packets out, time as an
-// argument. It makes no system call and, once built, allocates nothing.
+// argument. It makes no system call and, once built, allocates nothing but in set_pool().
 //
 // Way in: process() in nat64.cpp; one packet is parsed, looked up, rewritten in place. control.cpp
 // has what the server asks for, icmp_errors.cpp errors translated and made here.
@@ -24,6 +24,7 @@
 #include "nat/config.h"
 #include "nat/counters.h"
 #include "nat/embedding.h"
+#include "nat/filters.h"
 #include "nat/frame.h"
 #include "nat/icmp.h"
 #include "nat/parse.h"
@@ -40,6 +41,14 @@ struct Suggestion {
   bool exact = false;                           ///< refuse if it cannot be had
 };
 
+/// What may come with a mapping.
+struct Extras {
+  /// The whole list; empty: everyone may send. As the client sees its peers.
+  std::span<const RemoteFilter> filters{};
+  std::uint16_t port_count = 1;  ///< at least 1
+  bool preserve_parity = false;
+};
+
 /// Why a mapping was not installed; nothing changed.
 enum class InstallError : std::uint8_t {
   cannot_provide_external,  ///< exact, and the endpoint is taken, reserved, not ours, or not the present one
@@ -47,20 +56,44 @@ enum class InstallError : std::uint8_t {
   unsupported_protocol,     ///< not UDP or TCP from IPv6 to IPv4, or port 0
   not_inside,               ///< no address a host inside can have: IPv4, link-local, in the prefix, ...
   network_failure,          ///< the pool is empty
+  excessive_filters,        ///< beyond Limits::filters_per_mapping or Limits::filters
+  remote_peer_invalid,      ///< PEER: no packet to that peer would be translated
 };
 [[nodiscard]] auto to_string(InstallError error) -> std::string_view;
 
 struct External {
   Ipv4Address address;
   Port port;
+  std::uint16_t port_count = 1;  ///< consecutive ones, from `port` on
   auto operator==(const External&) const -> bool = default;
 };
 
-/// An explicit mapping taken back.
+/// An explicit mapping taken back, or a session that PEER no longer keeps.
 struct Removed {
   External external;
   /// How long sessions begun from inside keep the endpoint mapped if no more packets come; 0 if none.
   Seconds remaining{};
+};
+
+/// Why there was nothing to take back.
+enum class RemoveError : std::uint8_t {
+  no_mapping,
+  outbound_mapping,  ///< one that only traffic or PEER made (RFC 6887 s15.1)
+};
+
+/// A session that PEER keeps.
+struct Peered {
+  External external;
+  Seconds remaining{};  ///< it lives so long at least
+};
+
+/// What became of one explicit mapping, or of one session that PEER kept, when the pool changed.
+struct PoolChange {
+  enum class Kind : std::uint8_t { moved, lost, lost_peer };
+  Kind kind = Kind::lost;
+  MappingKey key;
+  External external;     ///< moved: the new one
+  Endpoint remote_peer;  ///< lost_peer
 };
 
 class Nat64 {
@@ -86,15 +119,36 @@ class Nat64 {
   /// Creates or renews the explicit mapping of `key`; lifetime > 0.
   ///
   /// Spec    RFC 6887 s11.3; device.h says the same for every device
-  /// Effect  An existing binding of the endpoint, explicit or not, keeps its external endpoint
+  /// Effect  An existing binding of the endpoint, explicit or not, keeps its external endpoint, and an
+  ///         explicit one the size of its port set
+  /// Cost    O(ports of the set); O(sessions) if filters changed
   [[nodiscard]] auto install(TimePoint now, const MappingKey& key, const Suggestion& suggestion,
-                             Seconds lifetime) -> std::expected<External, InstallError>;
-  /// Takes the explicit mapping of `key` back; nothing if there was none.
+                             Seconds lifetime, const Extras& extras = {})
+      -> std::expected<External, InstallError>;
+  /// Takes the explicit mapping of `key` back, a port set as a whole. One taken back before is answered
+  /// again while traffic keeps its binding.
   ///
   /// Effect  Sessions begun from inside keep the binding as an implicit one. Sessions begun from
   ///         outside go on until idle, but no new one enters. Without sessions the port goes into
   ///         hold-down for its owner at once.
-  auto remove(TimePoint now, const MappingKey& key) -> std::optional<Removed>;
+  auto remove(TimePoint now, const MappingKey& key) -> std::expected<Removed, RemoveError>;
+
+  /// Makes or finds the session of `key` towards `remote_peer` and keeps it for `lifetime` at least.
+  ///
+  /// Spec    RFC 6887 s12.3; device.h says the same for every device
+  [[nodiscard]] auto install_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer,
+                                  const Suggestion& suggestion, Seconds lifetime)
+      -> std::expected<Peered, InstallError>;
+  /// From now on only packets keep that session; nothing if there is none.
+  auto release_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer)
+      -> std::optional<Removed>;
+
+  /// Changes the pool. What is at an address that is no longer in it ends, but explicit mappings move to
+  /// another, to the same port if it is free, with what is left of their lifetime.
+  ///
+  /// In      pool: as in a Config that passes check()
+  /// Cost    O(what is at addresses that are gone); allocates
+  auto set_pool(TimePoint now, const std::vector<Ipv4Address>& pool) -> std::vector<PoolChange>;
 
   /// The oldest packet made here that waits for being sent: an ICMP error, a fragment of the packet
   /// just forwarded, a TCP probe. It needs no offload. Empty if none.
@@ -121,6 +175,8 @@ class Nat64 {
   [[nodiscard]] auto from_ipv4(TimePoint now, Frame& frame) -> DropReason;
   [[nodiscard]] auto check_addresses_v6(const Packet& packet) const -> DropReason;
   [[nodiscard]] auto check_addresses_v4(const Packet& packet, bool is_error) const -> DropReason;
+  /// The source of ICMPv6 errors, unspecified if there is none.
+  [[nodiscard]] static auto own_address(const Config& config, const Embedding& embedding) -> Ipv6Address;
   /// Whether a host may have `address`: not multicast, link-local, loopback, unspecified, IPv4-mapped.
   [[nodiscard]] static auto is_inside_address(const std::uint8_t* address) -> bool;
   [[nodiscard]] auto flow_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) -> DropReason;
@@ -146,11 +202,15 @@ class Nat64 {
       -> std::expected<SessionEntry, DropReason>;
   [[nodiscard]] auto open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t pool_index,
                                     const Packet& packet) -> std::expected<SessionEntry, DropReason>;
+  /// Whether the mapping lets `remote` (network order) begin something. Filters are about the inbound
+  /// mapping: an implicit binding has none.
+  [[nodiscard]] auto lets_in(const Binding& binding, std::uint32_t remote, std::uint16_t remote_port) const
+      -> bool;
   /// Makes a session if there is room; an explicit mapping's packets pass also without one.
   [[nodiscard]] auto admit(TimePoint now, std::uint32_t number, const Entries& entries, Direction opener)
       -> DropReason;
   [[nodiscard]] auto add_session(TimePoint now, std::uint32_t number, const Entries& entries,
-                                 Direction opener) -> DropReason;
+                                 Direction opener, std::uint32_t share) -> DropReason;
   void erase_session(std::uint32_t number, TimePoint now);
   /// A TCP connection was idle for long: asks its inside end whether it still exists.
   void expire_established(std::uint32_t number, TimePoint now);
@@ -162,8 +222,31 @@ class Nat64 {
   // What the server asks for; control.cpp.
   [[nodiscard]] auto endpoint_of(const MappingKey& key) const
       -> std::expected<InternalEndpoint, InstallError>;
-  [[nodiscard]] auto end_explicit(std::uint32_t number, TimePoint now) -> Removed;
+  [[nodiscard]] static auto agrees(const Suggestion& suggestion, const External& present) -> bool;
+  [[nodiscard]] auto find_pool(const Suggestion& suggestion, Wanted& wanted) const -> bool;
+  [[nodiscard]] static auto key_of(const InternalEndpoint& internal) -> MappingKey;
+  /// Binds the set of `first`, whose binding is `number` or yet to be made.
+  [[nodiscard]] auto bind_set(const InternalEndpoint& first, std::uint32_t number, const Wanted& wanted,
+                              std::uint32_t count) -> std::expected<std::uint32_t, InstallError>;
+  /// Makes the binding of `internal` an explicit one of the set of `head`.
+  void make_explicit(std::uint32_t number, std::uint32_t head);
+  /// The binding of the set's i-th port, if it is or was in it.
+  [[nodiscard]] auto member(std::uint32_t head, std::uint32_t i) const -> std::uint32_t;
+  void end_forbidden_sessions(std::uint32_t head, TimePoint now);
+  /// How long sessions begun from inside keep a binding.
+  [[nodiscard]] auto remaining(const Binding& binding, TimePoint now) -> Seconds;
+  [[nodiscard]] auto end_explicit(std::uint32_t head, TimePoint now) -> Removed;
   [[nodiscard]] auto external_of(const Binding& binding) const -> External;
+
+  // PEER and changes of the pool; peers.cpp.
+  [[nodiscard]] auto inside_key(const InternalEndpoint& internal, const Endpoint& remote_peer) const
+      -> std::optional<InsideKey>;
+  [[nodiscard]] auto remote_peer_of(std::uint32_t session) const -> Endpoint;
+  void end_sessions(std::uint32_t number, TimePoint now, std::vector<PoolChange>& changes);
+  [[nodiscard]] auto move_set(std::uint32_t head) -> PoolChange;
+  [[nodiscard]] auto open_for_peer(TimePoint now, const InternalEndpoint& internal, const InsideKey& tuple,
+                                   const Suggestion& suggestion)
+      -> std::expected<std::uint32_t, InstallError>;
 
   // ICMP errors; icmp_errors.cpp.
   [[nodiscard]] auto error_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) -> DropReason;
@@ -182,6 +265,8 @@ class Nat64 {
   Ipv6Address own_address_;
   Bindings bindings_;
   Sessions sessions_;
+  Filters filters_;
+  std::vector<PeerFilter> new_filters_;     // of the mapping at hand
   LazyArray<std::int64_t> explicit_until_;  // by binding
   TimerWheel explicit_wheel_;
   std::vector<Output> outputs_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "nat/port_space.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace portolan::nat {
@@ -34,6 +35,47 @@ auto PortSpace::pick(const PortChoice& choice, Random& random) const -> std::opt
     return static_cast<std::uint16_t>(word * 64 + static_cast<std::uint32_t>(bit));
   }
   return std::nullopt;
+}
+
+auto PortSpace::pick_run(const PortChoice& choice, std::uint32_t count, Random& random) const -> PortRun {
+  if (choice.low > choice.high) return {};
+  PortChoice upper = choice;
+  upper.low = static_cast<std::uint16_t>(choice.low + random.below(choice.high - choice.low + 1U));
+  const PortRun run = first_run(upper, count);
+  return run.count == count ? run : first_run(choice, count);
+}
+
+auto PortSpace::first_run(const PortChoice& choice, std::uint32_t count) const -> PortRun {
+  const PortChoice all{.low = choice.low, .high = choice.high, .odd = std::nullopt};
+  PortRun longest;
+  std::uint32_t start = choice.low;
+  std::uint32_t end = start;  // [start, end) is free
+  const auto close = [&] {
+    if (choice.odd && (start % 2 == 1) != *choice.odd) ++start;
+    if (end > start && end - start > longest.count)
+      longest = {.first = static_cast<std::uint16_t>(start), .count = std::min(end - start, count)};
+  };
+  for (std::uint32_t word = choice.low / 64U; word <= choice.high / 64U; ++word) {
+    const std::uint64_t free = free_in_word(word, all);
+    for (std::uint32_t bit = 0; bit < 64;) {
+      const auto zeros = static_cast<std::uint32_t>(std::countr_zero(free >> bit));
+      if (zeros > 0) {
+        close();
+        if (longest.count == count) return longest;
+        bit += std::min(zeros, 64 - bit);
+        start = end = word * 64 + bit;
+        continue;
+      }
+      const auto ones = static_cast<std::uint32_t>(std::countr_one(free >> bit));
+      bit += ones;
+      end += ones;
+      if (end - start <= count) continue;
+      close();
+      return longest;
+    }
+  }
+  close();
+  return longest;
 }
 
 }  // namespace portolan::nat

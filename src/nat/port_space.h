@@ -29,6 +29,12 @@ struct PortChoice {
   std::optional<bool> odd;
 };
 
+/// Consecutive free ports.
+struct PortRun {
+  std::uint16_t first = 0;
+  std::uint32_t count = 0;
+};
+
 class PortSpace {
  public:
   static constexpr std::uint32_t port_count = 65536;
@@ -56,6 +62,12 @@ class PortSpace {
   /// Cost    one word near always; at worst all 1024 words of the bitmap
   [[nodiscard]] auto pick(const PortChoice& choice, Random& random) const -> std::optional<std::uint16_t>;
 
+  /// `count` consecutive free ports within `choice`, whose parity is the first one's; if there are none,
+  /// as many as there are, 0 at worst. Unpredictable as far as there is a choice.
+  ///
+  /// Cost    twice the bitmap at worst
+  [[nodiscard]] auto pick_run(const PortChoice& choice, std::uint32_t count, Random& random) const -> PortRun;
+
   /// Calls `visit(port, owner)` for each port that is not free.
   template <typename Visit>
   void for_each(Visit visit) const {
@@ -78,6 +90,9 @@ class PortSpace {
   }
   /// Free ports of `choice` in word `word`.
   [[nodiscard]] auto free_in_word(std::uint32_t word, const PortChoice& choice) const -> std::uint64_t;
+
+  /// The first run of `count` from choice.low on, or the longest if there is none.
+  [[nodiscard]] auto first_run(const PortChoice& choice, std::uint32_t count) const -> PortRun;
 
   LazyArray<std::uint32_t> owners_;
   LazyArray<std::uint64_t> taken_;

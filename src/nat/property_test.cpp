@@ -210,108 +210,329 @@ RC_GTEST_PROP(Nat64Property, an_error_about_any_translated_packet_reaches_its_se
 /// The translator's bindings as the rules say they must be.
 class Model {
  public:
+  using Key = std::pair<int, std::uint16_t>;  // host, internal port
   struct Entry {
     std::uint16_t external = 0;
     std::optional<TimePoint> explicit_until;
-    std::optional<TimePoint> implicit_until;
+    std::optional<TimePoint> traffic_until;
+    std::optional<TimePoint> peer_until;
+    bool was_explicit = false;
+    Key first;  // of the set it is explicit in
+    std::uint16_t port_count = 1;
+
+    [[nodiscard]] auto is_implicit() const -> bool { return traffic_until || peer_until; }
   };
-  using Key = std::pair<int, std::uint16_t>;  // host, internal port
   std::map<Key, Entry> entries;
 
   void expire(TimePoint now) {
     for (auto it = entries.begin(); it != entries.end();) {
       Entry& entry = it->second;
-      if (entry.explicit_until && *entry.explicit_until <= now) entry.explicit_until.reset();
-      if (entry.implicit_until && *entry.implicit_until <= now) entry.implicit_until.reset();
-      it = entry.explicit_until || entry.implicit_until ? std::next(it) : entries.erase(it);
+      for (auto* until : {&entry.explicit_until, &entry.traffic_until, &entry.peer_until})
+        if (*until && **until <= now) until->reset();
+      it = entry.explicit_until || entry.is_implicit() ? std::next(it) : entries.erase(it);
     }
+  }
+  [[nodiscard]] auto find(const Key& key) -> Entry* {
+    const auto found = entries.find(key);
+    return found == entries.end() ? nullptr : &found->second;
   }
 };
 
-RC_GTEST_PROP(Nat64Property, any_history_of_traffic_and_mappings_agrees_with_the_model, ()) {
-  SeededRandom random(*rc::gen::arbitrary<std::uint64_t>());
-  Nat64 engine(test_config(), random);
-  TimePoint now{Seconds{1000}};
-  Model model;
-  const auto host_name = [](int host) { return "2001:db8:113::" + std::to_string(host + 1); };
-  const auto steps = *rc::gen::container<std::vector<std::tuple<std::uint8_t, std::uint8_t, std::uint8_t>>>(
-      rc::gen::tuple(rc::gen::inRange<std::uint8_t>(0, 8), rc::gen::inRange<std::uint8_t>(0, 6),
-                     rc::gen::arbitrary<std::uint8_t>()));
-  for (const auto& [what, who, value] : steps) {
-    const int host = who % 3;
-    const auto port = static_cast<std::uint16_t>(3000 + who / 3);
-    const MappingKey key{.realm = {},
-                         .internal_address = *IpAddress::parse(host_name(host)),
-                         .protocol = Protocol::udp,
-                         .internal_port = Port{port},
-                         .external_family = Family::ipv4};
-    const auto known = model.entries.find({host, port});
+/// An engine and its model, to which the same things happen.
+class History {
+ public:
+  explicit History(std::uint64_t seed) : random_(seed), engine_(test_config(), random_) {}
+
+  void outbound(const Model::Key& key) {
     Offload offload{};
-    if (what <= 1) {
-      const auto out =
-          through(engine, now, PacketBuilder(host_name(host), Engine::far6).udp(port, 53).build(), offload);
-      RC_ASSERT(out.has_value());
-      const auto external = static_cast<std::uint16_t>((*out)[20] << 8U | (*out)[21]);
-      if (known != model.entries.end()) RC_ASSERT(external == known->second.external);
-      auto& entry = model.entries[{host, port}];
-      entry.external = external;
-      entry.implicit_until = now + Seconds{300};
-    } else if (what <= 3) {
-      const auto lifetime = Seconds{10 + value * 4};
-      const auto suggested = static_cast<std::uint16_t>(3000 + value % 4);
-      const bool exact = what == 3;
-      const auto made = engine.install(
-          now, key, {.external_address = {}, .external_port = Port{suggested}, .exact = exact}, lifetime);
-      if (!made) {
-        RC_ASSERT(exact);
-        RC_ASSERT(made.error() == InstallError::cannot_provide_external);
-        if (known != model.entries.end()) RC_ASSERT(known->second.external != suggested);
-      } else {
-        if (known != model.entries.end()) RC_ASSERT(made->port.value == known->second.external);
-        if (exact) RC_ASSERT(made->port.value == suggested);
-        auto& entry = model.entries[{host, port}];
-        entry.external = made->port.value;
-        entry.explicit_until = now + lifetime;
-      }
-    } else if (what == 4) {
-      const auto removed = engine.remove(now, key);
-      const bool was_explicit = known != model.entries.end() && known->second.explicit_until.has_value();
-      RC_ASSERT(removed.has_value() == was_explicit);
-      if (was_explicit) {
-        RC_ASSERT(removed->external.port.value == known->second.external);
-        RC_ASSERT((removed->remaining > Seconds{0}) == known->second.implicit_until.has_value());
-        known->second.explicit_until.reset();
-        model.expire(now);
-      }
-    } else {
-      // The engine is late by a slot of its wheel at most, never early: the model looks a moment earlier.
-      const TimePoint until = now + Milliseconds{value * (what == 7 ? 1000 : 50)};
-      while (engine.next_deadline() && *engine.next_deadline() <= until) {
-        now = std::max(now, *engine.next_deadline());
-        engine.advance(now);
-      }
-      now = until;
-      engine.advance(now);
-      const auto settled = now - Milliseconds{270};
-      for (const auto& [each, entry] : model.entries) {
-        const auto is_near = [&](const std::optional<TimePoint>& time) {
-          return time && *time > settled && *time <= now + Milliseconds{2};
-        };
-        if (is_near(entry.explicit_until) || is_near(entry.implicit_until))
-          RC_DISCARD("on the edge of a deadline");
-      }
-      model.expire(now);
+    const auto out =
+        through(engine_, now_, PacketBuilder(host_name(key), Engine::far6).udp(key.second, far_port).build(),
+                offload);
+    RC_ASSERT(out.has_value());
+    const auto external = static_cast<std::uint16_t>((*out)[20] << 8U | (*out)[21]);
+    if (const auto* known = model_.find(key)) RC_ASSERT(external == known->external);
+    auto& entry = model_.entries[key];
+    entry.external = external;
+    entry.traffic_until = now_ + Seconds{300};
+  }
+
+  void install(const Model::Key& key, std::uint16_t suggested, bool exact, Seconds lifetime,
+               std::uint16_t port_count) {
+    const auto* known = model_.find(key);
+    const bool is_explicit = known != nullptr && known->explicit_until;
+    const auto* next = model_.find({key.first, key.second + 1});
+    const auto made = engine_.install(
+        now_, key_of(key), {.external_address = {}, .external_port = Port{suggested}, .exact = exact},
+        lifetime, {.filters = {}, .port_count = port_count, .preserve_parity = false});
+    if (is_explicit && known->first != key) {
+      RC_ASSERT(!made);
+      RC_ASSERT(made.error() == InstallError::no_resources);
+      return;
     }
-    engine.check_invariants();
-    const Counters counters = engine.counters();
-    RC_ASSERT(counters.bindings == model.entries.size());
+    if (!made) {
+      RC_ASSERT(exact);
+      RC_ASSERT(made.error() == InstallError::cannot_provide_external);
+      if (known != nullptr) RC_ASSERT(known->external != suggested);
+      return;
+    }
+    if (known != nullptr) RC_ASSERT(made->port.value == known->external);
+    if (exact) RC_ASSERT(made->port.value == suggested);
+    if (is_explicit)
+      RC_ASSERT(made->port_count == known->port_count);
+    else
+      RC_ASSERT(made->port_count >= 1 && made->port_count <= port_count);
+    if (!is_explicit && next != nullptr && made->port_count > 1)
+      RC_ASSERT(known != nullptr && !next->explicit_until && next->external == known->external + 1);
+    for (std::uint16_t i = 0; i < made->port_count; ++i) {
+      auto& entry = model_.entries[{key.first, static_cast<std::uint16_t>(key.second + i)}];
+      entry.external = static_cast<std::uint16_t>(made->port.value + i);
+      entry.explicit_until = now_ + lifetime;
+      entry.was_explicit = true;
+      entry.first = key;
+      entry.port_count = made->port_count;
+    }
+  }
+
+  void remove(const Model::Key& key) {
+    const auto removed = engine_.remove(now_, key_of(key));
+    auto* known = model_.find(key);
+    const bool is_explicit = known != nullptr && known->explicit_until;
+    if (known == nullptr || (is_explicit && known->first != key)) {
+      RC_ASSERT(!removed);
+      RC_ASSERT(removed.error() == RemoveError::no_mapping);
+      return;
+    }
+    RC_ASSERT(removed.has_value() == known->was_explicit);
+    if (!removed) RC_ASSERT(removed.error() == RemoveError::outbound_mapping);
+    if (!removed) return;
+    RC_ASSERT(removed->external.port.value == known->external);
+    if (!is_explicit) return;
+    bool stays = false;
+    for (std::uint16_t i = 0; i < removed->external.port_count; ++i) {
+      auto* entry = model_.find({key.first, static_cast<std::uint16_t>(key.second + i)});
+      RC_ASSERT(entry != nullptr && entry->first == key);
+      entry->explicit_until.reset();
+      stays = stays || entry->is_implicit();
+    }
+    RC_ASSERT((removed->remaining > Seconds{0}) == stays);
+    model_.expire(now_);
+  }
+
+  void install_peer(const Model::Key& key, Seconds lifetime) {
+    const auto* known = model_.find(key);
+    const auto made = engine_.install_peer(now_, key_of(key), far(), {}, lifetime);
+    RC_ASSERT(made.has_value());
+    RC_ASSERT(made->remaining >= lifetime);
+    if (known != nullptr) RC_ASSERT(made->external.port.value == known->external);
+    auto& entry = model_.entries[key];
+    entry.external = made->external.port.value;
+    // It is kept in whole seconds.
+    const TimePoint until{std::chrono::ceil<Seconds>((now_ + lifetime).time_since_epoch())};
+    entry.peer_until = std::max(entry.peer_until.value_or(until), until);
+  }
+
+  void release_peer(const Model::Key& key) {
+    const auto released = engine_.release_peer(now_, key_of(key), far());
+    auto* known = model_.find(key);
+    RC_ASSERT(released.has_value() == (known != nullptr && known->is_implicit()));
+    if (!released) return;
+    RC_ASSERT((released->remaining > Seconds{0}) == known->traffic_until.has_value());
+    known->peer_until.reset();
+    model_.expire(now_);
+  }
+
+  void pass(Nanoseconds time) {
+    // The engine is late by a slot of its wheel at most, never early: the model looks a moment earlier.
+    const TimePoint until = now_ + time;
+    while (engine_.next_deadline() && *engine_.next_deadline() <= until) {
+      now_ = std::max(now_, *engine_.next_deadline());
+      engine_.advance(now_);
+    }
+    now_ = until;
+    engine_.advance(now_);
+    const auto settled = now_ - Milliseconds{270};
+    for (const auto& [key, entry] : model_.entries)
+      for (const auto& each : {entry.explicit_until, entry.traffic_until, entry.peer_until})
+        if (each && *each > settled && *each <= now_ + Milliseconds{2})
+          RC_DISCARD("on the edge of a deadline");
+    model_.expire(now_);
+  }
+
+  /// A new address instead of the old one: explicit mappings move, what else there is ends.
+  void change_pool() {
+    is_at_other_ = !is_at_other_;
+    const auto changes = engine_.set_pool(now_, {*Ipv4Address::parse(is_at_other_ ? "192.0.2.15" : pool)});
+    std::map<Model::Key, Model::Entry> moved;
+    std::size_t lost_peers = 0;
+    for (const auto& [key, entry] : model_.entries)
+      if (entry.peer_until) ++lost_peers;
+    for (const PoolChange& change : changes) {
+      RC_ASSERT(change.kind != PoolChange::Kind::lost);
+      if (change.kind == PoolChange::Kind::lost_peer) {
+        RC_ASSERT(change.remote_peer == far());
+        RC_ASSERT(lost_peers-- > 0U);
+        continue;
+      }
+      for (const auto& [key, entry] : model_.entries) {
+        if (!entry.explicit_until || key_of(entry.first) != change.key) continue;
+        RC_ASSERT(entry.port_count == change.external.port_count);
+        auto& there = moved[key] = entry;
+        there.external =
+            static_cast<std::uint16_t>(change.external.port.value + key.second - entry.first.second);
+        there.traffic_until.reset();
+        there.peer_until.reset();
+      }
+    }
+    RC_ASSERT(lost_peers == 0U);
+    model_.entries = std::move(moved);
+  }
+
+  void check() const {
+    engine_.check_invariants();
+    const Counters counters = engine_.counters();
+    RC_ASSERT(counters.bindings == model_.entries.size());
     std::set<std::uint16_t> externals;
     std::size_t explicit_entries = 0;
-    for (const auto& [each, entry] : model.entries) {
+    for (const auto& [key, entry] : model_.entries) {
       RC_ASSERT(externals.insert(entry.external).second);
       if (entry.explicit_until) ++explicit_entries;
     }
     RC_ASSERT(counters.explicit_bindings == explicit_entries);
+  }
+
+ private:
+  static constexpr std::uint16_t far_port = 53;
+
+  static auto far() -> Endpoint { return {*IpAddress::parse(Engine::far6), Port{far_port}}; }
+  static auto host_name(const Model::Key& key) -> std::string {
+    return "2001:db8:113::" + std::to_string(key.first + 1);
+  }
+  static auto key_of(const Model::Key& key) -> MappingKey {
+    return {.realm = {},
+            .internal_address = *IpAddress::parse(host_name(key)),
+            .protocol = Protocol::udp,
+            .internal_port = Port{key.second},
+            .external_family = Family::ipv4};
+  }
+
+  SeededRandom random_;
+  Nat64 engine_;
+  TimePoint now_{Seconds{1000}};
+  Model model_;
+  bool is_at_other_ = false;
+};
+
+RC_GTEST_PROP(Nat64Property, any_history_of_traffic_and_mappings_agrees_with_the_model, ()) {
+  History history(*rc::gen::arbitrary<std::uint64_t>());
+  const auto steps = *rc::gen::container<std::vector<std::tuple<std::uint8_t, std::uint8_t, std::uint8_t>>>(
+      rc::gen::tuple(rc::gen::inRange<std::uint8_t>(0, 16), rc::gen::inRange<std::uint8_t>(0, 9),
+                     rc::gen::arbitrary<std::uint8_t>()));
+  for (const auto& [what, who, value] : steps) {
+    const Model::Key key{who % 3, static_cast<std::uint16_t>(3000 + who / 3)};
+    const auto suggested = static_cast<std::uint16_t>(3000 + value % 4);
+    const Seconds lifetime{10 + value * 4};
+    switch (what) {
+      case 0:
+      case 1:
+      case 2: history.outbound(key); break;
+      case 3:
+      case 4: history.install(key, suggested, false, lifetime, 1); break;
+      case 5: history.install(key, suggested, true, lifetime, 1); break;
+      case 6:
+      case 7:
+        history.install(key, suggested, false, lifetime, static_cast<std::uint16_t>(2 + value % 2));
+        break;
+      case 8:
+      case 9: history.remove(key); break;
+      case 10: history.install_peer(key, lifetime); break;
+      case 11: history.release_peer(key); break;
+      case 12: history.change_pool(); break;
+      case 13: history.pass(Seconds{value}); break;
+      default: history.pass(Milliseconds{value * 50});
+    }
+    history.check();
+  }
+}
+
+/// Prefixes near what peers look like from inside: the translation prefix's, and some of them changed.
+auto any_filter(const Prefix& translation) -> rc::Gen<RemoteFilter> {
+  return rc::gen::map(
+      rc::gen::tuple(rc::gen::inRange(0U, 129U), rc::gen::inRange(0U, 128U), rc::gen::inRange(0, 4),
+                     rc::gen::inRange<std::uint16_t>(0, 3), rc::gen::inRange<std::uint32_t>(0, 4)),
+      [translation](const auto& parts) {
+        const auto [length, flipped, flips, port, peer] = parts;
+        Embedding embedding{};
+        std::copy_n(translation.address().bits().octets.begin(), 16, embedding.prefix);
+        embedding.length = static_cast<std::uint8_t>(translation.length());
+        const std::uint8_t address[4] = {203, 0, 113, static_cast<std::uint8_t>(peer)};
+        Ipv6Address seen;
+        embed(embedding, address, seen.octets.data());
+        if (flips == 0) seen.octets[flipped / 8] ^= static_cast<std::uint8_t>(1U << flipped % 8);
+        return RemoteFilter{.remote_peers = Prefix{IpAddress{seen}, length}, .remote_port = Port{port}};
+      });
+}
+
+RC_GTEST_PROP(Nat64Property, filters_are_about_peers_as_the_inside_sees_them, ()) {
+  SeededRandom random(*rc::gen::arbitrary<std::uint64_t>());
+  Config config = test_config();
+  config.prefix = *Prefix::parse(*rc::gen::element<std::string>(
+      "2001:db8::/32", "2001:db8:100::/40", "2001:db8:122::/48", "2001:db8:122:300::/56",
+      "2001:db8:122:344::/64", "2001:db8:122:344::/96"));
+  Nat64 engine(config, random);
+  Embedding embedding{};
+  std::copy_n(config.prefix.address().bits().octets.begin(), 16, embedding.prefix);
+  embedding.length = static_cast<std::uint8_t>(config.prefix.length());
+  const TimePoint now{Seconds{1000}};
+  const MappingKey key{.realm = {},
+                       .internal_address = *IpAddress::parse("fd00::1"),
+                       .protocol = Protocol::udp,
+                       .internal_port = Port{4000},
+                       .external_family = Family::ipv4};
+  std::map<std::pair<int, int>, bool> sessions;  // (peer, its port): whether the inside began it
+  for (int round = 0; round < 4; ++round) {
+    const auto filters =
+        *rc::gen::resize(4, rc::gen::container<std::vector<RemoteFilter>>(any_filter(config.prefix)));
+    const auto seen = [&](int peer) {
+      const std::uint8_t address[4] = {203, 0, 113, static_cast<std::uint8_t>(peer)};
+      Ipv6Address embedded;
+      embed(embedding, address, embedded.octets.data());
+      return IpAddress{embedded};
+    };
+    const auto is_allowed = [&](int peer, int port) {
+      return filters.empty() || std::ranges::any_of(filters, [&](const RemoteFilter& filter) {
+               return filter.remote_peers.contains(seen(peer)) &&
+                      (filter.remote_port == Port{0} || filter.remote_port.value == port);
+             });
+    };
+    RC_ASSERT(engine
+                  .install(now, key, {.external_address = {}, .external_port = Port{4000}, .exact = true},
+                           Seconds{1000}, {.filters = filters, .port_count = 1, .preserve_parity = false})
+                  .has_value());
+    std::erase_if(sessions, [&](const auto& session) {
+      return !session.second && !is_allowed(session.first.first, session.first.second);
+    });
+    for (int peer = 0; peer < 4; ++peer)
+      for (int port = 1; port < 3; ++port) {
+        Offload offload{};
+        if (*rc::gen::inRange(0, 10) == 0) {
+          RC_ASSERT(through(engine, now,
+                            PacketBuilder("fd00::1", to_string(seen(peer)))
+                                .udp(4000, static_cast<std::uint16_t>(port))
+                                .build(),
+                            offload)
+                        .has_value());
+          sessions.try_emplace({peer, port}, true);
+        }
+        const auto arrived = through(engine, now,
+                                     PacketBuilder("203.0.113." + std::to_string(peer), pool)
+                                         .udp(static_cast<std::uint16_t>(port), 4000)
+                                         .build(),
+                                     offload);
+        RC_ASSERT(arrived.has_value() == (sessions.contains({peer, port}) || is_allowed(peer, port)));
+        if (arrived) sessions.try_emplace({peer, port}, false);
+      }
+    engine.check_invariants();
+    RC_ASSERT(engine.counters().sessions == sessions.size());
   }
 }
 

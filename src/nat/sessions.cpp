@@ -98,6 +98,8 @@ void Sessions::erase_entry(std::uint32_t slot) {
 void Sessions::segment(std::uint32_t number, Direction side, TcpEvent event, TimePoint now) {
   Session& session = sessions_[number];
   const auto [state, restart] = next_state(session.state, side, event);
+  if (session.kept_until != 0 && (event == TcpEvent::rst || state == TcpState::v4_and_v6_fin))
+    let_go(number, now);
   if (restart) session.since = session_tick(now);
   if (state == session.state && !restart) return;
   const Seconds before = lifetime(session);
@@ -120,6 +122,30 @@ void Sessions::decline(std::uint32_t number, TimePoint now) {
   wheel_.schedule(number, now + lifetime(session), now);
 }
 
+void Sessions::keep(std::uint32_t number, TimePoint until, TimePoint now) {
+  Session& session = sessions_[number];
+  const std::int64_t seconds = std::chrono::ceil<Seconds>(until.time_since_epoch()).count();
+  const auto kept_until = static_cast<std::uint32_t>(std::clamp<std::int64_t>(seconds, 1, UINT32_MAX));
+  session.kept_until = std::max(session.kept_until, kept_until);
+  // A connection that was closed is as good as one not yet begun: what comes next opens it.
+  if (session.is_tcp && session.state == TcpState::v4_and_v6_fin) session.state = TcpState::trans;
+  wheel_.schedule(number, deadline(session, now, false), now);
+}
+
+auto Sessions::let_go(std::uint32_t number, TimePoint now) -> TimePoint {
+  sessions_[number].kept_until = 0;
+  const TimePoint end = deadline(sessions_[number], now, false);
+  wheel_.schedule(number, end, now);
+  return end;
+}
+
+void Sessions::make_idle(std::uint32_t number, TimePoint now) {
+  Session& session = sessions_[number];
+  session.since = session_tick(now - lifetime(session));
+  for (const std::uint32_t slot : session.slots)
+    table_.update(slot, [&](SessionEntry& entry) { entry.last = session.since; });
+}
+
 auto Sessions::lifetime(const Session& session) const -> Seconds {
   if (session.is_udp) return timeouts_.udp;
   if (!session.is_tcp) return timeouts_.icmp;
@@ -132,7 +158,8 @@ auto Sessions::deadline(const Session& session, TimePoint now, bool outbound_onl
     idle = std::min(idle, age(table_.at(session.slots[0]).last, now));
     if (!outbound_only) idle = std::min(idle, age(table_.at(session.slots[1]).last, now));
   }
-  return now + lifetime(session) - idle;
+  const TimePoint idle_end = now + lifetime(session) - idle;
+  return std::max(idle_end, TimePoint{Seconds{session.kept_until}});
 }
 
 }  // namespace portolan::nat

@@ -33,8 +33,9 @@ struct Session {
   std::uint32_t binding;
   std::uint32_t previous;  ///< neighbours among its binding's sessions
   std::uint32_t next;
-  std::uint32_t since;  ///< tick at which its lifetime began anew, other than by `last`
-  TcpState state;       ///< TCP only
+  std::uint32_t since;       ///< tick at which its lifetime began anew, other than by `last`
+  std::uint32_t kept_until;  ///< it lives until then whatever its packets do (PEER); 0: not so; in seconds
+  TcpState state;            ///< TCP only
   bool is_tcp;
   bool is_udp;
   bool is_outbound;  ///< an inside packet began it
@@ -75,6 +76,14 @@ class Sessions {
   void segment(std::uint32_t number, Direction side, TcpEvent event, TimePoint now);
   /// ESTABLISHED ran out: TRANS for a last while (RFC 6146 s3.5.2.2).
   void decline(std::uint32_t number, TimePoint now);
+
+  /// Keeps a session until `until` at least, whether packets come or not (RFC 6887 s12.3). Resets and
+  /// both sides' FINs undo it.
+  void keep(std::uint32_t number, TimePoint until, TimePoint now);
+  /// Undoes keep(): the session lives as its packets let it. Returns when it ends if none comes.
+  auto let_go(std::uint32_t number, TimePoint now) -> TimePoint;
+  /// As if the session's last packet had been so long ago that it would end now.
+  void make_idle(std::uint32_t number, TimePoint now);
 
   /// When the session ends if no packet comes. `outbound_only`: packets from outside don't count.
   [[nodiscard]] auto deadline(const Session& session, TimePoint now, bool outbound_only) -> TimePoint;

@@ -38,4 +38,16 @@ void Nat64Device::apply(BatchId batch, std::vector<Operation> operations) {
   });
 }
 
+void Nat64Device::set_pool(std::vector<Ipv4Address> pool) {
+  worker_.submit(
+      [answers = answers_, post = post_, pool = std::move(pool)](TimePoint now, nat::Nat64& nat64) {
+        std::vector<Event> events;
+        for (const nat::PoolChange& change : nat64.set_pool(now, pool)) events.push_back(event_of(change));
+        if (events.empty()) return;
+        post([answers, events = std::move(events)]() mutable {
+          if (!answers->is_device_gone && answers->events) answers->events(std::move(events));
+        });
+      });
+}
+
 }  // namespace portolan::device

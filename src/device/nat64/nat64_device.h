@@ -34,6 +34,11 @@ class Nat64Device final : public Device {
 
   void apply(BatchId batch, std::vector<Operation> operations) override;
 
+  /// Changes the external addresses after the batches applied so far; explicit mappings at addresses that
+  /// are gone move or are lost, and the event handler is told in one call. `pool` is as in a nat::Config
+  /// that passes nat::check().
+  void set_pool(std::vector<Ipv4Address> pool);
+
   /// What has been counted. Thread: any.
   [[nodiscard]] auto counters() const -> WorkerCounters { return worker_.counters(); }
   [[nodiscard]] auto worker() -> Worker& { return worker_; }

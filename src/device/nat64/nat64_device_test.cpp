@@ -21,7 +21,7 @@ using nat::test::Octets;
 using nat::test::PacketBuilder;
 
 constexpr const char* pool = "192.0.2.14";
-constexpr const char* far4 = "198.51.100.7";
+constexpr std::uint16_t peer_port = 5555;
 constexpr const char* far6 = "2001:db8:64:ff9b::198.51.100.7";
 
 /// What the two ends of a link in memory share.
@@ -130,32 +130,47 @@ class Nat64UnderTest final : public DeviceUnderTest {
     clock_ns_ += std::chrono::nanoseconds(time).count();
     settle();
   }
-  auto send_outbound(const MappingKey& from) -> std::optional<Endpoint> override {
-    PacketBuilder packet(to_string(from.internal_address), far6);
+  auto send_outbound(const MappingKey& from, unsigned peer) -> std::optional<Endpoint> override {
+    PacketBuilder packet(to_string(from.internal_address), to_string(remote_peer(peer).address));
     if (from.protocol == Protocol::udp)
-      packet.udp(from.internal_port.value, 53);
+      packet.udp(from.internal_port.value, peer_port);
     else
-      packet.tcp(from.internal_port.value, 80, "S");
+      packet.tcp(from.internal_port.value, peer_port, "S");
     const auto sent = wire_.exchange(packet.build());
     if (sent.size() != 1 || sent[0][0] >> 4U != 4) return std::nullopt;
     return Endpoint{address4(sent[0], 12), port(sent[0], 20)};
   }
-  auto send_inbound(Protocol protocol, const Endpoint& external) -> std::optional<Endpoint> override {
-    PacketBuilder packet(far4, to_string(external.address));
+  auto send_inbound(Protocol protocol, const Endpoint& external, unsigned peer)
+      -> std::optional<Endpoint> override {
+    PacketBuilder packet("198.51.100." + std::to_string(7 + peer), to_string(external.address));
     if (protocol == Protocol::udp)
-      packet.udp(5555, external.port.value);
+      packet.udp(peer_port, external.port.value);
     else
-      packet.tcp(5555, external.port.value, "S");
+      packet.tcp(peer_port, external.port.value, "S");
     const auto sent = wire_.exchange(packet.build());
     if (sent.size() != 1 || sent[0][0] >> 4U != 6) return std::nullopt;
     Ipv6Address inside;
     std::copy_n(sent[0].begin() + 24, 16, inside.octets.begin());
     return Endpoint{IpAddress{inside}, port(sent[0], 42)};
   }
+  auto set_pool(const std::vector<IpAddress>& addresses) -> std::vector<Event> override {
+    std::vector<Ipv4Address> addresses4;
+    for (const IpAddress& address : addresses) addresses4.push_back(address.ipv4());
+    device_->set_pool(addresses4);
+    settle();
+    return std::exchange(events_, {});
+  }
   auto inside_address(unsigned host) const -> IpAddress override {
     return *IpAddress::parse("2001:db8:112::" + std::to_string(host));
   }
   auto external_address() const -> IpAddress override { return *IpAddress::parse(pool); }
+  auto other_external_address() const -> IpAddress override { return *IpAddress::parse("192.0.2.15"); }
+  auto remote_peer(unsigned peer) const -> Endpoint override {
+    return {*IpAddress::parse("2001:db8:64:ff9b::198.51.100." + std::to_string(7 + peer)), Port{peer_port}};
+  }
+  auto unreachable_peer() const -> Endpoint override {
+    return {*IpAddress::parse("2001:db8:dead::1"), Port{peer_port}};
+  }
 
   /// Waits until the worker has done a task, and so looked at its timers before.
   void settle() {
@@ -187,13 +202,15 @@ class Nat64UnderTest final : public DeviceUnderTest {
   Loop loop_;
   std::uint64_t last_batch_ = 0;
   std::vector<std::pair<BatchId, std::vector<Result>>> answered_;
+  std::vector<Event> events_;
   std::unique_ptr<Nat64Device> device_ = std::make_unique<Nat64Device>(
       std::make_unique<MemoryLink>(wire_), std::make_unique<SeededRandom>(1),
       [this] { return TimePoint{Nanoseconds{clock_ns_.load()}}; }, test_config(),
       [this](BatchId batch, std::vector<Result> results) {
         answered_.emplace_back(batch, std::move(results));
       },
-      [this](std::function<void()> function) { loop_.post(std::move(function)); });
+      [this](std::function<void()> function) { loop_.post(std::move(function)); },
+      [this](std::vector<Event> events) { events_ = std::move(events); });
 };
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DeviceContract, Nat64UnderTest);
@@ -272,7 +289,7 @@ TEST(Nat64Device, errors_for_the_sender_are_sent) {
 TEST(Nat64Device, counters_are_read_from_another_thread) {
   Nat64UnderTest under;
   EXPECT_TRUE(under.apply({install(2000)}).at(0));
-  EXPECT_TRUE(under.send_inbound(Protocol::udp, {*IpAddress::parse(pool), Port{2000}}));
+  EXPECT_TRUE(under.send_inbound(Protocol::udp, {*IpAddress::parse(pool), Port{2000}}, 0));
   under.settle();
   const WorkerCounters counters = under.device().counters();
   EXPECT_EQ(counters.packets_read, 1U);

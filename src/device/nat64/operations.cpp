@@ -11,41 +11,85 @@ auto refusal_of(nat::InstallError error) -> Refusal {
     case nat::InstallError::unsupported_protocol: return Refusal::unsupported_protocol;
     case nat::InstallError::not_inside: return Refusal::not_inside;
     case nat::InstallError::network_failure: return Refusal::network_failure;
+    case nat::InstallError::excessive_filters: return Refusal::excessive_filters;
+    case nat::InstallError::remote_peer_invalid: return Refusal::remote_peer_invalid;
   }
   return Refusal::no_resources;
 }
 
-auto install(nat::Nat64& nat64, TimePoint now, const Install& wanted) -> Result {
-  const bool exact = wanted.match == Match::exact;
-  nat::Suggestion suggestion{.external_address = {}, .external_port = wanted.external_port, .exact = exact};
-  if (wanted.external_address.is_ipv4() && !wanted.external_address.is_unspecified())
-    suggestion.external_address = wanted.external_address.ipv4();
-  else if (!wanted.external_address.is_unspecified() && exact)
-    return std::unexpected(Refusal::cannot_provide_external);
-  const auto external = nat64.install(now, wanted.key, suggestion, wanted.lifetime);
-  if (!external) return std::unexpected(refusal_of(external.error()));
-  return Applied{.external_address = IpAddress{external->address},
-                 .external_port = external->port,
-                 .lifetime = wanted.lifetime};
+/// Nothing if the suggestion is binding and no address of this device.
+auto suggestion_of(const IpAddress& address, Port port, bool exact) -> std::optional<nat::Suggestion> {
+  nat::Suggestion suggestion{.external_address = {}, .external_port = port, .exact = exact};
+  if (address.is_unspecified()) return suggestion;
+  if (address.is_ipv4())
+    suggestion.external_address = address.ipv4();
+  else if (exact)
+    return std::nullopt;
+  return suggestion;
 }
 
-auto remove(nat::Nat64& nat64, TimePoint now, const Remove& unwanted) -> Result {
+auto applied(const nat::External& external, Seconds lifetime) -> Applied {
+  return {.external_address = IpAddress{external.address},
+          .external_port = external.port,
+          .lifetime = lifetime,
+          .port_count = external.port_count};
+}
+
+auto nothing(const MappingKey& key) -> Applied {
+  return {
+      .external_address = IpAddress::unspecified(key.external_family), .external_port = {}, .lifetime = {}};
+}
+
+auto carry_out(nat::Nat64& nat64, TimePoint now, const Install& wanted) -> Result {
+  const auto suggestion =
+      suggestion_of(wanted.external_address, wanted.external_port, wanted.match == Match::exact);
+  if (!suggestion) return std::unexpected(Refusal::cannot_provide_external);
+  const auto external = nat64.install(now, wanted.key, *suggestion, wanted.lifetime,
+                                      {.filters = wanted.filters,
+                                       .port_count = wanted.port_count,
+                                       .preserve_parity = wanted.preserve_parity});
+  if (!external) return std::unexpected(refusal_of(external.error()));
+  return applied(*external, wanted.lifetime);
+}
+
+auto carry_out(nat::Nat64& nat64, TimePoint now, const Remove& unwanted) -> Result {
   const auto removed = nat64.remove(now, unwanted.key);
-  if (!removed)
-    return Applied{.external_address = IpAddress::unspecified(unwanted.key.external_family),
-                   .external_port = {},
-                   .lifetime = {}};
-  return Applied{.external_address = IpAddress{removed->external.address},
-                 .external_port = removed->external.port,
-                 .lifetime = removed->remaining};
+  if (removed) return applied(removed->external, removed->remaining);
+  if (removed.error() == nat::RemoveError::outbound_mapping)
+    return std::unexpected(Refusal::outbound_mapping);
+  return nothing(unwanted.key);
+}
+
+auto carry_out(nat::Nat64& nat64, TimePoint now, const InstallPeer& wanted) -> Result {
+  const auto suggestion = suggestion_of(wanted.external_address, wanted.external_port, false);
+  const auto peered = nat64.install_peer(now, wanted.key, wanted.remote_peer, *suggestion, wanted.lifetime);
+  if (!peered) return std::unexpected(refusal_of(peered.error()));
+  return applied(peered->external, peered->remaining);
+}
+
+auto carry_out(nat::Nat64& nat64, TimePoint now, const ReleasePeer& unwanted) -> Result {
+  const auto released = nat64.release_peer(now, unwanted.key, unwanted.remote_peer);
+  return released ? applied(released->external, released->remaining) : nothing(unwanted.key);
 }
 
 }  // namespace
 
 auto apply(nat::Nat64& nat64, TimePoint now, const Operation& operation) -> Result {
-  if (const auto* wanted = std::get_if<Install>(&operation)) return install(nat64, now, *wanted);
-  if (const auto* unwanted = std::get_if<Remove>(&operation)) return remove(nat64, now, *unwanted);
-  return std::unexpected(Refusal::unsupported_protocol);
+  return std::visit([&](const auto& each) { return carry_out(nat64, now, each); }, operation);
+}
+
+auto event_of(const nat::PoolChange& change) -> Event {
+  switch (change.kind) {
+    case nat::PoolChange::Kind::moved:
+      return Moved{.key = change.key,
+                   .port_count = change.external.port_count,
+                   .external_address = IpAddress{change.external.address},
+                   .external_port = change.external.port};
+    case nat::PoolChange::Kind::lost_peer:
+      return LostPeer{.key = change.key, .remote_peer = change.remote_peer};
+    case nat::PoolChange::Kind::lost: break;
+  }
+  return Lost{change.key};
 }
 
 }  // namespace portolan::device

@@ -11,4 +11,7 @@ namespace portolan::device {
 /// Carries `operation` out on `nat64` as device.h says.
 [[nodiscard]] auto apply(nat::Nat64& nat64, TimePoint now, const Operation& operation) -> Result;
 
+/// What the server is told of a change that a new pool brought.
+[[nodiscard]] auto event_of(const nat::PoolChange& change) -> Event;
+
 }  // namespace portolan::device

@@ -21,4 +21,10 @@ void SimulatedDevice::apply(BatchId batch, std::vector<Operation> operations) {
   post_([this, batch, results = std::move(results)]() mutable { completion_(batch, std::move(results)); });
 }
 
+void SimulatedDevice::set_pool(std::vector<IpAddress> pool) {
+  std::vector<Event> events = nat_.set_pool(now_(), std::move(pool));
+  if (events.empty() || !events_) return;
+  post_([this, events = std::move(events)]() mutable { events_(std::move(events)); });
+}
+
 }  // namespace portolan::device

@@ -17,6 +17,8 @@ class SimulatedDevice final : public Device {
                   std::function<void(std::function<void()>)> post, EventHandler events = {});
 
   void apply(BatchId batch, std::vector<Operation> operations) override;
+  /// Changes the external addresses; the event handler is told later what that did to mappings.
+  void set_pool(std::vector<IpAddress> pool);
 
  private:
   SimulatedNat nat_;

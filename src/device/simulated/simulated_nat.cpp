@@ -14,87 +14,267 @@ auto is_reserved(Protocol protocol, Port port) -> bool {
   return protocol == Protocol::udp && (port == Port{5350} || port == Port{5351});
 }
 
+/// The i-th of the endpoints that begin with `first`.
+auto ith(const MappingKey& first, unsigned i) -> MappingKey {
+  MappingKey key = first;
+  key.internal_port = Port{static_cast<std::uint16_t>(first.internal_port.value + i)};
+  return key;
+}
+auto ith(const Endpoint& first, unsigned i) -> Endpoint {
+  return {first.address, Port{static_cast<std::uint16_t>(first.port.value + i)}};
+}
+
+auto agrees(const IpAddress& address, Port port, const Endpoint& present) -> bool {
+  return (address.is_unspecified() || address == present.address) &&
+         (port == Port{0} || port == present.port);
+}
+
+auto lets_in(const std::vector<RemoteFilter>& filters, const Endpoint& remote) -> bool {
+  return filters.empty() || std::ranges::any_of(filters, [&](const RemoteFilter& filter) {
+           return filter.remote_peers.contains(remote.address) &&
+                  (filter.remote_port == Port{0} || filter.remote_port == remote.port);
+         });
+}
+
+/// Whether a NAT would forward to `peer`.
+auto is_unicast(const IpAddress& peer) -> bool {
+  if (peer.is_unspecified()) return false;
+  if (!peer.is_ipv4()) return peer.bits().octets[0] != 0xff && peer != *IpAddress::parse("::1");
+  const std::uint32_t first = peer.ipv4().value >> 24U;
+  return first != 0 && first != 127 && first < 224;
+}
+
+auto applied(const Endpoint& external, Seconds lifetime, std::uint16_t port_count = 1) -> Applied {
+  return {.external_address = external.address,
+          .external_port = external.port,
+          .lifetime = lifetime,
+          .port_count = port_count};
+}
+
+auto nothing(const MappingKey& key) -> Applied {
+  return applied({IpAddress::unspecified(key.external_family), Port{0}}, {});
+}
+
+auto left(TimePoint until, TimePoint now) -> Seconds {
+  return std::max(std::chrono::ceil<Seconds>(until - now), Seconds{0});
+}
+
 }  // namespace
 
 SimulatedNat::SimulatedNat(SimulatedConfig config) : config_(std::move(config)) {
   PORTOLAN_CHECK(!config_.pool.empty());
 }
 
-auto SimulatedNat::apply(TimePoint now, const Operation& operation) -> Result {
-  if (const auto* wanted = std::get_if<Install>(&operation)) return install(now, *wanted);
-  if (const auto* unwanted = std::get_if<Remove>(&operation)) return remove(now, *unwanted);
-  return std::unexpected(Refusal::unsupported_protocol);
+auto SimulatedNat::Entry::implicit_until() const -> TimePoint {
+  TimePoint last{};
+  for (const auto& [remote, tuple] : tuples) last = std::max(last, tuple.until());
+  return last;
 }
 
-auto SimulatedNat::install(TimePoint now, const Install& wanted) -> Result {
-  if (!config_.protocols.contains(wanted.key.protocol) || wanted.key.internal_port == Port{0} ||
-      wanted.key.external_family != config_.pool.front().family())
-    return std::unexpected(Refusal::unsupported_protocol);
+auto SimulatedNat::apply(TimePoint now, const Operation& operation) -> Result {
+  return std::visit([&](const auto& each) { return carry_out(now, each); }, operation);
+}
+
+auto SimulatedNat::unsupported(const MappingKey& key) const -> bool {
+  return !config_.protocols.contains(key.protocol) || key.internal_port == Port{0} ||
+         (!config_.pool.empty() && key.external_family != config_.pool.front().family());
+}
+
+auto SimulatedNat::carry_out(TimePoint now, const Install& wanted) -> Result {
+  if (unsupported(wanted.key)) return std::unexpected(Refusal::unsupported_protocol);
+  if (config_.pool.empty()) return std::unexpected(Refusal::network_failure);
   Entry* entry = find(now, wanted.key);
-  if (entry != nullptr) {
-    const Endpoint& mapped = by_owner_.at(wanted.key).endpoint;
-    const bool fits =
-        (wanted.external_address.is_unspecified() || wanted.external_address == mapped.address) &&
-        (wanted.external_port == Port{0} || wanted.external_port == mapped.port);
-    if (wanted.match == Match::exact && !fits) return std::unexpected(Refusal::cannot_provide_external);
+  const bool is_explicit = entry != nullptr && entry->is_explicit(now);
+  if (is_explicit && entry->first != wanted.key) return std::unexpected(Refusal::no_resources);
+  if (entry != nullptr && wanted.match == Match::exact &&
+      !agrees(wanted.external_address, wanted.external_port, endpoint_of(wanted.key)))
+    return std::unexpected(Refusal::cannot_provide_external);
+  if (wanted.filters.size() > config_.filters_per_mapping) return std::unexpected(Refusal::excessive_filters);
+
+  unsigned count = std::clamp<unsigned>(wanted.port_count, 1, config_.ports_per_set);
+  count = std::min(count, 65536U - wanted.key.internal_port.value);
+  Endpoint external;
+  if (is_explicit) {
+    external = endpoint_of(wanted.key);
+    count = entry->port_count;
+  } else if (entry != nullptr) {
+    external = endpoint_of(wanted.key);
+    count = fitting(now, wanted.key, external, count);
   } else {
-    const auto external = choose(now, wanted);
-    if (!external)
+    // What is mapped already lies elsewhere: the set ends before it.
+    for (unsigned i = 1; i < count; ++i)
+      if (find(now, ith(wanted.key, i)) != nullptr) count = i;
+    const Place place = choose(now, wanted, count);
+    if (place.count == 0)
       return std::unexpected(wanted.match == Match::exact ? Refusal::cannot_provide_external
                                                           : Refusal::no_resources);
-    entry = &assign(wanted.key, *external);
+    external = place.external;
+    count = place.count;
   }
-  entry->explicit_until = now + wanted.lifetime;
-  entry->held_until = entry->explicit_until + config_.hold_down;
-  const Endpoint& mapped = by_owner_.at(wanted.key).endpoint;
-  return Applied{
-      .external_address = mapped.address, .external_port = mapped.port, .lifetime = wanted.lifetime};
+  for (unsigned i = 0; i < count; ++i) {
+    const MappingKey key = ith(wanted.key, i);
+    Entry* each = find(now, key);
+    if (each == nullptr) each = &assign(key, ith(external, i));
+    each->first = wanted.key;
+    each->was_explicit = true;
+    each->explicit_until = now + wanted.lifetime;
+    each->held_until = std::max(each->explicit_until, each->implicit_until()) + config_.hold_down;
+    each->filters = wanted.filters;
+    each->port_count = static_cast<std::uint16_t>(count);
+  }
+  return applied(external, wanted.lifetime, static_cast<std::uint16_t>(count));
 }
 
-auto SimulatedNat::remove(TimePoint now, const Remove& unwanted) -> Result {
+auto SimulatedNat::carry_out(TimePoint now, const Remove& unwanted) -> Result {
+  Entry* first = find(now, unwanted.key);
+  if (first == nullptr) return nothing(unwanted.key);
+  if (!first->was_explicit) return std::unexpected(Refusal::outbound_mapping);
+  if (first->first != unwanted.key && first->is_explicit(now)) return nothing(unwanted.key);
+  const Endpoint external = endpoint_of(unwanted.key);
+  const std::uint16_t count = first->first == unwanted.key ? first->port_count : std::uint16_t{1};
+  Seconds remaining{};
+  for (unsigned i = 0; i < count; ++i) {
+    Entry* each = find(now, ith(unwanted.key, i));
+    if (each == nullptr || each->first != first->first) continue;
+    if (each->is_explicit(now)) {
+      each->explicit_until = {};
+      each->filters.clear();
+      each->held_until = std::max(each->implicit_until(), now) + config_.hold_down;
+    }
+    remaining = std::max(remaining, left(each->implicit_until(), now));
+  }
+  return applied(external, remaining, count);
+}
+
+auto SimulatedNat::carry_out(TimePoint now, const InstallPeer& wanted) -> Result {
+  if (unsupported(wanted.key)) return std::unexpected(Refusal::unsupported_protocol);
+  if (!is_unicast(wanted.remote_peer.address) || wanted.remote_peer.port == Port{0} ||
+      wanted.remote_peer.address.family() != wanted.key.internal_address.family())
+    return std::unexpected(Refusal::remote_peer_invalid);
+  if (config_.pool.empty()) return std::unexpected(Refusal::network_failure);
+  Entry* entry = find(now, wanted.key);
+  const auto has_tuple = [&] {
+    const auto tuple = entry->tuples.find(wanted.remote_peer);
+    return tuple != entry->tuples.end() && tuple->second.until() > now;
+  };
+  if (entry != nullptr && !has_tuple() &&
+      !agrees(wanted.external_address, wanted.external_port, endpoint_of(wanted.key)))
+    return std::unexpected(Refusal::cannot_provide_external);
+  if (entry == nullptr) {
+    const bool asked = !wanted.external_address.is_unspecified() || wanted.external_port != Port{0};
+    const Place place = choose(now,
+                               Install{.key = wanted.key,
+                                       .external_address = wanted.external_address,
+                                       .external_port = wanted.external_port,
+                                       .match = asked ? Match::exact : Match::suggested},
+                               1);
+    if (place.count == 0)
+      return std::unexpected(asked ? Refusal::cannot_provide_external : Refusal::no_resources);
+    entry = &assign(wanted.key, place.external);
+  }
+  refresh(*entry, wanted.remote_peer, {}, now + wanted.lifetime);
+  const TimePoint until = entry->tuples.at(wanted.remote_peer).until();
+  return applied(endpoint_of(wanted.key), std::chrono::floor<Seconds>(until - now));
+}
+
+auto SimulatedNat::carry_out(TimePoint now, const ReleasePeer& unwanted) -> Result {
   Entry* entry = find(now, unwanted.key);
-  if (entry == nullptr || entry->explicit_until <= now)
-    return Applied{.external_address = IpAddress::unspecified(unwanted.key.external_family),
-                   .external_port = {},
-                   .lifetime = {}};
-  entry->explicit_until = {};
-  const auto residual = std::max(std::chrono::ceil<Seconds>(entry->implicit_until - now), Seconds{0});
-  entry->held_until = std::max(entry->implicit_until, now) + config_.hold_down;
-  const Endpoint& mapped = by_owner_.at(unwanted.key).endpoint;
-  return Applied{.external_address = mapped.address, .external_port = mapped.port, .lifetime = residual};
+  if (entry == nullptr || !entry->tuples.contains(unwanted.remote_peer)) return nothing(unwanted.key);
+  Tuple& tuple = entry->tuples.at(unwanted.remote_peer);
+  tuple.by_peer = {};
+  if (!entry->is_explicit(now))
+    entry->held_until = std::max(entry->implicit_until(), now) + config_.hold_down;
+  return applied(endpoint_of(unwanted.key), left(tuple.until(), now));
 }
 
-auto SimulatedNat::outbound(TimePoint now, const MappingKey& key) -> std::optional<Endpoint> {
+void SimulatedNat::refresh(Entry& entry, const Endpoint& remote, TimePoint traffic, TimePoint peer) {
+  Tuple& tuple = entry.tuples[remote];
+  tuple.by_traffic = std::max(tuple.by_traffic, traffic);
+  tuple.by_peer = std::max(tuple.by_peer, peer);
+  entry.held_until = std::max(entry.held_until, tuple.until() + config_.hold_down);
+}
+
+auto SimulatedNat::outbound(TimePoint now, const MappingKey& key, const Endpoint& remote)
+    -> std::optional<Endpoint> {
   Entry* entry = find(now, key);
   if (entry == nullptr) {
     // A port held down for this endpoint is taken up again, so that the server can still undo a removal.
     const auto former = by_owner_.find(key);
-    const auto external = former != by_owner_.end() && is_free(now, former->second, key)
-                              ? std::optional(former->second.endpoint)
-                              : choose(now, Install{.key = key,
-                                                    .external_address = {},
-                                                    .external_port = key.internal_port,
-                                                    .match = Match::suggested,
-                                                    .lifetime = {}});
-    if (!external) return {};
-    entry = &assign(key, *external);
+    Place place;
+    if (former != by_owner_.end() && is_free(now, former->second, key))
+      place = {.external = former->second.endpoint, .count = 1};
+    else
+      place = choose(now,
+                     Install{.key = key,
+                             .external_address = {},
+                             .external_port = key.internal_port,
+                             .match = Match::suggested},
+                     1);
+    if (place.count == 0) return {};
+    entry = &assign(key, place.external);
   }
-  entry->implicit_until = now + config_.implicit_lifetime;
-  entry->held_until = std::max(entry->held_until, entry->implicit_until + config_.hold_down);
-  return by_owner_.at(key).endpoint;
+  refresh(*entry, remote, now + config_.implicit_lifetime, {});
+  return endpoint_of(key);
 }
 
-auto SimulatedNat::inbound(TimePoint now, Protocol protocol, const Endpoint& external) const
-    -> std::optional<Endpoint> {
+auto SimulatedNat::inbound(TimePoint now, Protocol protocol, const Endpoint& external,
+                           const Endpoint& remote) const -> std::optional<Endpoint> {
   const auto found = entries_.find({protocol, external});
   if (found == entries_.end() || !found->second.is_mapped(now)) return {};
-  return Endpoint{found->second.owner.internal_address, found->second.owner.internal_port};
+  const Entry& entry = found->second;
+  const auto tuple = entry.tuples.find(remote);
+  const bool is_answer = tuple != entry.tuples.end() && tuple->second.until() > now;
+  if (entry.is_explicit(now) && !is_answer && !lets_in(entry.filters, remote)) return {};
+  return Endpoint{entry.owner.internal_address, entry.owner.internal_port};
+}
+
+auto SimulatedNat::set_pool(TimePoint now, std::vector<IpAddress> pool) -> std::vector<Event> {
+  config_.pool = std::move(pool);
+  std::vector<Event> events;
+  std::map<MappingKey, Entry> displaced;
+  std::erase_if(entries_, [&](const auto& each) {
+    const auto& [external, entry] = each;
+    if (std::ranges::find(config_.pool, external.endpoint.address) != config_.pool.end()) return false;
+    for (const auto& [remote, tuple] : entry.tuples)
+      if (tuple.by_peer > now) events.emplace_back(LostPeer{entry.owner, remote});
+    if (entry.is_explicit(now) && entry.first == entry.owner) displaced[entry.owner] = entry;
+    return true;
+  });
+  std::map<MappingKey, External> former;
+  std::erase_if(by_owner_, [&](const auto& each) {
+    if (entries_.contains(each.second)) return false;
+    former.insert(each);
+    return true;
+  });
+  for (const auto& [key, entry] : displaced) {
+    const Result moved = carry_out(
+        now,
+        Install{.key = key,
+                .external_address = IpAddress::unspecified(key.external_family),
+                .external_port = former.at(key).endpoint.port,
+                .match = Match::suggested,
+                .lifetime = {},
+                .filters = entry.filters,
+                .port_count = entry.port_count,
+                .preserve_parity = (key.internal_port.value ^ former.at(key).endpoint.port.value) % 2 == 0});
+    if (!moved) {
+      events.emplace_back(Lost{key});
+      continue;
+    }
+    for (unsigned i = 0; i < moved->port_count; ++i) {
+      Entry& each = entries_.at(by_owner_.at(ith(key, i)));
+      each.explicit_until = entry.explicit_until;
+      each.held_until = each.explicit_until + config_.hold_down;
+    }
+    events.emplace_back(Moved{key, moved->port_count, moved->external_address, moved->external_port});
+  }
+  return events;
 }
 
 auto SimulatedNat::explicit_mappings(TimePoint now) const -> std::map<MappingKey, Endpoint> {
   std::map<MappingKey, Endpoint> mappings;
   for (const auto& [external, entry] : entries_)
-    if (entry.explicit_until > now) mappings[entry.owner] = external.endpoint;
+    if (entry.is_explicit(now) && entry.first == entry.owner) mappings[entry.owner] = external.endpoint;
   return mappings;
 }
 
@@ -113,25 +293,50 @@ auto SimulatedNat::is_free(TimePoint now, const External& external, const Mappin
   return found->second.held_until <= now || found->second.owner == owner;
 }
 
-auto SimulatedNat::choose(TimePoint now, const Install& wanted) const -> std::optional<Endpoint> {
+auto SimulatedNat::fitting(TimePoint now, const MappingKey& key, const Endpoint& external,
+                           unsigned count) const -> unsigned {
+  for (unsigned i = 0; i < count; ++i) {
+    if (external.port.value + i > config_.last_port.value && i > 0) return i;
+    const External place{key.protocol, ith(external, i)};
+    const MappingKey owner = ith(key, i);
+    const auto mapped = by_owner_.find(owner);
+    const bool is_there = mapped != by_owner_.end() && mapped->second == place &&
+                          entries_.at(place).is_mapped(now) && !entries_.at(place).is_explicit(now);
+    const bool is_elsewhere = mapped != by_owner_.end() && entries_.at(mapped->second).is_mapped(now);
+    if (!is_there && (is_elsewhere || !is_free(now, place, owner))) return i;
+  }
+  return count;
+}
+
+auto SimulatedNat::choose(TimePoint now, const Install& wanted, unsigned count) const -> Place {
   const auto is_in_pool = std::ranges::find(config_.pool, wanted.external_address) != config_.pool.end();
-  const auto free_at = [&](const IpAddress& address, Port port) {
-    return is_free(now, {wanted.key.protocol, {address, port}}, wanted.key);
-  };
   const auto in_range = [&](Port port) { return port >= config_.first_port && port <= config_.last_port; };
+  const auto has_parity = [&](unsigned port) {
+    return !wanted.preserve_parity || (port ^ wanted.key.internal_port.value) % 2 == 0;
+  };
   std::vector<IpAddress> addresses;
   if (is_in_pool) addresses.push_back(wanted.external_address);
   const bool any_address = wanted.external_address.is_unspecified() || wanted.match == Match::suggested;
   if (any_address) std::ranges::copy(config_.pool, std::back_inserter(addresses));
-  if (in_range(wanted.external_port))
+  const bool is_binding = wanted.match == Match::exact && wanted.external_port != Port{0};
+  Place best;
+  const auto consider = [&](const IpAddress& address, unsigned port) {
+    const Endpoint external{address, Port{static_cast<std::uint16_t>(port)}};
+    const unsigned fits = fitting(now, wanted.key, external, count);
+    if (fits > best.count) best = {.external = external, .count = fits};
+    return best.count == count;
+  };
+  if (in_range(wanted.external_port) && (is_binding || has_parity(wanted.external_port.value)))
     for (const IpAddress& address : addresses)
-      if (free_at(address, wanted.external_port)) return Endpoint{address, wanted.external_port};
-  if (wanted.match == Match::exact && wanted.external_port != Port{0}) return {};
-  for (const IpAddress& address : addresses)
-    for (unsigned port = config_.first_port.value; port <= config_.last_port.value; ++port)
-      if (free_at(address, Port{static_cast<std::uint16_t>(port)}))
-        return Endpoint{address, Port{static_cast<std::uint16_t>(port)}};
-  return {};
+      if (consider(address, wanted.external_port.value)) return best;
+  if (is_binding) return best;
+  for (const bool any_parity : {false, true}) {
+    if (any_parity && best.count > 0) break;
+    for (const IpAddress& address : addresses)
+      for (unsigned port = config_.first_port.value; port <= config_.last_port.value; ++port)
+        if ((any_parity || has_parity(port)) && consider(address, port)) return best;
+  }
+  return best;
 }
 
 auto SimulatedNat::assign(const MappingKey& key, const Endpoint& external) -> Entry& {
@@ -139,7 +344,10 @@ auto SimulatedNat::assign(const MappingKey& key, const Endpoint& external) -> En
   if (const auto former = by_owner_.find(key); former != by_owner_.end()) entries_.erase(former->second);
   if (const auto taken = entries_.find(place); taken != entries_.end()) by_owner_.erase(taken->second.owner);
   by_owner_[key] = place;
-  return entries_[place] = Entry{.owner = key, .explicit_until = {}, .implicit_until = {}, .held_until = {}};
+  Entry& entry = entries_[place];
+  entry = {};
+  entry.owner = entry.first = key;
+  return entry;
 }
 
 }  // namespace portolan::device

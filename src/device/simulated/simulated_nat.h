@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// A NAT that forwards nothing: external ports, lifetimes, implicit mappings and hold-down as device.h
-// wants them, in ordered maps that are easy to believe. For tests, the simulator and dry runs.
+// A NAT that forwards nothing: external ports, lifetimes, implicit mappings, filters and hold-down as
+// device.h wants them, in ordered maps that are easy to believe. For tests, the simulator and dry runs.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <map>
@@ -25,6 +26,8 @@ struct SimulatedConfig {
   Seconds hold_down{120};
   /// How long outbound traffic keeps an implicit mapping (RFC 4787 REQ-5).
   Seconds implicit_lifetime{300};
+  std::size_t filters_per_mapping = 8;
+  std::uint16_t ports_per_set = 256;
 };
 
 class SimulatedNat {
@@ -34,15 +37,19 @@ class SimulatedNat {
   /// Carries out one operation.
   auto apply(TimePoint now, const Operation& operation) -> Result;
 
-  /// Outbound traffic of an internal endpoint: makes or refreshes its implicit mapping and returns the
-  /// external endpoint, nothing if no port is free.
-  auto outbound(TimePoint now, const MappingKey& key) -> std::optional<Endpoint>;
+  /// Outbound traffic of an internal endpoint to `remote`: makes or refreshes its implicit mapping and
+  /// returns the external endpoint, nothing if no port is free.
+  auto outbound(TimePoint now, const MappingKey& key, const Endpoint& remote = {}) -> std::optional<Endpoint>;
 
-  /// Where inbound traffic to an external endpoint goes at `now`, if anywhere.
-  [[nodiscard]] auto inbound(TimePoint now, Protocol protocol, const Endpoint& external) const
-      -> std::optional<Endpoint>;
+  /// Where inbound traffic from `remote` to an external endpoint goes at `now`, if anywhere.
+  [[nodiscard]] auto inbound(TimePoint now, Protocol protocol, const Endpoint& external,
+                             const Endpoint& remote = {}) const -> std::optional<Endpoint>;
 
-  /// Explicit mappings alive at `now`.
+  /// Changes the external addresses, of the family they had; says what became of explicit mappings and
+  /// PEER's tuples at those that are gone.
+  auto set_pool(TimePoint now, std::vector<IpAddress> pool) -> std::vector<Event>;
+
+  /// Explicit mappings alive at `now`, port sets by their first port.
   [[nodiscard]] auto explicit_mappings(TimePoint now) const -> std::map<MappingKey, Endpoint>;
 
  private:
@@ -51,23 +58,53 @@ class SimulatedNat {
     Endpoint endpoint;
     auto operator<=>(const External&) const = default;
   };
+  /// Until when something keeps a tuple.
+  struct Tuple {
+    TimePoint by_traffic;
+    TimePoint by_peer;
+    [[nodiscard]] auto until() const -> TimePoint { return std::max(by_traffic, by_peer); }
+  };
+  /// One port. In a set, the first one's has what is of the set.
   struct Entry {
     MappingKey owner;
+    MappingKey first;  // key of the set it is or was explicit in
     TimePoint explicit_until;
-    TimePoint implicit_until;
     TimePoint held_until;
+    bool was_explicit = false;
+    std::uint16_t port_count = 1;
+    std::vector<RemoteFilter> filters;
+    std::map<Endpoint, Tuple> tuples;
 
+    [[nodiscard]] auto implicit_until() const -> TimePoint;
+    [[nodiscard]] auto is_explicit(TimePoint now) const -> bool { return explicit_until > now; }
     [[nodiscard]] auto is_mapped(TimePoint now) const -> bool {
-      return explicit_until > now || implicit_until > now;
+      return is_explicit(now) || implicit_until() > now;
     }
   };
 
-  auto install(TimePoint now, const Install& install) -> Result;
-  auto remove(TimePoint now, const Remove& remove) -> Result;
+  auto carry_out(TimePoint now, const Install& install) -> Result;
+  auto carry_out(TimePoint now, const Remove& remove) -> Result;
+  auto carry_out(TimePoint now, const InstallPeer& install) -> Result;
+  auto carry_out(TimePoint now, const ReleasePeer& release) -> Result;
+
+  [[nodiscard]] auto unsupported(const MappingKey& key) const -> bool;
   [[nodiscard]] auto find(TimePoint now, const MappingKey& key) -> Entry*;
+  [[nodiscard]] auto endpoint_of(const MappingKey& key) const -> const Endpoint& {
+    return by_owner_.at(key).endpoint;
+  }
   [[nodiscard]] auto is_free(TimePoint now, const External& external, const MappingKey& owner) const -> bool;
-  [[nodiscard]] auto choose(TimePoint now, const Install& install) const -> std::optional<Endpoint>;
+  /// How many ports from `external` on the set of `key` may have, at most `count`.
+  [[nodiscard]] auto fitting(TimePoint now, const MappingKey& key, const Endpoint& external,
+                             unsigned count) const -> unsigned;
+  /// Where a set of `count` ports finds most room, and how much.
+  struct Place {
+    Endpoint external;
+    unsigned count = 0;
+  };
+  [[nodiscard]] auto choose(TimePoint now, const Install& install, unsigned count) const -> Place;
   auto assign(const MappingKey& key, const Endpoint& external) -> Entry&;
+  /// Keeps a tuple of a mapped endpoint at least until then.
+  void refresh(Entry& entry, const Endpoint& remote, TimePoint traffic, TimePoint peer);
 
   SimulatedConfig config_;
   std::map<External, Entry> entries_;

@@ -14,16 +14,25 @@ class SimulatedUnderTest final : public DeviceUnderTest {
     return results;
   }
   void pass(Seconds time) override { now_ += time; }
-  auto send_outbound(const MappingKey& from) -> std::optional<Endpoint> override {
-    return nat_.outbound(now_, from);
+  auto send_outbound(const MappingKey& from, unsigned peer) -> std::optional<Endpoint> override {
+    return nat_.outbound(now_, from, remote_peer(peer));
   }
-  auto send_inbound(Protocol protocol, const Endpoint& external) -> std::optional<Endpoint> override {
-    return nat_.inbound(now_, protocol, external);
+  auto send_inbound(Protocol protocol, const Endpoint& external, unsigned peer)
+      -> std::optional<Endpoint> override {
+    return nat_.inbound(now_, protocol, external, remote_peer(peer));
+  }
+  auto set_pool(const std::vector<IpAddress>& pool) -> std::vector<Event> override {
+    return nat_.set_pool(now_, pool);
   }
   auto inside_address(unsigned host) const -> IpAddress override {
     return IpAddress{Ipv4Address{0xc6336400U + host}};
   }
   auto external_address() const -> IpAddress override { return *IpAddress::parse("192.0.2.1"); }
+  auto other_external_address() const -> IpAddress override { return *IpAddress::parse("192.0.2.2"); }
+  auto remote_peer(unsigned peer) const -> Endpoint override {
+    return {IpAddress{Ipv4Address{0xc0000280U + peer}}, Port{5555}};
+  }
+  auto unreachable_peer() const -> Endpoint override { return {*IpAddress::parse("127.0.0.1"), Port{5555}}; }
 
  private:
   TimePoint now_{Seconds{1000}};

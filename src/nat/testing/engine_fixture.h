@@ -92,7 +92,7 @@ class Engine : public ::testing::Test {
   auto unmap(Protocol protocol, std::uint16_t port, const char* host = inside) -> std::optional<Removed> {
     const auto removed = engine->remove(now, key(protocol, port, host));
     engine->check_invariants();
-    return removed;
+    return removed ? std::optional(*removed) : std::nullopt;
   }
 
   /// Moves the clock to each deadline on the way.
