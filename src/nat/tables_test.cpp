@@ -11,6 +11,7 @@
 #include "nat/checksum.h"
 #include "nat/config.h"
 #include "nat/embedding.h"
+#include "nat/filters.h"
 #include "nat/flat_table.h"
 #include "nat/hash_index.h"
 #include "nat/port_space.h"
@@ -71,6 +72,43 @@ TEST(EmbeddedAddresses, the_examples_of_rfc_6052) {
     EXPECT_EQ(0, std::memcmp(back, v4, 4)) << prefix;
     v6.octets[embedding.length / 8 - 1] ^= 1U;
     EXPECT_FALSE(is_embedded(embedding, v6.octets.data())) << prefix;
+  }
+}
+
+TEST(PeerFilters, what_prefixes_seen_from_inside_mean_outside) {
+  const auto converted = [](const char* translation, const char* peers, std::uint16_t port = 0) {
+    const auto prefix = Prefix::parse(translation);
+    Embedding embedding{};
+    std::copy_n(prefix->address().bits().octets.begin(), 16, embedding.prefix);
+    embedding.length = static_cast<std::uint8_t>(prefix->length());
+    return to_peer_filter({.remote_peers = *Prefix::parse(peers), .remote_port = Port{port}}, embedding);
+  };
+  const auto peers = [](std::uint32_t address, std::uint32_t mask, std::uint16_t port = 0) {
+    return PeerFilter{.address = address, .mask = mask, .port = port};
+  };
+  const auto everyone = peers(0, 0);
+  EXPECT_EQ(converted("2001:db8:64::/96", "::/0"), everyone);
+  EXPECT_EQ(converted("2001:db8:64::/96", "2001:db8:64::/96", 7), peers(0, 0, 7));
+  EXPECT_EQ(converted("2001:db8:64::/96", "2001:db8:64::c000:200/120"), peers(0xc0000200, 0xffffff00));
+  EXPECT_EQ(converted("2001:db8:64::/96", "2001:db8:64::c000:201/128"), peers(0xc0000201, 0xffffffff));
+  // Octet 8 lies among the address's; neither it nor a suffix is anything but zero.
+  EXPECT_EQ(converted("2001:db8::/32", "2001:db8:c000:201::/64"), peers(0xc0000201, 0xffffffff));
+  EXPECT_EQ(converted("2001:db8:100::/40", "2001:db8:1c0:2::/64"), peers(0xc0000200, 0xffffff00));
+  EXPECT_EQ(converted("2001:db8:100::/40", "2001:db8:1c0:2::/72"), peers(0xc0000200, 0xffffff00));
+  EXPECT_EQ(converted("2001:db8:100::/40", "2001:db8:1c0:2:1::/80"), peers(0xc0000201, 0xffffffff));
+  EXPECT_EQ(converted("2001:db8:122::/48", "2001:db8:122:c000::/76"), peers(0xc0000000, 0xfffff000));
+  EXPECT_EQ(converted("2001:db8:122:300::/56", "2001:db8:122:3c0::/64"), peers(0xc0000000, 0xff000000));
+  EXPECT_EQ(converted("2001:db8:122:344::/64", "2001:db8:122:344:c0:2::/96"), peers(0xc0000200, 0xffffff00));
+  for (const auto& [translation, of_nobody] : std::vector<std::pair<const char*, const char*>>{
+           {"2001:db8:64::/96", "2001:db8:65::/48"},
+           {"2001:db8:64::/96", "2001:db8:65::c000:201/128"},
+           {"2001:db8:122:344::/64", "2001:db8:122:344:8000::/72"},
+           {"2001:db8:122:344::/64", "2001:db8:122:344:c0:201:1::/112"},
+           {"2001:db8::/32", "2001:db8:c000:201::1/128"},
+           {"2001:db8:64::/96", "192.0.2.0/24"}}) {
+    const PeerFilter filter = converted(translation, of_nobody);
+    for (const std::uint32_t remote : {0x00000000U, 0x00000001U, 0xc0000201U, 0xffffffffU})
+      EXPECT_FALSE(filter.matches(remote, 53)) << of_nobody;
   }
 }
 
@@ -325,6 +363,28 @@ TEST(PortSpace, the_last_free_port_of_all_is_found) {
     EXPECT_EQ(ports.pick(all, random), last);
     ports.give_to_binding(last, 1);
   }
+}
+
+TEST(PortSpace, runs_have_the_length_and_parity_asked_for_or_the_most_there_is) {
+  PortSpace ports;
+  SeededRandom random(1);
+  // 100..199 but for 150 is free.
+  for (std::uint32_t port = 0; port < 1000; ++port)
+    if (port < 100 || port > 199 || port == 150) ports.give_to_binding(static_cast<std::uint16_t>(port), 1);
+  for (int turn = 0; turn < 200; ++turn) {
+    const PortRun run = ports.pick_run({.low = 0, .high = 999, .odd = true}, 48, random);
+    EXPECT_EQ(run.count, 48U);
+    EXPECT_EQ(run.first % 2, 1);
+    EXPECT_TRUE((run.first >= 100 && run.first + run.count <= 150) ||
+                (run.first > 150 && run.first + run.count <= 200));
+  }
+  const PortRun fifty = ports.pick_run({.low = 0, .high = 999, .odd = std::nullopt}, 50, random);
+  EXPECT_EQ(fifty.first, 100);
+  EXPECT_EQ(fifty.count, 50U);
+  const PortRun longest = ports.pick_run({.low = 0, .high = 999, .odd = true}, 60, random);
+  EXPECT_EQ(longest.count, 49U);
+  EXPECT_EQ(ports.pick_run({.low = 0, .high = 99, .odd = std::nullopt}, 2, random).count, 0U);
+  EXPECT_EQ(ports.pick_run({.low = 65530, .high = 65535, .odd = std::nullopt}, 9, random).count, 6U);
 }
 
 TEST(PortSpace, picks_are_spread_over_the_range) {
