@@ -5,7 +5,6 @@
 #include "wire/describe.h"
 
 #include <algorithm>
-#include <cstring>
 #include <iterator>
 #include <string_view>
 #include <utility>

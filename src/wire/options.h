@@ -38,9 +38,9 @@ struct ThirdParty {
 };
 
 /// An option that says all by being there.
-template <OptionCode option_code>
+template <OptionCode Code>
 struct EmptyOption {
-  static constexpr OptionCode code = option_code;
+  static constexpr OptionCode code = Code;
 
   auto operator==(const EmptyOption&) const -> bool = default;
   [[nodiscard]] static auto decode(std::span<const std::byte> data)
