@@ -107,6 +107,10 @@ extern "C" auto LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t siz
                           .external_family = Family::ipv4};
   PORTOLAN_CHECK(engine.install(now, mapped, {}, Seconds{600}).has_value());
 
+  const Endpoint peer{*IpAddress::parse("64:ff9b:1::192.0.2.200"), Port{53}};
+  const RemoteFilter filter{.remote_peers = Prefix{peer.address, 124}, .remote_port = {}};
+  std::uint32_t pool_end = 0;
+
   Input input({data, size});
   std::vector<std::byte> buffer;
   while (!input.is_empty()) {
@@ -133,6 +137,16 @@ extern "C" auto LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t siz
       engine.advance(now);
     }
     if ((control & 4U) != 0) static_cast<void>(engine.remove(now, mapped));
+    if ((control & 8U) != 0) static_cast<void>(engine.install_peer(now, mapped, peer, {}, Seconds{control}));
+    if ((control & 16U) != 0) static_cast<void>(engine.release_peer(now, mapped, peer));
+    if ((control & 32U) != 0)
+      static_cast<void>(engine.install(
+          now, mapped, {}, Seconds{600},
+          {.filters = std::span(&filter, control >> 7U), .port_count = control, .preserve_parity = true}));
+    if ((control & 64U) != 0) {
+      pool_end ^= 1U;
+      static_cast<void>(engine.set_pool(now, {Ipv4Address{0xc000020eU ^ pool_end}}));
+    }
   }
   engine.check_invariants();
   return 0;

@@ -105,9 +105,8 @@ auto Nat64::release_peer(TimePoint now, const MappingKey& key, const Endpoint& r
   external.port_count = 1;
   const Nanoseconds left = sessions_.let_go(session, now) - now - session_tick_length;
   // One that no packet keeps is gone at once; a connection is asked first, by advance().
-  if (left <= Nanoseconds{0} &&
-      !(sessions_[session].is_tcp && sessions_[session].state == TcpState::established))
-    erase_session(session, now);
+  const bool is_asked = sessions_[session].is_tcp && sessions_[session].state == TcpState::established;
+  if (left <= Nanoseconds{0} && !is_asked) erase_session(session, now);
   return Removed{.external = external, .remaining = std::max(std::chrono::ceil<Seconds>(left), Seconds{0})};
 }
 
