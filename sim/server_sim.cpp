@@ -35,7 +35,7 @@ class Simulation {
         world_({.minimum_lifetime = Seconds{5},
                 .maximum_lifetime = lifetime_max_here,
                 .mappings_max = 18,
-                .mappings_per_user_max = 5,
+                .policy = {.mappings_max = 5},
                 .batches_in_flight_max = 6,
                 .deferred_max = 8,
                 .expiries_per_advance_max = 2,
@@ -188,7 +188,7 @@ class Simulation {
         entry = promises_.erase(entry);
         continue;
       }
-      const auto row = world_.stored.find(key);
+      const auto row = world_.stored.find({.mapping = key, .remote_peer = {}});
       if (row == world_.stored.end() || row->second.nonce != promise.nonce ||
           row->second.expires + Seconds{1} < promise.until ||
           row->second.external_port != promise.external.port)

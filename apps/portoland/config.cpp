@@ -13,145 +13,15 @@
 #include <fmt/ranges.h>
 #include <toml++/toml.h>
 
+#include "portoland/config_pcp.h"
+#include "portoland/config_reader.h"
 #include "wire/protocol.h"
 
 namespace portolan::portoland {
 namespace {
 
-/// Longest lists the configuration may hold.
-constexpr std::size_t inside_max = 256;
-constexpr std::size_t pool_max = 256;
-constexpr std::size_t interface_name_octets_max = 15;
-
-/// A value as it would be written in the file, on one line.
-auto shown(const toml::node& node) -> std::string {
-  constexpr auto flags = toml::toml_formatter::default_flags & ~toml::format_flags::allow_literal_strings &
-                         ~toml::format_flags::allow_multi_line_strings;
-  std::ostringstream text;
-  text << toml::toml_formatter{node, flags};
-  std::string line = std::move(text).str();
-  std::ranges::replace(line, '\n', ' ');
-  return line;
-}
-
-/// Collects errors while values are read out of the parsed file.
-class Reader {
- public:
-  explicit Reader(std::string_view file) : file_(file) {}
-
-  void fail(const toml::node& node, std::string_view key, std::string_view problem) {
-    errors_.push_back(
-        fmt::format("{}:{}: {} = {}: {}", file_, node.source().begin.line, key, shown(node), problem));
-  }
-  void fail_missing(const toml::table& table, std::string_view key, std::string_view remedy) {
-    errors_.push_back(
-        fmt::format("{}:{}: {} is missing: {}", file_, std::max(table.source().begin.line, 1U), key, remedy));
-  }
-  void fail_at(unsigned line, std::string_view problem) {
-    errors_.push_back(fmt::format("{}:{}: {}", file_, line, problem));
-  }
-
-  /// Every key of `table` must be among `known`.
-  void refuse_unknown(const toml::table& table, std::string_view where,
-                      std::initializer_list<std::string_view> known) {
-    for (const auto& [key, node] : table) {
-      if (std::ranges::find(known, key.str()) != known.end()) continue;
-      errors_.push_back(fmt::format("{}:{}: unknown key {}{}: known here are {}", file_,
-                                    key.source().begin.line, where, key.str(), fmt::join(known, ", ")));
-    }
-  }
-
-  /// The table `key` of `parent`, or nullptr, which is an error only if it is something else.
-  auto table(const toml::table& parent, std::string_view key) -> const toml::table* {
-    const toml::node* node = parent.get(key);
-    if (node == nullptr) return nullptr;
-    if (node->is_table()) return node->as_table();
-    fail(*node, key, fmt::format("must be a table: write [{}]", key));
-    return nullptr;
-  }
-
-  void number(const toml::table& table, std::string_view where, std::string_view key, auto minimum,
-              auto maximum, std::string_view unit, auto&& take) {
-    const toml::node* node = table.get(key);
-    if (node == nullptr) return;
-    const auto name = fmt::format("{}{}", where, key);
-    const auto value = node->value_exact<std::int64_t>();
-    if (!value || std::cmp_less(*value, minimum) || std::cmp_greater(*value, maximum))
-      return fail(*node, name, fmt::format("must be a number from {} to {}{}", minimum, maximum, unit));
-    take(*value);
-  }
-
-  auto text(const toml::table& table, std::string_view where, std::string_view key)
-      -> std::optional<std::string> {
-    const toml::node* node = table.get(key);
-    if (node == nullptr) return {};
-    if (const auto value = node->value_exact<std::string>()) return value;
-    fail(*node, fmt::format("{}{}", where, key), "must be a string: put it in \"quotes\"");
-    return {};
-  }
-
-  auto interface(const toml::table& table, std::string_view where, std::string_view key)
-      -> std::optional<std::string> {
-    auto name = text(table, where, key);
-    if (!name) return {};
-    const bool is_name = !name->empty() && name->size() <= interface_name_octets_max &&
-                         name->find_first_of("/ \t\n:") == std::string::npos;
-    if (is_name) return name;
-    fail(*table.get(key), fmt::format("{}{}", where, key),
-         "is no interface name: 1 to 15 characters without '/', ':' or space; `ip link` lists them");
-    return {};
-  }
-
-  /// Calls take(text, node) for each string of the list `key`; an absent or ill-formed list is an error.
-  void texts(const toml::table& table, std::string_view where, std::string_view key, std::string_view example,
-             auto&& take) {
-    const auto name = fmt::format("{}{}", where, key);
-    const toml::node* node = table.get(key);
-    if (node == nullptr) return fail_missing(table, name, fmt::format("write {} = {}", key, example));
-    const toml::array* list = node->as_array();
-    if (list == nullptr || list->empty() || list->size() > pool_max)
-      return fail(*node, name, fmt::format("must be a list of 1 to {}, such as {}", pool_max, example));
-    for (const toml::node& element : *list) {
-      if (const auto value = element.value_exact<std::string>())
-        take(*value, element);
-      else
-        fail(element, name, "must be a string: put it in \"quotes\"");
-    }
-  }
-
-  [[nodiscard]] auto take_errors() -> std::vector<std::string> { return std::exchange(errors_, {}); }
-
- private:
-  std::string file_;
-  std::vector<std::string> errors_;
-};
-
-void read_pcp(Reader& reader, const toml::table& root, Settings& settings) {
-  const toml::table* pcp = reader.table(root, "pcp");
-  if (pcp == nullptr) return;
-  reader.refuse_unknown(*pcp, "pcp.",
-                        {"listen_port", "receive_buffer", "minimum_lifetime", "maximum_lifetime",
-                         "mappings_max", "mappings_per_user_max"});
-  server::Config& server = settings.server;
-  reader.number(*pcp, "pcp.", "listen_port", 1, 65535, "; 5351 is where clients ask",
-                [&](auto value) { settings.listen_port = Port{static_cast<std::uint16_t>(value)}; });
-  reader.number(*pcp, "pcp.", "receive_buffer", 65536, 1'073'741'824, " octets",
-                [&](auto value) { settings.receive_buffer_bytes = static_cast<std::size_t>(value); });
-  const auto longest = server::lifetime_max.count();
-  reader.number(*pcp, "pcp.", "minimum_lifetime", 1, longest, " seconds; 120 is what RFC 6887 recommends",
-                [&](auto value) { server.minimum_lifetime = Seconds{value}; });
-  reader.number(*pcp, "pcp.", "maximum_lifetime", 1, longest, " seconds; 86400 is what RFC 6887 recommends",
-                [&](auto value) { server.maximum_lifetime = Seconds{value}; });
-  if (server.minimum_lifetime > server.maximum_lifetime)
-    reader.fail_at(pcp->source().begin.line,
-                   fmt::format("pcp.minimum_lifetime ({} s) is longer than pcp.maximum_lifetime ({} s): "
-                               "lower the one or raise the other",
-                               server.minimum_lifetime.count(), server.maximum_lifetime.count()));
-  reader.number(*pcp, "pcp.", "mappings_max", 1, 100'000'000, "",
-                [&](auto value) { server.mappings_max = static_cast<std::size_t>(value); });
-  reader.number(*pcp, "pcp.", "mappings_per_user_max", 1, 100'000'000, "",
-                [&](auto value) { server.mappings_per_user_max = static_cast<std::size_t>(value); });
-}
+using detail::inside_max;
+using detail::Reader;
 
 void read_inside(Reader& reader, const toml::table& root, Settings& settings) {
   constexpr std::string_view remedy =
@@ -269,12 +139,12 @@ void read_simulated(Reader& reader, const toml::table& root, Settings& settings)
   if (settings.simulated.first_port > settings.simulated.last_port)
     reader.fail_at(simulated->source().begin.line,
                    "simulated.first_port is above simulated.last_port: exchange them");
-  if (!pool.empty()) settings.server.external_family = pool.front().family();
 }
 
 void read_root(Reader& reader, const toml::table& root, Settings& settings) {
   reader.refuse_unknown(root, "",
-                        {"device", "store", "runtime_directory", "pcp", "inside", "nat64", "simulated"});
+                        {"device", "store", "runtime_directory", "pcp", "user", "prefix64", "third_party_id",
+                         "inside", "nat64", "simulated"});
   if (root.get("device") == nullptr)
     reader.fail_missing(root, "device", "write device = \"nat64\", or \"simulated\" for a dry run");
   if (const auto device = reader.text(root, "", "device")) {
@@ -312,10 +182,12 @@ auto parse_settings(std::string_view text, std::string_view file)
   Settings settings;
   settings.listen_port = Port{wire::server_port};
   read_root(reader, root, settings);
-  read_pcp(reader, root, settings);
+  detail::read_pcp(reader, root, settings);
+  detail::read_users(reader, root, settings);
   read_inside(reader, root, settings);
   read_nat64(reader, root, settings);
   read_simulated(reader, root, settings);
+  detail::read_prefix64(reader, root, settings);
   if (auto errors = reader.take_errors(); !errors.empty()) return std::unexpected(std::move(errors));
   return settings;
 }

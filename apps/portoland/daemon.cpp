@@ -26,6 +26,16 @@ constexpr std::size_t default_receive_buffer_bytes = 16U << 20U;
 /// How often an unknown interface index makes the daemon look at the interfaces again.
 constexpr Seconds learn_interval{1};
 
+/// Where announcements go (RFC 6887 s14.1.3).
+constexpr IpAddress all_hosts_ipv4{Ipv4Address{0xe0000001}};
+constexpr auto all_nodes_ipv6() -> IpAddress {
+  Ipv6Address address;
+  address.octets[0] = 0xff;
+  address.octets[1] = 0x02;
+  address.octets[15] = 0x01;
+  return IpAddress{address};
+}
+
 auto is_multicast(const IpAddress& address) -> bool {
   return address.is_ipv4() ? address.ipv4().value >> 28U == 0xe : address.bits().octets[0] == 0xff;
 }
@@ -59,6 +69,18 @@ void log_nat64(const device::WorkerCounters& counters) {
 auto server_config(const Settings& settings) -> server::Config {
   server::Config config = settings.server;
   config.epoch_base = io::monotonic_now();
+  const bool is_nat64 = settings.device == DeviceKind::nat64;
+  for (server::Config::Inside& inside : config.inside) {
+    inside.families = {Family::ipv6};
+    if (!is_nat64) inside.families.push_back(Family::ipv4);
+  }
+  if (is_nat64) {
+    config.external_addresses = settings.nat64.pool;
+  } else if (!settings.simulated.pool.empty()) {
+    config.external_families = {settings.simulated.pool.front().family()};
+    for (const IpAddress& address : settings.simulated.pool)
+      if (address.is_ipv4()) config.external_addresses.push_back(address.ipv4());
+  }
   return config;
 }
 
@@ -90,6 +112,10 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
     spdlog::info("undid what an earlier run left: {}", change);
   for (const std::string& change : daemon->host_.list()) spdlog::info("changed on this host: {}", change);
   daemon->listen();
+  // The memory store remembers nothing: whoever had mappings must hear that they are gone.
+  daemon->server_.announce_restart(io::monotonic_now());
+  daemon->server_.advance(io::monotonic_now());
+  daemon->carry_out_actions();
   return daemon;
 }
 
@@ -134,7 +160,7 @@ auto Daemon::make_device() -> std::expected<void, std::string> {
       device::SimulatedConfig{.pool = settings_.simulated.pool,
                               .first_port = settings_.simulated.first_port,
                               .last_port = settings_.simulated.last_port},
-      completion(), io::monotonic_now, posting());
+      completion(), io::monotonic_now, posting(), event_handler());
   spdlog::warn("device \"simulated\": mappings are answered, nothing is translated");
   return {};
 }
@@ -163,7 +189,7 @@ auto Daemon::make_nat64() -> std::expected<void, std::string> {
   // The engine translates before anything is routed to it.
   auto nat64 = std::make_unique<device::Nat64Device>(std::make_unique<device::TunLink>(std::move(*tun)),
                                                      std::make_unique<io::SystemRandom>(), io::monotonic_now,
-                                                     config, completion(), posting());
+                                                     config, completion(), posting(), event_handler());
   log_device_counters_ = [device = nat64.get()] { log_nat64(device->counters()); };
   device_ = std::move(nat64);
   if (const auto routed = host_.add_route(wanted.prefix, wanted.tun); !routed) return routed;
@@ -194,6 +220,13 @@ auto Daemon::completion() -> device::Device::Completion {
 
 void Daemon::listen() {
   readable_ = loop_.on_readable(socket_.descriptor(), [this] { receive(); });
+}
+
+auto Daemon::event_handler() -> device::Device::EventHandler {
+  return [this](const std::vector<device::Event>& events) {
+    server_.happened(io::monotonic_now(), events);
+    carry_out_actions();
+  };
 }
 
 void Daemon::receive() {
@@ -229,22 +262,33 @@ void Daemon::carry_out_actions() {
     device_->apply(apply.batch, std::move(apply.operations));
   }
   for (server::Commit& commit : actions.commit) store_.commit(commit.commit, std::move(commit.rows));
-  send(actions.send);
+  send(actions);
   if (const auto deadline = server_.next_deadline())
     timer_.arm(*deadline);
   else
     timer_.disarm();
 }
 
-void Daemon::send(const std::vector<server::Send>& answers) {
-  if (answers.empty()) return;
+void Daemon::send(const server::Actions& actions) {
   outgoing_.clear();
-  for (const server::Send& answer : answers)
+  for (const server::Send& answer : actions.send)
     outgoing_.push_back({.destination = answer.client,
                          .scope_id = is_link_local(answer.client.address) ? answer.path.interface_index : 0,
                          .local_address = answer.path.local_address,
                          .interface_index = answer.path.interface_index,
-                         .payload = answer.datagram.octets()});
+                         .payload = actions.octets_of(answer.message)});
+  for (const server::Multicast& multicast : actions.multicast) {
+    const auto inside =
+        std::ranges::find(inside_by_index_, multicast.inside, [](const auto& entry) { return entry.second; });
+    if (inside == inside_by_index_.end()) continue;
+    const IpAddress group = multicast.family == Family::ipv4 ? all_hosts_ipv4 : all_nodes_ipv6();
+    outgoing_.push_back({.destination = {group, Port{wire::client_port}},
+                         .scope_id = multicast.family == Family::ipv6 ? inside->first : 0,
+                         .local_address = {},
+                         .interface_index = inside->first,
+                         .payload = actions.octets_of(multicast.message)});
+  }
+  if (outgoing_.empty()) return;
   const io::SendResult result = socket_.send(outgoing_);
   // A client whose answer is lost asks again (RFC 6887 s8.1.1).
   dropped_.unsent += result.refused + result.unsent;
@@ -273,8 +317,11 @@ void Daemon::log_counters() const {
   const server::Counters& counters = server_.counters();
   spdlog::info("mappings {}, expired {}{}", server_.contracts().size(), counters.expired,
                server_.is_read_only() ? ", read-only: the store does not write" : "");
-  spdlog::info("requests: MAP {}, ANNOUNCE {}, others {}", counters.map_requests, counters.announce_requests,
+  spdlog::info("requests: MAP {}, PEER {}, ANNOUNCE {}, NAT-PMP {}, others {}", counters.map_requests,
+               counters.peer_requests, counters.announce_requests, counters.nat_pmp_requests,
                counters.other_requests);
+  spdlog::info("unasked: mapping updates {}, announcements {}; moved {}, lost {}", counters.updates_sent,
+               counters.announcements_sent, counters.moved, counters.lost);
   for (std::size_t code = 0; code < counters.answers.size(); ++code)
     if (counters.answers[code] != 0)
       spdlog::info("answers {}: {}", wire::to_string(static_cast<wire::ResultCode>(code)),

@@ -45,11 +45,12 @@ class Daemon {
   void listen();
   void receive();
   void carry_out_actions();
-  void send(const std::vector<server::Send>& answers);
+  void send(const server::Actions& actions);
   /// Index of the inside interface `interface_index` in the settings, if it is one.
   [[nodiscard]] auto inside_of(unsigned interface_index) -> std::optional<std::size_t>;
   void learn_interfaces();
   [[nodiscard]] auto completion() -> device::Device::Completion;
+  [[nodiscard]] auto event_handler() -> device::Device::EventHandler;
   [[nodiscard]] auto posting() -> std::function<void(std::function<void()>)>;
 
   Settings settings_;

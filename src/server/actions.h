@@ -12,7 +12,6 @@
 #include "base/address.h"
 #include "device/device.h"
 #include "store/store.h"
-#include "wire/message.h"
 
 namespace portolan::server {
 
@@ -22,6 +21,7 @@ struct Path {
   std::uint32_t interface_index = 0;
   /// Index into Config::inside.
   std::size_t inside = 0;
+  auto operator==(const Path&) const -> bool = default;
 };
 
 /// A datagram received on an inside interface; `payload` is borrowed for the call.
@@ -41,16 +41,37 @@ struct Commit {
   std::vector<store::Row> rows;
 };
 
+/// Octets of Actions::octets.
+struct Message {
+  std::size_t offset = 0;
+  std::size_t size = 0;
+};
+
 struct Send {
   Endpoint client;
   Path path;
-  wire::Datagram datagram;
+  Message message;
+};
+
+/// To all hosts of an inside interface: 224.0.0.1 or ff02::1, port 5350, from the port that requests come
+/// to (RFC 6887 s14.1.3).
+struct Multicast {
+  std::size_t inside = 0;
+  Family family = Family::ipv6;
+  Message message;
 };
 
 struct Actions {
   std::vector<Apply> apply;
   std::vector<Commit> commit;
   std::vector<Send> send;
+  std::vector<Multicast> multicast;
+  /// The messages, one behind the other.
+  std::vector<std::byte> octets;
+
+  [[nodiscard]] auto octets_of(const Message& message) const -> std::span<const std::byte> {
+    return std::span(octets).subspan(message.offset, message.size);
+  }
 };
 
 }  // namespace portolan::server

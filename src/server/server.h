@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// The PCP server engine (RFC 6887): admits requests, decides them in batches, has the device apply and
-// the store commit each batch, and answers. It does no I/O: it is driven by calls with the time as an
-// argument, and what it wants done is fetched with take_actions().
+// The PCP server engine (RFC 6887, with NAT-PMP, RFC 6886): admits requests, decides them in batches, has
+// the device apply and the store commit each batch, and answers. It does no I/O: it is driven by calls
+// with the time as an argument, and what it wants done is fetched with take_actions().
 //
 // A request that changes a mapping goes through a batch:
 //
@@ -13,12 +13,16 @@
 // - at most one commit is outstanding, and it covers every batch applied until then;
 // - if a commit fails, all uncommitted batches are undone at the device, newest first, and the server is
 //   read-only until a commit succeeds: renewals are answered with what is durable, all else is refused.
+//
+// server.cpp: what comes in. decide.cpp: MAP, PEER and NAT-PMP requests up to what only the device can
+// say. batches.cpp: device and store. answers.cpp: what goes out.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,7 +35,9 @@
 #include "server/actions.h"
 #include "server/config.h"
 #include "server/contracts.h"
-#include "server/map_checks.h"
+#include "server/policy.h"
+#include "server/requests.h"
+#include "server/updates.h"
 
 namespace portolan::server {
 
@@ -40,6 +46,8 @@ struct Counters {
   /// Requests admitted, by what they ask.
   std::uint64_t announce_requests = 0;
   std::uint64_t map_requests = 0;
+  std::uint64_t peer_requests = 0;
+  std::uint64_t nat_pmp_requests = 0;
   std::uint64_t other_requests = 0;
   /// Answers by result code.
   std::array<std::uint64_t, 256> answers{};
@@ -49,6 +57,12 @@ struct Counters {
   std::uint64_t dropped_overload = 0;
   /// Contracts whose lifetime ran out.
   std::uint64_t expired = 0;
+  /// Contracts that the device moved to another external endpoint, or lost.
+  std::uint64_t moved = 0;
+  std::uint64_t lost = 0;
+  /// Messages nobody asked for: mapping updates, restart announcements.
+  std::uint64_t updates_sent = 0;
+  std::uint64_t announcements_sent = 0;
   /// Commits that failed, and operations the device would not undo thereafter.
   std::uint64_t failed_commits = 0;
   std::uint64_t refused_undos = 0;
@@ -64,11 +78,16 @@ class Server {
 
   /// The device's results of `batch`, one per operation. Batches complete in order.
   void applied(TimePoint now, device::BatchId batch, std::span<const device::Result> results);
+  /// What happened to mappings at the device by itself, in its order with the results of batches.
+  void happened(TimePoint now, std::span<const device::Event> events);
 
   /// The store's word on `commit`.
   void committed(TimePoint now, store::CommitId commit, bool ok);
 
-  /// Does what is due at `now`: expiries, and attempts to write again while read-only.
+  /// State may have been lost: tells clients (RFC 6887 s14.1.3). The epoch begins at `now`.
+  void announce_restart(TimePoint now);
+
+  /// Does what is due at `now`: expiries, announcements, attempts to write again while read-only.
   void advance(TimePoint now);
   /// When advance() has something to do next.
   [[nodiscard]] auto next_deadline() const -> std::optional<TimePoint>;
@@ -76,8 +95,8 @@ class Server {
   /// What is to be done; each action is returned once.
   [[nodiscard]] auto take_actions() -> Actions;
 
-  /// Seconds since the server's state began (RFC 6887 s8.5).
-  [[nodiscard]] auto epoch_time_s(TimePoint now) const -> std::uint32_t;
+  /// Seconds since the server's state began (RFC 6887 s8.5), as `subscriber` sees it.
+  [[nodiscard]] auto epoch_time_s(TimePoint now, const Prefix& subscriber) const -> std::uint32_t;
   [[nodiscard]] auto is_read_only() const -> bool { return is_read_only_; }
   [[nodiscard]] auto counters() const -> const Counters& { return counters_; }
   [[nodiscard]] auto contracts() const -> const ContractTable& { return contracts_; }
@@ -86,17 +105,24 @@ class Server {
   [[nodiscard]] auto broken_invariant() const -> std::optional<std::string>;
 
  private:
-  /// A MAP request under way.
+  /// One change of one mapping under way.
   struct Item {
     Endpoint client;
     Path path;
+    /// The request; empty for all but the last item of a request that has several but one answer.
     std::vector<std::byte> datagram;
-    wire::MapRequest map;
-    MapOptions options;
-    MappingKey key;
+    Format format = Format::pcp_2;
+    ContractKey key;
+    Nonce nonce;
+    IpAddress suggested_external_address;
+    Port suggested_external_port;
+    bool prefer_failure = false;
+    bool preserve_parity = false;
+    std::uint16_t port_count = 1;
     Prefix subscriber;
     /// What will be granted; 0 deletes.
     Seconds lifetime{};
+    std::shared_ptr<const ContractDetails> details;
     /// The contract when the request was decided.
     std::optional<Contract> before;
     /// What the device said.
@@ -113,36 +139,91 @@ class Server {
     Path path;
     std::vector<std::byte> datagram;
   };
+  /// Who asks, and what they may.
+  struct Asker {
+    const Policy* policy;
+    Prefix subscriber;
+  };
 
+  // server.cpp
   void admit(TimePoint now, const Inbound& datagram, Batch& batch);
-  void decide_map(TimePoint now, const Inbound& datagram, const wire::Request& request, Batch& batch);
+  void admit_nat_pmp(TimePoint now, const Inbound& datagram, Batch& batch);
+  [[nodiscard]] auto is_nat_pmp(const Inbound& datagram) const -> bool;
+  [[nodiscard]] auto asker_of(const IpAddress& address, const Path& path) const -> Asker;
+  [[nodiscard]] auto path_number(const Path& path) -> std::uint16_t;
+
+  // decide.cpp
+  void decide(TimePoint now, const Inbound& datagram, const wire::Request& request, Batch& batch);
+  void decide_nat_pmp(TimePoint now, const Inbound& datagram, const wire::nat_pmp::MapRequest& request,
+                      Batch& batch);
+  void delete_all(TimePoint now, const Inbound& datagram, const Wanted& wanted, Batch& batch);
+  void carry_out(TimePoint now, const Inbound& datagram, Wanted wanted, Batch& batch);
+  [[nodiscard]] auto is_admissible(TimePoint now, const Inbound& datagram, const Wanted& wanted,
+                                   const Contract* contract, const Asker& owner) -> bool;
+  [[nodiscard]] auto shrink_to_quota(Item& item, const Policy& policy) const -> bool;
+  [[nodiscard]] auto item_for(TimePoint now, const Inbound& datagram, const Wanted& wanted,
+                              const Contract* contract, const Asker& owner) const -> Item;
+  void begin(TimePoint now, const Inbound& datagram, std::vector<Item> items, Batch& batch);
   void decide_read_only(TimePoint now, const Item& item);
-  void defer(const Inbound& datagram, const MappingKey& key);
+  [[nodiscard]] auto defer_if_busy(const Inbound& datagram, const MappingKey& first, std::uint16_t port_count)
+      -> bool;
+  [[nodiscard]] auto realm_of(const RequestOptions& options) const -> std::expected<Realm, wire::ResultCode>;
+  /// Whether the device has external addresses of `family`.
+  [[nodiscard]] auto gives(Family family) const -> bool;
+  /// Octets the answer may have beyond the request's.
+  [[nodiscard]] auto added_octets(const RequestOptions& options) const -> std::size_t;
+
+  // batches.cpp
   void submit(Batch batch);
   [[nodiscard]] static auto operation_for(const Item& item) -> device::Operation;
-
   void settle(TimePoint now, Item& item, const device::Result& result);
   void commit_if_possible(TimePoint now);
   void append_row(const Item& item, std::vector<store::Row>& rows) const;
   void finish(TimePoint now, std::size_t batches);
   void undo_if_possible(TimePoint now);
   void undone(TimePoint now, std::span<const device::Result> results);
-  void release_keys(TimePoint now, std::vector<Batch> batches);
+  void release_keys(TimePoint now, const std::vector<Batch>& batches);
+  /// Calls `visit` for the key of each internal port of `item`.
+  static void for_each_key(const Item& item, const std::function<void(const MappingKey&)>& visit);
+  /// Returns whether the external address is another than before.
+  auto move_contract(TimePoint now, const device::Moved& moved) -> bool;
+  void lose_contract(TimePoint now, const ContractKey& key);
 
+  // answers.cpp
   void answer(TimePoint now, const Item& item);
-  void answer_map(TimePoint now, const Item& item, IpAddress external_address, Port external_port,
-                  Seconds lifetime);
-  void answer_error(TimePoint now, const Inbound& datagram, wire::ResultCode result, Seconds lifetime,
-                    bool parsed = true);
+  void answer_success(TimePoint now, const Item& item, Seconds lifetime);
+  void answer_announce(TimePoint now, const Inbound& datagram, const wire::Request& request);
+  void answer_error(TimePoint now, const Inbound& datagram, wire::ResultCode result, Seconds lifetime);
   void answer_error(TimePoint now, const Inbound& datagram, wire::ResultCode result) {
-    answer_error(now, datagram, result, wire::recommended_error_lifetime(result));
+    answer_error(now, datagram, result, error_lifetime(result));
   }
-  [[nodiscard]] auto subscriber_of(const IpAddress& client, const Path& path) const -> Prefix;
+  /// The answer to what could not be parsed as a request.
+  void answer_unparsed(TimePoint now, const Inbound& datagram, wire::ResultCode result);
+  void send_error(TimePoint now, const Inbound& datagram, wire::ResultCode result, Seconds lifetime,
+                  std::uint8_t version, bool parsed);
+  void answer_nat_pmp_address(TimePoint now, const Inbound& datagram);
+  void answer_nat_pmp_map(TimePoint now, const Item& item, const Contract& mapping, Seconds lifetime);
+  void answer_nat_pmp_error(TimePoint now, const Inbound& datagram, wire::ResultCode result);
+  [[nodiscard]] auto error_lifetime(wire::ResultCode result) const -> Seconds;
+  /// Sends the message that `write` writes into a buffer of 1100 octets; it returns the size.
+  void send(const Endpoint& client, const Path& path,
+            const std::function<std::size_t(std::span<std::byte>)>& write);
+  [[nodiscard]] auto append_processed_options(const Item& item, const Contract& mapping,
+                                              std::span<std::byte> buffer, std::size_t size) const
+      -> std::size_t;
+  void send_update(TimePoint now, const Updates::Update& update);
+  void send_nat_pmp(const Endpoint& client, const Path& path, const wire::nat_pmp::Response& response);
+  void send_announcements(TimePoint now);
 
   Config config_;
+  Profiles profiles_;
   ContractTable contracts_;
   Counters counters_;
   Actions actions_;
+  std::vector<Path> paths_;
+  /// Data of the PREFIX64 options.
+  std::vector<std::vector<std::byte>> prefix64_data_;
+  std::array<std::byte, wire::message_octets_max> scratch_;
 
   /// Batches not yet answered, oldest first.
   std::deque<Batch> pipeline_;
@@ -153,11 +234,16 @@ class Server {
     store::CommitId id;
     /// How many batches, from the oldest on, it makes durable.
     std::size_t batches = 0;
-    /// Rows of expired contracts in it, to be written later if it fails.
+    /// Rows in it that no request asked for, to be written later if it fails.
     std::vector<store::Row> housekeeping;
+    /// Whose clients are told once it is durable.
+    std::vector<ContractKey> moved;
   };
   std::optional<OutstandingCommit> commit_;
   std::vector<store::Row> housekeeping_;
+  std::vector<ContractKey> moved_;
+  Updates updates_;
+  RestartAnnouncements announcements_;
 
   /// Keys with an operation under way, and who waits for it.
   boost::unordered_flat_map<MappingKey, std::vector<Deferred>, MappingKeyHash> in_flight_;
@@ -167,7 +253,7 @@ class Server {
   bool is_undoing_ = false;
   struct Undo {
     device::BatchId id;
-    std::vector<MappingKey> keys;
+    std::vector<ContractKey> keys;
   };
   std::optional<Undo> undo_;
   bool is_read_only_ = false;

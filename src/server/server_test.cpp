@@ -154,7 +154,7 @@ TEST(Server, one_advance_expires_no_more_than_its_limit) {
 }
 
 TEST(Server, quotas_count_mappings_of_a_subscriber) {
-  World world({.mappings_per_user_max = 3, .inside = {{.subscriber_prefix_length = 64}}});
+  World world({.policy = {.mappings_max = 3}, .inside = {{.subscriber_prefix_length = 64}}});
   EXPECT_EQ(world.ask({.internal_port = 1}).response().result, ResultCode::success);
   EXPECT_EQ(world.ask({.from = "2001:db8:112::2", .internal_port = 2}).response().result,
             ResultCode::success);
@@ -169,7 +169,7 @@ TEST(Server, quotas_count_mappings_of_a_subscriber) {
 }
 
 TEST(Server, a_batch_of_creations_does_not_slip_past_the_quota) {
-  World world({.mappings_per_user_max = 3});
+  World world({.policy = {.mappings_max = 3}});
   world.receive({{.internal_port = 1}, {.internal_port = 2}, {.internal_port = 3}, {.internal_port = 4}});
   world.settle();
   EXPECT_EQ(world.server.contracts().size(), 3U);
@@ -177,7 +177,7 @@ TEST(Server, a_batch_of_creations_does_not_slip_past_the_quota) {
 }
 
 TEST(Server, a_refused_creation_gives_its_quota_back) {
-  World world({.mappings_per_user_max = 1});
+  World world({.policy = {.mappings_max = 1}});
   EXPECT_EQ(world.ask({.protocol = static_cast<Protocol>(47)}).response().result,
             ResultCode::unsupp_protocol);
   EXPECT_EQ(world.ask({}).response().result, ResultCode::success);
@@ -266,7 +266,7 @@ TEST(Server, announce_is_answered_with_the_epoch_and_changes_nothing) {
   ASSERT_EQ(answers.size(), 1U);
   expect_result(answers[0], ResultCode::success, Seconds{0});
   EXPECT_EQ(answers[0].response().epoch_time_s, 3600U);
-  EXPECT_EQ(answers[0].datagram.octets().size(), wire::header_octets);
+  EXPECT_EQ(answers[0].octets.size(), wire::header_octets);
 }
 
 TEST(Server, what_rfc_6887_wants_dropped_is_dropped) {
@@ -288,7 +288,7 @@ TEST(Server, another_version_is_told_which_one_is_spoken) {
     World world;
     const auto answers = answers_to(world, octets({version, 1}));
     ASSERT_EQ(answers.size(), 1U) << version;
-    const auto answer = answers[0].datagram.octets();
+    const auto answer = answers[0].octets;
     EXPECT_EQ(answer.size(), wire::header_octets);
     EXPECT_EQ(answer[0], std::byte{2});
     EXPECT_EQ(answer[1], std::byte{0x81});
@@ -303,7 +303,7 @@ TEST(Server, wrong_sizes_are_malformed_requests) {
     datagram.resize(size);
     const auto answers = answers_to(world, datagram);
     ASSERT_EQ(answers.size(), 1U) << size;
-    const auto answer = answers[0].datagram.octets();
+    const auto answer = answers[0].octets;
     EXPECT_EQ(answer[3], static_cast<std::byte>(ResultCode::malformed_request)) << size;
     EXPECT_EQ(answer.size(), std::min<std::size_t>((size + 3) / 4 * 4, 1100)) << size;
   }
@@ -333,9 +333,9 @@ TEST(Server, an_unknown_opcode_gets_its_payload_back) {
     request[1] = static_cast<std::byte>(opcode);
     const auto answers = answers_to(world, request);
     ASSERT_EQ(answers.size(), 1U);
-    const auto answer = answers[0].datagram.octets();
+    const auto answer = answers[0].octets;
     EXPECT_EQ(answer[3], static_cast<std::byte>(ResultCode::unsupp_opcode));
-    EXPECT_TRUE(std::ranges::equal(answer.subspan(24), std::span(request).subspan(24)));
+    EXPECT_TRUE(std::ranges::equal(std::span(answer).subspan(24), std::span(request).subspan(24)));
   }
 }
 
@@ -362,17 +362,17 @@ TEST(Server, options_are_refused_or_left_out_as_their_range_says) {
     ASSERT_EQ(answers.size(), 1U) << test.what;
     EXPECT_EQ(wire::to_string(answers[0].response().result), wire::to_string(test.result)) << test.what;
     if (test.result == ResultCode::success)
-      EXPECT_EQ(answers[0].datagram.octets().size(), wire::map_message_octets) << "not processed, not echoed";
+      EXPECT_EQ(answers[0].octets.size(), wire::map_message_octets) << "not processed, not echoed";
     else
       EXPECT_TRUE(
-          std::ranges::equal(answers[0].datagram.octets().subspan(24), std::span(request).subspan(24)))
+          std::ranges::equal(std::span(answers[0].octets).subspan(24), std::span(request).subspan(24)))
           << test.what << ": an error returns the request";
     EXPECT_EQ(world.disagreement(), std::nullopt);
   }
 }
 
 TEST(Server, an_ipv4_client_and_an_ipv6_client_are_subscribers_by_their_own_masks) {
-  World world({.mappings_per_user_max = 1, .inside = {{.subscriber_prefix_length = 64}}});
+  World world({.policy = {.mappings_max = 1}, .inside = {{.subscriber_prefix_length = 64}}});
   EXPECT_EQ(world.ask({.from = "198.51.100.1"}).response().result, ResultCode::success);
   EXPECT_EQ(world.ask({.from = "198.51.100.2"}).response().result, ResultCode::success);
   EXPECT_EQ(world.ask({.from = "198.51.100.1", .internal_port = 2}).response().result,

@@ -16,20 +16,30 @@
 #include "device/simulated/simulated_nat.h"
 #include "server/server.h"
 #include "wire/message.h"
+#include "wire/options.h"
 
 namespace portolan::server {
 
-/// An answer with its datagram's octets kept alive.
+/// An answer with its octets kept alive.
 struct Answer {
   Endpoint client;
-  wire::Datagram datagram;
+  std::vector<std::byte> octets;
 
   [[nodiscard]] auto response() const -> wire::Response {
-    const auto decoded = wire::decode_response(datagram.octets());
+    const auto decoded = wire::decode_response(octets, {.version_1 = true});
     PORTOLAN_CHECK(decoded);
     return *decoded;
   }
   [[nodiscard]] auto map() const -> wire::MapResponse { return std::get<wire::MapResponse>(response().body); }
+  [[nodiscard]] auto peer() const -> wire::PeerResponse {
+    return std::get<wire::PeerResponse>(response().body);
+  }
+  /// Codes of its options, in order.
+  [[nodiscard]] auto options() const -> std::vector<wire::OptionCode> {
+    std::vector<wire::OptionCode> codes;
+    for (const wire::Option& option : response().options) codes.push_back(option.code);
+    return codes;
+  }
 };
 
 /// Values of a MAP request; defaults ask for UDP 3938 from 2001:db8:112::1.
@@ -60,6 +70,41 @@ inline auto encode(const MapAsk& ask) -> wire::Datagram {
        .options = {}});
   if (ask.prefer_failure) PORTOLAN_CHECK(wire::append_option(datagram, wire::OptionCode::prefer_failure, {}));
   return datagram;
+}
+
+/// Values of a PEER request; defaults ask for UDP 3938 towards 198.51.100.7:5060.
+struct PeerAsk {
+  const char* from = "2001:db8:112::1";
+  std::uint16_t internal_port = 3938;
+  std::uint16_t suggested_external_port = 0;
+  std::uint32_t lifetime_s = 3600;
+  std::uint8_t nonce = 1;
+  const char* remote_peer = "2001:db8:64:ff9b::198.51.100.7";
+  std::uint16_t remote_peer_port = 5060;
+};
+
+inline auto encode(const PeerAsk& ask) -> wire::Datagram {
+  Nonce nonce;
+  nonce.octets.fill(std::byte{ask.nonce});
+  return wire::encode_request(
+      {.opcode = wire::Opcode::peer,
+       .requested_lifetime_s = ask.lifetime_s,
+       .client_address = *IpAddress::parse(ask.from),
+       .body = wire::PeerRequest{.nonce = nonce,
+                                 .protocol = Protocol::udp,
+                                 .internal_port = Port{ask.internal_port},
+                                 .suggested_external_port = Port{ask.suggested_external_port},
+                                 .suggested_external_address = IpAddress::unspecified(Family::ipv4),
+                                 .remote_peer_port = Port{ask.remote_peer_port},
+                                 .remote_peer_address = *IpAddress::parse(ask.remote_peer)},
+       .options = {}});
+}
+
+/// The octets of a request with `options` behind it.
+template <typename... Options>
+auto with(wire::Datagram request, const Options&... options) -> std::vector<std::byte> {
+  PORTOLAN_CHECK((wire::append_option(request, options) && ...));
+  return {request.octets().begin(), request.octets().end()};
 }
 
 class World {
@@ -114,7 +159,7 @@ class World {
     if (!store_fails) {
       for (const store::Row& row : commit.rows) {
         if (const auto* put = std::get_if<store::PutMapping>(&row))
-          stored[put->mapping.key] = put->mapping;
+          stored[put->contract.key] = put->contract;
         else
           stored.erase(std::get<store::DropMapping>(row).key);
       }
@@ -140,6 +185,12 @@ class World {
     settle();
     return take_answer();
   }
+  /// The same for octets from a client.
+  auto ask(const char* from, std::vector<std::byte> octets) -> Answer {
+    receive({{Endpoint{*IpAddress::parse(from), Port{12345}}, std::move(octets)}});
+    settle();
+    return take_answer();
+  }
   auto take_answer() -> Answer {
     PORTOLAN_CHECK(!answers.empty());
     Answer answer = answers.front();
@@ -158,17 +209,17 @@ class World {
     std::optional<std::string> found;
     server.contracts().for_each([&](const Contract& contract) {
       const auto row = stored.find(contract.key);
-      if (row == stored.end() || row->second.external_port != contract.external_port ||
-          row->second.expires != contract.expires || row->second.nonce != contract.nonce)
+      if (row == stored.end() || row->second != contract)
         found = fmt::format("the store does not have the contract of port {}", contract.external_port);
       if (contract.expires <= now) return;
-      const auto mapping = at_device.find(contract.key);
+      if (contract.key.is_peer()) return;
+      const auto mapping = at_device.find(contract.key.mapping);
       if (mapping == at_device.end() ||
           mapping->second != Endpoint{contract.external_address, contract.external_port})
         found = fmt::format("the device does not have the contract of port {}", contract.external_port);
     });
     for (const auto& [key, external] : nat.explicit_mappings(now + slack))
-      if (server.contracts().find(key) == nullptr)
+      if (server.contracts().find({.mapping = key, .remote_peer = {}}) == nullptr)
         found = fmt::format("{} is at the device without a contract", external);
     if (found) return found;
     if (stored.size() != server.contracts().size())
@@ -182,8 +233,10 @@ class World {
   Server server;
   std::deque<Apply> applying;
   std::optional<Commit> committing;
-  std::map<MappingKey, store::Mapping> stored;
+  std::map<ContractKey, Contract> stored;
   std::deque<Answer> answers;
+  /// What was multicast.
+  std::deque<Answer> announced;
   bool store_fails = false;
   /// What the device says to new mappings, if anything. What it has it keeps and takes back.
   std::optional<device::Refusal> device_refuses;
@@ -196,14 +249,21 @@ class World {
   [[nodiscard]] auto refuses(const device::Operation& operation) const -> bool {
     const auto* install = std::get_if<device::Install>(&operation);
     return device_refuses && install != nullptr && install->match == device::Match::suggested &&
-           !server.contracts().find(install->key);
+           !server.contracts().find({.mapping = install->key, .remote_peer = {}});
   }
   void collect() {
     Actions actions = server.take_actions();
     for (Apply& apply : actions.apply) applying.push_back(std::move(apply));
     PORTOLAN_CHECK(actions.commit.size() + (committing ? 1 : 0) <= 1);
     for (Commit& commit : actions.commit) committing = std::move(commit);
-    for (Send& send : actions.send) answers.push_back({.client = send.client, .datagram = send.datagram});
+    for (const Send& send : actions.send) {
+      const auto octets = actions.octets_of(send.message);
+      answers.push_back({.client = send.client, .octets = {octets.begin(), octets.end()}});
+    }
+    for (const Multicast& multicast : actions.multicast) {
+      const auto octets = actions.octets_of(multicast.message);
+      announced.push_back({.client = {}, .octets = {octets.begin(), octets.end()}});
+    }
   }
 };
 

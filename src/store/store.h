@@ -9,10 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "base/address.h"
-#include "base/mapping_key.h"
-#include "base/nonce.h"
-#include "base/time.h"
+#include "base/contract.h"
 
 namespace portolan::store {
 
@@ -22,24 +19,14 @@ struct CommitId {
   auto operator<=>(const CommitId&) const = default;
 };
 
-/// A mapping contract as it is kept. `expires` is on the server's monotonic time line; a store that
-/// outlives the process turns it into wall time.
-struct Mapping {
-  MappingKey key;
-  IpAddress external_address;
-  Port external_port;
-  Nonce nonce;
-  TimePoint expires;
-  auto operator==(const Mapping&) const -> bool = default;
-};
-
-/// Inserts or replaces the row of `mapping.key`.
+/// Inserts or replaces the row of `contract.key`. Its `expires` is on the server's monotonic time line: a
+/// store that outlives the process turns it into wall time; its `path` means nothing after a restart.
 struct PutMapping {
-  Mapping mapping;
+  Contract contract;
 };
 /// Deletes the row of `key`; no row is no error.
 struct DropMapping {
-  MappingKey key;
+  ContractKey key;
 };
 using Row = std::variant<PutMapping, DropMapping>;
 
@@ -55,7 +42,7 @@ class Store {
   virtual ~Store() = default;
   virtual void commit(CommitId commit, std::vector<Row> rows) = 0;
   /// Everything committed, in no order. For start-up.
-  [[nodiscard]] virtual auto load() const -> std::vector<Mapping> = 0;
+  [[nodiscard]] virtual auto load() const -> std::vector<Contract> = 0;
 };
 
 }  // namespace portolan::store

@@ -13,14 +13,16 @@ import pytest
 from labkit import PCP_PORT, until
 
 GATEWAY = "2001:db8:112::1"
+ALL_NODES = "ff02::1"
 FIELDS = ["frame.number", "ipv6.src", "ipv6.dst", "frame.protocols", "_ws.malformed", "_ws.expert.message",
           "portcontrol.version", "portcontrol.request", "portcontrol.response", "portcontrol.opcode",
           "portcontrol.result_code", "portcontrol.lifetime_req", "portcontrol.lifetime_rsp", "portcontrol.epoch_time",
           "portcontrol.client_ip", "portcontrol.map.nonce", "portcontrol.map.protocol", "portcontrol.map.internal_port",
           "portcontrol.map.req_sug_external_port", "portcontrol.map.req_sug_external_ip",
           "portcontrol.map.rsp_assigned_external_port", "portcontrol.map.rsp_assigned_ext_ip",
-          "portcontrol.option.code", "udp.payload"]
+          "portcontrol.option.code", "udp.srcport", "udp.dstport", "udp.payload"]
 ANNOUNCE, MAP, PREFER_FAILURE = 0, 1, 2
+PREFIX64 = 129
 
 
 class Conversation:
@@ -29,6 +31,8 @@ class Conversation:
     def __init__(self):
         self.reported = {}
         self.packets = []
+        # Sent unasked, to everybody.
+        self.announcements = []
 
     def exchanges(self, **wanted):
         """Requests with these values, each with the answer that followed it."""
@@ -56,8 +60,8 @@ def decode(capture):
     return packets
 
 
-def count(capture):
-    done = subprocess.run(["tcpdump", "-n", "-r", str(capture)], capture_output=True, text=True, timeout=30)
+def count(capture, what):
+    done = subprocess.run(["tcpdump", "-n", "-r", str(capture), what], capture_output=True, text=True, timeout=30)
     return len(done.stdout.splitlines())
 
 
@@ -90,17 +94,22 @@ def conversation(lab, tmp_path_factory):
             elsewhere = ipaddress.ip_address("2001:db8:112::bad").packed
             client.sendto(struct.pack("!BBHI", 2, ANNOUNCE, 0, 0) + elsewhere, (GATEWAY, PCP_PORT))
             client.recv(2048)
-        until(lambda: count(capture) >= 2 * 9, 10, "all packets in the capture")
+        lab.server("stop")
+        lab.server("start")
+        # At once, 250 ms and 750 ms later.
+        until(lambda: count(capture, f"dst host {ALL_NODES}") >= 3, 10, "announcements in the capture")
+        until(lambda: count(capture, f"not dst host {ALL_NODES}") >= 2 * 9, 10, "all packets in the capture")
     finally:
         tcpdump.send_signal(signal.SIGTERM)
         tcpdump.wait(timeout=10)
-    made.packets = decode(capture)
+    for packet in decode(capture):
+        (made.announcements if packet["ipv6.dst"] == ALL_NODES else made.packets).append(packet)
     return made
 
 
 def test_every_packet_is_pcp_and_none_is_malformed(conversation):
     assert len(conversation.packets) == 2 * 9
-    for packet in conversation.packets:
+    for packet in conversation.packets + conversation.announcements:
         assert packet["frame.protocols"].endswith(":portcontrol"), packet
         assert packet["portcontrol.version"] == "2", packet
         assert packet["_ws.malformed"] == "", packet
@@ -144,6 +153,17 @@ def test_tshark_reads_the_epoch_of_announce(conversation):
     _, answer = next(conversation.exchanges(opcode=ANNOUNCE))
     assert answer["portcontrol.result_code"] == "0"
     assert int(answer["portcontrol.epoch_time"]) == conversation.reported["announce"]["epoch"]
+
+
+def test_a_server_that_begins_anew_announces_it_to_all_hosts(conversation):
+    # RFC 6887 s14.1.3; the last ones are of the restart.
+    for announcement in conversation.announcements:
+        assert announcement["portcontrol.response"] and announcement["portcontrol.opcode"] == str(ANNOUNCE)
+        assert announcement["portcontrol.result_code"] == "0"
+        assert (announcement["udp.srcport"], announcement["udp.dstport"]) == ("5351", "5350")
+        assert announcement["ipv6.src"].startswith("fe80::"), "the router's address, which clients ask"
+        assert announcement["portcontrol.option.code"] == str(PREFIX64)
+    assert conversation.announcements[-1]["portcontrol.epoch_time"] == "0"
 
 
 def test_tshark_reads_the_results_of_refused_requests(conversation):

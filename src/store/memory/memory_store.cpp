@@ -11,18 +11,18 @@ MemoryStore::MemoryStore(Completion completion, std::function<void(std::function
 void MemoryStore::commit(CommitId commit, std::vector<Row> rows) {
   for (const Row& row : rows) {
     if (const auto* put = std::get_if<PutMapping>(&row))
-      mappings_[put->mapping.key] = put->mapping;
+      contracts_[put->contract.key] = put->contract;
     else
-      mappings_.erase(std::get<DropMapping>(row).key);
+      contracts_.erase(std::get<DropMapping>(row).key);
   }
   post_([this, commit] { completion_(commit, true); });
 }
 
-auto MemoryStore::load() const -> std::vector<Mapping> {
-  std::vector<Mapping> mappings;
-  mappings.reserve(mappings_.size());
-  for (const auto& [key, mapping] : mappings_) mappings.push_back(mapping);
-  return mappings;
+auto MemoryStore::load() const -> std::vector<Contract> {
+  std::vector<Contract> contracts;
+  contracts.reserve(contracts_.size());
+  for (const auto& [key, contract] : contracts_) contracts.push_back(contract);
+  return contracts;
 }
 
 }  // namespace portolan::store

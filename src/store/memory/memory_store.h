@@ -17,12 +17,12 @@ class MemoryStore final : public Store {
   MemoryStore(Completion completion, std::function<void(std::function<void()>)> post);
 
   void commit(CommitId commit, std::vector<Row> rows) override;
-  [[nodiscard]] auto load() const -> std::vector<Mapping> override;
+  [[nodiscard]] auto load() const -> std::vector<Contract> override;
 
  private:
   Completion completion_;
   std::function<void(std::function<void()>)> post_;
-  std::map<MappingKey, Mapping> mappings_;
+  std::map<ContractKey, Contract> contracts_;
 };
 
 }  // namespace portolan::store

@@ -21,7 +21,7 @@ class NoStore final : public Store {
   void commit(CommitId commit, std::vector<Row> /*rows*/) override {
     post_([this, commit] { completion_(commit, true); });
   }
-  [[nodiscard]] auto load() const -> std::vector<Mapping> override { return {}; }
+  [[nodiscard]] auto load() const -> std::vector<Contract> override { return {}; }
 
  private:
   Completion completion_;

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Batches on their way through device and store, and back if a commit fails.
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "server/server.h"
+
+namespace portolan::server {
+namespace {
+
+/// How long the server waits between attempts to write while read-only.
+constexpr Seconds write_attempt_interval{1};
+
+/// Whole seconds until `expires`, rounded up; at least 1.
+auto remaining_life(const Contract& contract, TimePoint now) -> Seconds {
+  return std::max(std::chrono::ceil<Seconds>(contract.expires - now), Seconds{1});
+}
+
+/// Makes `contract` at the device what it was.
+void append_restoring(TimePoint now, const Contract& contract, std::vector<device::Operation>& operations) {
+  if (contract.key.is_peer()) {
+    operations.emplace_back(
+        device::ReleasePeer{.key = contract.key.mapping, .remote_peer = contract.key.remote_peer});
+    operations.emplace_back(device::InstallPeer{.key = contract.key.mapping,
+                                                .remote_peer = contract.key.remote_peer,
+                                                .external_address = contract.external_address,
+                                                .external_port = contract.external_port,
+                                                .lifetime = remaining_life(contract, now)});
+    return;
+  }
+  operations.emplace_back(device::Install{.key = contract.key.mapping,
+                                          .external_address = contract.external_address,
+                                          .external_port = contract.external_port,
+                                          .match = device::Match::exact,
+                                          .lifetime = remaining_life(contract, now),
+                                          .filters = contract.filters(),
+                                          .port_count = contract.port_count});
+}
+
+}  // namespace
+
+void Server::for_each_key(const Item& item, const std::function<void(const MappingKey&)>& visit) {
+  MappingKey key = item.key.mapping;
+  for (std::uint16_t i = 0; i < item.port_count; ++i, ++key.internal_port.value) visit(key);
+}
+
+void Server::submit(Batch batch) {
+  if (batch.items.empty()) return;
+  batch.id = {++last_batch_};
+  Apply apply{.batch = batch.id, .operations = {}};
+  apply.operations.reserve(batch.items.size());
+  for (const Item& item : batch.items) apply.operations.push_back(operation_for(item));
+  actions_.apply.push_back(std::move(apply));
+  pipeline_.push_back(std::move(batch));
+}
+
+auto Server::operation_for(const Item& item) -> device::Operation {
+  const MappingKey& key = item.key.mapping;
+  if (item.lifetime == Seconds{0}) return device::Remove{.key = key, .port_count = item.port_count};
+  // A renewal suggests what is mapped: should the device have lost it, it comes back there if it can,
+  // and the client learns the new place otherwise.
+  const IpAddress address = item.before ? item.before->external_address : item.suggested_external_address;
+  const Port port = item.before ? item.before->external_port : item.suggested_external_port;
+  if (item.key.is_peer())
+    return device::InstallPeer{.key = key,
+                               .remote_peer = item.key.remote_peer,
+                               .external_address = address,
+                               .external_port = port,
+                               .lifetime = item.lifetime};
+  return device::Install{.key = key,
+                         .external_address = address,
+                         .external_port = port,
+                         .match = item.prefer_failure ? device::Match::exact : device::Match::suggested,
+                         .lifetime = item.lifetime,
+                         .filters = item.details ? item.details->filters : std::vector<RemoteFilter>{},
+                         .port_count = item.port_count,
+                         .preserve_parity = item.preserve_parity};
+}
+
+void Server::applied(TimePoint now, device::BatchId batch, std::span<const device::Result> results) {
+  if (undo_ && undo_->id == batch) return undone(now, results);
+  const auto found = std::ranges::find(pipeline_, batch, &Batch::id);
+  PORTOLAN_CHECK(found != pipeline_.end() && !found->is_applied);
+  PORTOLAN_CHECK(results.size() == found->items.size());
+  for (std::size_t i = 0; i < results.size(); ++i) settle(now, found->items[i], results[i]);
+  found->is_applied = true;
+  undo_if_possible(now);
+  commit_if_possible(now);
+}
+
+void Server::settle(TimePoint now, Item& item, const device::Result& result) {
+  item.outcome = result;
+  if (result) {
+    updates_.cease(item.key);
+    if (item.lifetime == Seconds{0})
+      contracts_.erase(item.key);
+    else
+      contracts_.put({.key = item.key,
+                      .external_address = result->external_address,
+                      .external_port = result->external_port,
+                      .port_count = result->port_count,
+                      .nonce = item.nonce,
+                      .format = item.before ? item.before->format : item.format,
+                      .prefer_failure = item.prefer_failure,
+                      .client_port = item.client.port,
+                      .path = path_number(item.path),
+                      .expires = now + std::min(result->lifetime, lifetime_max),
+                      .subscriber = item.subscriber,
+                      .details = item.details});
+  }
+  // After put(): the subscriber's state must not end in between.
+  if (!item.before && item.lifetime > Seconds{0}) contracts_.release(item.subscriber, item.port_count);
+}
+
+void Server::commit_if_possible(TimePoint now) {
+  if (commit_ || is_undoing_ || is_read_only_) return;
+  const auto first_unapplied = std::ranges::find(pipeline_, false, &Batch::is_applied);
+  const auto batches = static_cast<std::size_t>(first_unapplied - pipeline_.begin());
+  std::vector<store::Row> rows = housekeeping_;
+  for (std::size_t i = 0; i < batches; ++i)
+    for (const Item& item : pipeline_[i].items) append_row(item, rows);
+  if (rows.empty()) {
+    if (batches > 0) finish(now, batches);
+    return;
+  }
+  commit_ = {.id = {++last_commit_},
+             .batches = batches,
+             .housekeeping = std::exchange(housekeeping_, {}),
+             .moved = std::exchange(moved_, {})};
+  actions_.commit.push_back({.commit = commit_->id, .rows = std::move(rows)});
+}
+
+void Server::append_row(const Item& item, std::vector<store::Row>& rows) const {
+  if (!*item.outcome) return;
+  if (item.lifetime == Seconds{0}) {
+    if (item.before) rows.emplace_back(store::DropMapping{item.key});
+    return;
+  }
+  const Contract* contract = contracts_.find(item.key);
+  PORTOLAN_CHECK(contract != nullptr);
+  rows.emplace_back(store::PutMapping{*contract});
+}
+
+void Server::committed(TimePoint now, store::CommitId commit, bool ok) {
+  PORTOLAN_CHECK(commit_ && commit_->id == commit);
+  OutstandingCommit done = std::move(*commit_);
+  commit_.reset();
+  if (ok) {
+    is_read_only_ = false;
+    for (const ContractKey& key : done.moved) updates_.begin(now, key);
+    finish(now, done.batches);
+    return commit_if_possible(now);
+  }
+  ++counters_.failed_commits;
+  housekeeping_.insert(housekeeping_.begin(), done.housekeeping.begin(), done.housekeeping.end());
+  moved_.insert(moved_.begin(), done.moved.begin(), done.moved.end());
+  next_write_attempt_ = now + write_attempt_interval;
+  if (is_read_only_) return;
+  is_undoing_ = true;
+  undo_if_possible(now);
+}
+
+/// Answers the oldest `batches`, which are durable or changed nothing.
+void Server::finish(TimePoint now, std::size_t batches) {
+  std::vector<Batch> done;
+  for (std::size_t i = 0; i < batches; ++i) {
+    done.push_back(std::move(pipeline_.front()));
+    pipeline_.pop_front();
+  }
+  for (const Batch& batch : done)
+    for (const Item& item : batch.items) answer(now, item);
+  release_keys(now, done);
+}
+
+/// Once the device is done with every uncommitted batch, takes all of them back, newest first.
+void Server::undo_if_possible(TimePoint now) {
+  if (!is_undoing_ || undo_) return;
+  if (std::ranges::find(pipeline_, false, &Batch::is_applied) != pipeline_.end()) return;
+  Apply apply{.batch = {++last_batch_}, .operations = {}};
+  Undo undo{.id = apply.batch, .keys = {}};
+  for (auto batch = pipeline_.rbegin(); batch != pipeline_.rend(); ++batch) {
+    for (auto item = batch->items.rbegin(); item != batch->items.rend(); ++item) {
+      if (!*item->outcome || (item->lifetime == Seconds{0} && !item->before)) continue;
+      if (item->before && item->before->expires > now) {
+        contracts_.put(*item->before);
+        append_restoring(now, *item->before, apply.operations);
+      } else {
+        contracts_.erase(item->key);
+        if (item->before) housekeeping_.emplace_back(store::DropMapping{item->key});
+        if (item->key.is_peer())
+          apply.operations.emplace_back(
+              device::ReleasePeer{.key = item->key.mapping, .remote_peer = item->key.remote_peer});
+        else
+          apply.operations.emplace_back(
+              device::Remove{.key = item->key.mapping, .port_count = (*item->outcome)->port_count});
+      }
+      undo.keys.resize(apply.operations.size(), item->key);
+    }
+  }
+  undo_ = std::move(undo);
+  actions_.apply.push_back(std::move(apply));
+}
+
+void Server::undone(TimePoint now, std::span<const device::Result> results) {
+  PORTOLAN_CHECK(results.size() == undo_->keys.size());
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (results[i] || contracts_.find(undo_->keys[i]) == nullptr) continue;
+    // The device lost the mapping for good: the contract can't be kept.
+    ++counters_.refused_undos;
+    contracts_.erase(undo_->keys[i]);
+    housekeeping_.emplace_back(store::DropMapping{undo_->keys[i]});
+  }
+  undo_.reset();
+  is_undoing_ = false;
+  is_read_only_ = true;
+  std::vector<Batch> batches(std::make_move_iterator(pipeline_.begin()),
+                             std::make_move_iterator(pipeline_.end()));
+  pipeline_.clear();
+  for (Batch& batch : batches) {
+    for (Item& item : batch.items) {
+      if (!*item.outcome) {
+        answer(now, item);
+        continue;
+      }
+      const Contract* contract = contracts_.find(item.key);
+      item.before = contract != nullptr ? std::optional(*contract) : std::nullopt;
+      decide_read_only(now, item);
+    }
+  }
+  release_keys(now, batches);
+}
+
+/// Lets the requests that waited for `batches` be decided, in order of arrival for each mapping.
+void Server::release_keys(TimePoint now, const std::vector<Batch>& batches) {
+  std::vector<Deferred> waiting;
+  for (const Batch& batch : batches) {
+    for (const Item& item : batch.items) {
+      for_each_key(item, [&](const MappingKey& key) {
+        const auto found = in_flight_.find(key);
+        PORTOLAN_CHECK(found != in_flight_.end());
+        std::ranges::move(found->second, std::back_inserter(waiting));
+        in_flight_.erase(found);
+      });
+    }
+  }
+  deferred_ -= waiting.size();
+  Batch batch;
+  for (const Deferred& deferred : waiting)
+    admit(now, {.client = deferred.client, .path = deferred.path, .payload = deferred.datagram}, batch);
+  submit(std::move(batch));
+}
+
+void Server::happened(TimePoint now, std::span<const device::Event> events) {
+  bool address_changed = false;
+  for (const device::Event& event : events) {
+    if (const auto* moved = std::get_if<device::Moved>(&event))
+      address_changed |= move_contract(now, *moved);
+    else if (const auto* lost = std::get_if<device::Lost>(&event))
+      lose_contract(now, {.mapping = lost->key, .remote_peer = {}});
+    else if (const auto* peer = std::get_if<device::LostPeer>(&event))
+      lose_contract(now, {.mapping = peer->key, .remote_peer = peer->remote_peer});
+  }
+  // RFC 6887 s8.5: the epoch begins anew when external addresses change.
+  if (address_changed && config_.epoch_scope == EpochScope::server) announce_restart(now);
+  commit_if_possible(now);
+}
+
+auto Server::move_contract(TimePoint now, const device::Moved& moved) -> bool {
+  const Contract* found = contracts_.find({.mapping = moved.key, .remote_peer = {}});
+  if (found == nullptr) return false;
+  Contract contract = *found;
+  const bool address_changed = contract.external_address != moved.external_address;
+  contract.external_address = moved.external_address;
+  contract.external_port = moved.external_port;
+  contract.port_count = moved.port_count;
+  contracts_.put(contract);
+  if (config_.epoch_scope == EpochScope::subscriber) contracts_.restart_state(now, contract.subscriber);
+  // What is under way would be undone to where the device no longer has it.
+  for (Batch& batch : pipeline_)
+    for (Item& item : batch.items)
+      if (item.before && item.key == contract.key) item.before = contract;
+  housekeeping_.emplace_back(store::PutMapping{contract});
+  moved_.push_back(contract.key);
+  ++counters_.moved;
+  return address_changed;
+}
+
+void Server::lose_contract(TimePoint now, const ContractKey& key) {
+  const Contract* found = contracts_.find(key);
+  if (found == nullptr) return;
+  const Contract contract = *found;
+  contracts_.erase(key);
+  housekeeping_.emplace_back(store::DropMapping{key});
+  updates_.begin(now, contract);
+  ++counters_.lost;
+}
+
+}  // namespace portolan::server

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What a user may ask for, and which user an address belongs to.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "base/address.h"
+
+namespace portolan::server {
+
+/// What becomes of a request whose nonce is not that of the mapping it is about.
+enum class NoncePolicy : std::uint8_t {
+  strict,   ///< NOT_AUTHORIZED (RFC 6887 s11.3, s12.3)
+  relaxed,  ///< carried out, and its nonce is the mapping's from then on: for clients that forget theirs
+};
+
+struct PortRange {
+  Port first{0};
+  Port last{65535};
+  [[nodiscard]] auto contains(Port port) const -> bool { return first <= port && port <= last; }
+};
+
+/// Rights and limits of a user.
+struct Policy {
+  bool map = true;
+  bool peer = true;
+  /// Whether THIRD_PARTY is processed for requests of this user (RFC 6887 s13.1).
+  bool third_party = false;
+  /// Protocols that may be mapped; empty: all that the device can map.
+  std::vector<Protocol> protocols{};
+  /// Internal ports that may be mapped.
+  PortRange internal_ports{};
+  NoncePolicy nonce = NoncePolicy::strict;
+  /// Ports mapped by MAP and PEER together; beyond them USER_EX_QUOTA.
+  std::size_t mappings_max = 1000;
+  /// FILTER entries of one mapping; beyond them EXCESSIVE_REMOTE_PEERS. At least 1.
+  std::size_t filters_max = 8;
+  /// Largest port set (RFC 7753); larger ones are granted in part. At least 1.
+  std::uint16_t port_set_max = 64;
+
+  [[nodiscard]] auto allows(Protocol protocol) const -> bool;
+};
+
+/// A set of users by the prefix of their addresses.
+struct Profile {
+  Prefix users;
+  Policy policy{};
+  /// Bits that tell subscribers apart, instead of the interface's.
+  std::optional<unsigned> subscriber_prefix_length{};
+};
+
+/// Profiles by longest prefix match. Cost of a search: one lookup for each length that occurs.
+class Profiles {
+ public:
+  explicit Profiles(std::vector<Profile> profiles);
+
+  /// The most specific profile of `address`, or nullptr.
+  [[nodiscard]] auto find(const IpAddress& address) const -> const Profile*;
+
+ private:
+  // By falling length.
+  std::map<unsigned, std::map<Prefix, Profile>, std::greater<>> by_length_;
+};
+
+}  // namespace portolan::server

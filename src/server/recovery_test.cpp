@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What the server says unasked (RFC 6887 s14), and whose epoch it is (s8.5).
+#include <gmock/gmock.h>
+
+#include "server/server.h"
+#include "server/test_world.h"
+
+namespace portolan::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using wire::ResultCode;
+
+/// Lets `time` pass from deadline to deadline, and notes when something was multicast or sent.
+auto moments(World& world, Nanoseconds time, const auto& box) -> std::vector<Nanoseconds> {
+  const TimePoint start = world.now;
+  std::vector<Nanoseconds> seen;
+  world.pass(Nanoseconds{0});
+  for (;;) {
+    for (; !box.empty() && seen.size() < box.size();) seen.push_back(world.now - start);
+    const auto deadline = world.server.next_deadline();
+    if (!deadline || *deadline > start + time) return seen;
+    world.pass(std::max(*deadline - world.now, Nanoseconds{0}));
+  }
+}
+
+/// Lets the store have what happened, and then the clients.
+void commit_and_tell(World& world) {
+  world.pass(Nanoseconds{0});
+  world.pass(Nanoseconds{0});
+}
+
+auto key_of(const MapAsk& ask) -> MappingKey {
+  return {.realm = {},
+          .internal_address = *IpAddress::parse(ask.from),
+          .protocol = ask.protocol,
+          .internal_port = Port{ask.internal_port},
+          .external_family = Family::ipv4};
+}
+
+auto moved(const MapAsk& ask, const char* address, std::uint16_t port) -> device::Event {
+  return device::Moved{.key = key_of(ask),
+                       .port_count = 1,
+                       .external_address = *IpAddress::parse(address),
+                       .external_port = Port{port}};
+}
+
+TEST(Announcement, ten_at_intervals_that_double_with_the_epoch_of_each_moment) {
+  World world;
+  world.now += Seconds{500};
+  world.server.announce_restart(world.now);
+  using Ms = Milliseconds;
+  EXPECT_THAT(moments(world, Seconds{200}, world.announced),
+              ElementsAre(Ms{0}, Ms{250}, Ms{750}, Ms{1750}, Ms{3750}, Ms{7750}, Ms{15750}, Ms{31750},
+                          Ms{63750}, Ms{127750}));
+  EXPECT_EQ(world.announced.front().response().epoch_time_s, 0U);
+  EXPECT_EQ(world.announced.front().response().lifetime_s, 0U);
+  EXPECT_EQ(world.announced.back().response().epoch_time_s, 127U);
+}
+
+TEST(Announcement, none_if_the_operator_wants_none) {
+  Config config;
+  config.announcements = 0;
+  World world(config);
+  world.server.announce_restart(world.now);
+  EXPECT_THAT(moments(world, Seconds{200}, world.announced), IsEmpty());
+}
+
+TEST(Update, a_moved_mapping_is_told_three_times_with_a_new_epoch) {
+  World world;
+  const MapAsk ask{};
+  world.ask(ask);
+  world.now += Seconds{100};
+  const std::vector events{moved(ask, "192.0.2.15", 4444)};
+  world.server.happened(world.now, events);
+  using Ms = Milliseconds;
+  EXPECT_THAT(moments(world, Seconds{10}, world.answers), ElementsAre(Ms{0}, Ms{250}, Ms{750}));
+  const Answer update = world.take_answer();
+  EXPECT_EQ(update.client, (Endpoint{*IpAddress::parse(ask.from), Port{12345}}));
+  EXPECT_EQ(update.map().assigned_external_address, *IpAddress::parse("192.0.2.15"));
+  EXPECT_EQ(update.map().assigned_external_port, Port{4444});
+  EXPECT_EQ(update.map().nonce.octets[0], std::byte{1});
+  EXPECT_EQ(update.response().lifetime_s, 3500U);
+  EXPECT_EQ(update.response().epoch_time_s, 0U) << "RFC 6887 s8.5";
+  EXPECT_THAT(world.announced, ::testing::Not(IsEmpty()));
+  EXPECT_EQ(world.stored.begin()->second.external_port, Port{4444});
+}
+
+TEST(Update, stops_when_the_client_has_refreshed) {
+  World world;
+  const MapAsk ask{};
+  world.ask(ask);
+  const std::vector events{moved(ask, "192.0.2.14", 4444)};
+  world.server.happened(world.now, events);
+  commit_and_tell(world);
+  EXPECT_THAT(world.answers, SizeIs(1));
+  world.answers.clear();
+  world.ask(ask);
+  world.answers.clear();
+  EXPECT_THAT(moments(world, Seconds{10}, world.answers), IsEmpty());
+}
+
+TEST(Update, waits_until_the_new_place_is_durable) {
+  World world;
+  const MapAsk ask{};
+  world.ask(ask);
+  const std::vector events{moved(ask, "192.0.2.15", 4444)};
+  world.server.happened(world.now, events);
+  world.server.advance(world.now);
+  EXPECT_THAT(world.server.take_actions().send, IsEmpty());
+}
+
+TEST(Update, carries_third_party_and_filters_and_nothing_optional) {
+  Config config;
+  config.policy.third_party = true;
+  World world(config);
+  const MapAsk ask{.from = "2001:db8:113::2"};
+  const wire::Filter filter{.prefix_length = 128,
+                            .remote_port = Port{5},
+                            .remote_address = *IpAddress::parse("2001:db8:64:ff9b::c000:201")};
+  const std::string_view text = "x";
+  world.ask("2001:db8:112::1",
+            with(encode(MapAsk{}), wire::ThirdParty{.internal_address = *IpAddress::parse(ask.from)}, filter,
+                 wire::Description{.text = std::as_bytes(std::span(text))}));
+  const std::vector events{moved(ask, "192.0.2.15", 4444)};
+  world.server.happened(world.now, events);
+  commit_and_tell(world);
+  const Answer update = world.take_answer();
+  EXPECT_EQ(update.client.address, *IpAddress::parse("2001:db8:112::1"));
+  EXPECT_THAT(update.options(), ElementsAre(wire::OptionCode::third_party, wire::OptionCode::filter));
+}
+
+TEST(Update, a_lost_mapping_is_told_as_an_error) {
+  World world;
+  world.ask(MapAsk{.suggested_external_port = 4000, .prefer_failure = true});
+  const std::vector<device::Event> events{device::Lost{.key = key_of(MapAsk{})}};
+  world.server.happened(world.now, events);
+  EXPECT_THAT(moments(world, Seconds{10}, world.answers), SizeIs(3));
+  EXPECT_EQ(world.take_answer().response().result, ResultCode::cannot_provide_external);
+  EXPECT_EQ(world.server.contracts().size(), 0U);
+  EXPECT_TRUE(world.stored.empty());
+}
+
+TEST(Epoch, of_a_subscriber_begins_with_its_first_mapping) {
+  Config config;
+  config.epoch_scope = EpochScope::subscriber;
+  World world(config);
+  world.now += Seconds{100};
+  EXPECT_EQ(world.ask(MapAsk{}).response().epoch_time_s, 0U);
+  world.now += Seconds{50};
+  EXPECT_EQ(world.ask(MapAsk{.from = "2001:db8:113::2"}).response().epoch_time_s, 0U);
+  EXPECT_EQ(world.ask(MapAsk{.internal_port = 2}).response().epoch_time_s, 50U);
+}
+
+TEST(Epoch, of_one_subscriber_begins_anew_when_its_address_changes_and_nobody_else_hears) {
+  Config config;
+  config.epoch_scope = EpochScope::subscriber;
+  World world(config);
+  world.ask(MapAsk{});
+  world.ask(MapAsk{.from = "2001:db8:113::2"});
+  world.now += Seconds{100};
+  const std::vector events{moved(MapAsk{}, "192.0.2.15", 4444)};
+  world.server.happened(world.now, events);
+  world.pass(Seconds{5});
+  world.answers.clear();
+  EXPECT_THAT(world.announced, IsEmpty());
+  EXPECT_EQ(world.ask(MapAsk{}).response().epoch_time_s, 5U);
+  EXPECT_EQ(world.ask(MapAsk{.from = "2001:db8:113::2"}).response().epoch_time_s, 105U);
+}
+
+}  // namespace
+}  // namespace portolan::server
