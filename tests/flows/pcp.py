@@ -22,6 +22,7 @@ UNSUPP_PROTOCOL = 9
 USER_EX_QUOTA = 10
 CANNOT_PROVIDE_EXTERNAL = 11
 ADDRESS_MISMATCH = 12
+EXCESSIVE_REMOTE_PEERS = 13
 
 SHORT_ERROR_LIFETIME, LONG_ERROR_LIFETIME = 30, 1800
 
@@ -30,6 +31,19 @@ PREFER_FAILURE = struct.pack("!BBH", 2, 0, 0)
 
 def third_party(address):
     return struct.pack("!BBH", 1, 0, 16) + octets(address)
+
+
+def filter_option(prefix_length, port, address):
+    return struct.pack("!BBHBBH", 3, 0, 20, 0, prefix_length, port) + octets(address)
+
+
+def description(text):
+    data = text.encode()
+    return struct.pack("!BBH", 128, 0, len(data)) + data + bytes(-len(data) % 4)
+
+
+def port_set(size, first, parity=True):
+    return struct.pack("!BBHHHB3x", 130, 0, 5, size, first, parity)
 
 
 def octets(address):
@@ -51,6 +65,10 @@ def map_body(protocol, internal, external, address, number):
     return (nonce(number) + struct.pack("!B3xHH", protocol, internal, external) + octets(address))
 
 
+def peer_body(protocol, internal, external, address, number, remote):
+    return map_body(protocol, internal, external, address, number) + struct.pack("!H2x", remote[1]) + octets(remote[0])
+
+
 @dataclass
 class Answer:
     """Every field of a response; `body` is what follows the header."""
@@ -69,16 +87,23 @@ class Answer:
     internal: int = field(init=False, default=0)
     external: int = field(init=False, default=0)
     address: str = field(init=False, default="")
+    remote: tuple = field(init=False, default=())
     options: bytes = field(init=False, default=b"")
 
     def __post_init__(self):
-        if self.opcode == MAP and len(self.body) >= 36:
+        size = {MAP: 36, PEER: 56}.get(self.opcode, 0)
+        if self.version == 2 and size and len(self.body) >= size:
             self.nonce = int.from_bytes(self.body[:12], "big")
             self.protocol, reserved, self.internal, self.external = struct.unpack("!B3sHH", self.body[12:20])
             assert reserved == bytes(3) or self.result, "reserved octets are zero"
             address = ipaddress.IPv6Address(self.body[20:36])
             self.address = str(address.ipv4_mapped or address)
-            self.options = self.body[36:]
+            self.options = self.body[size:]
+        if size == 56:
+            port, reserved = struct.unpack("!H2s", self.body[36:40])
+            assert reserved == bytes(2) or self.result, "reserved octets are zero"
+            remote = ipaddress.IPv6Address(self.body[40:56])
+            self.remote = (str(remote.ipv4_mapped or remote), port)
 
 
 def parse(datagram):
@@ -113,5 +138,36 @@ class Client:
         request = header(client or self.address, lifetime) + map_body(protocol, internal, external, address, number)
         return request + options, self.send(request + options)
 
+    def peer(self, protocol, internal, external=0, address="0.0.0.0", lifetime=36000, number=15685,
+             remote=("198.51.100.2", 12456), options=b""):
+        """Sends a PEER request and returns it with its answer."""
+        request = header(self.address, lifetime, PEER)
+        request += peer_body(protocol, internal, external, address, number, remote) + options
+        return request, self.send(request)
+
+    def exchange(self, datagram):
+        """Sends octets and returns those of the answer."""
+        self.socket.sendto(datagram, self.server)
+        return self.socket.recvfrom(2048)[0]
+
     def close(self):
         self.socket.close()
+
+
+def assert_success(answer, external, address="192.0.2.1", lifetime=20000, protocol=UDP, internal=3938, number=15685,
+                   options=b""):
+    assert (answer.version, answer.response, answer.opcode) == (2, 1, MAP)
+    assert (answer.result, answer.reserved, answer.rest_of_header) == (SUCCESS, 0, bytes(12))
+    assert answer.lifetime == lifetime
+    assert (answer.nonce, answer.protocol, answer.internal) == (number, protocol, internal)
+    assert (answer.external, answer.address) == (external, address)
+    assert answer.options == options
+
+
+def assert_error(answer, request, result, lifetime):
+    """An error answer is a copy of the request with the header's fields set (RFC 6887 s8.2)."""
+    assert (answer.version, answer.response, answer.result) == (2, 1, result)
+    assert answer.opcode == request[1] & 0x7F
+    assert answer.lifetime == lifetime
+    assert (answer.reserved, answer.rest_of_header) == (0, bytes(12))
+    assert answer.body == request[24:]
