@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "portoland/config.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 namespace portolan::portoland {
@@ -51,6 +52,72 @@ TEST(Settings, a_complete_file_is_read) {
   EXPECT_EQ(settings->nat64.prefix, Prefix::parse("2001:db8:64:ff9b::/96"));
   EXPECT_THAT(settings->nat64.pool, ElementsAre(Ipv4Address{0xc000020e}, Ipv4Address{0xc000020d}));
   EXPECT_EQ(settings->nat64.outside, "outside0");
+}
+
+TEST(Settings, users_have_the_rights_of_table_pcp_but_for_what_they_are_given) {
+  const auto settings = parse_settings(with("[[inside]]", R"(peer = false
+mappings_per_user_max = 7
+epoch = "subscriber"
+[[user]]
+prefix = "2001:db8:112::/48"
+third_party = true
+nonce = "relaxed"
+protocols = ["tcp", "132"]
+internal_ports = [1024, 2048]
+subscriber_prefix_length = 56
+[[third_party_id]]
+id = "tunnel"
+realm = 5
+[[prefix64]]
+prefix = "2001:db8:1::/48"
+[[prefix64]]
+prefix = "2001:db8:2::/64"
+ipv4 = ["192.0.2.0/24"]
+[[inside]])"),
+                                       "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  const server::Config& config = settings->server;
+  EXPECT_FALSE(config.policy.peer);
+  EXPECT_EQ(config.epoch_scope, server::EpochScope::subscriber);
+  ASSERT_EQ(config.profiles.size(), 1U);
+  const server::Profile& profile = config.profiles.front();
+  EXPECT_EQ(profile.users, Prefix::parse("2001:db8:112::/48"));
+  EXPECT_EQ(profile.subscriber_prefix_length, 56U);
+  EXPECT_FALSE(profile.policy.peer) << "as for everybody";
+  EXPECT_EQ(profile.policy.mappings_max, 7U);
+  EXPECT_TRUE(profile.policy.third_party);
+  EXPECT_EQ(profile.policy.nonce, server::NoncePolicy::relaxed);
+  EXPECT_THAT(profile.policy.protocols, ElementsAre(Protocol::tcp, Protocol::sctp));
+  EXPECT_EQ(profile.policy.internal_ports.last, Port{2048});
+  ASSERT_EQ(config.third_party_ids.size(), 1U);
+  EXPECT_EQ(config.third_party_ids.front().second, Realm{5});
+  ASSERT_EQ(config.prefix64.size(), 2U);
+  EXPECT_EQ(config.prefix64.front().prefix, Prefix::parse("2001:db8:2::/64")) << "those with lists first";
+}
+
+TEST(Settings, clients_are_told_the_prefix_of_the_nat64_unless_others_are_given) {
+  const auto settings = parse_settings(good, "test.toml");
+  ASSERT_TRUE(settings);
+  ASSERT_EQ(settings->server.prefix64.size(), 1U);
+  EXPECT_EQ(settings->server.prefix64.front().prefix, settings->nat64.prefix);
+}
+
+TEST(Settings, mistakes_about_users_name_what_would_be_right) {
+  const auto error_of = [](std::string_view lines) {
+    const auto errors = errors_of(with("[[inside]]", std::string(lines) + "\n[[inside]]"));
+    return errors.size() == 1 ? errors.front() : fmt::format("{} errors", errors.size());
+  };
+  EXPECT_THAT(error_of("[[user]]\nmap = false"), HasSubstr("user.prefix is missing"));
+  EXPECT_THAT(error_of("[[user]]\nprefix = \"2001:db8::1/64\""), HasSubstr("is no prefix"));
+  EXPECT_THAT(error_of("nonce = \"none\""), HasSubstr("\"strict\" or \"relaxed\""));
+  EXPECT_THAT(error_of("protocols = [\"tpc\"]"), HasSubstr("is no protocol"));
+  EXPECT_THAT(error_of("internal_ports = [2, 1]"), HasSubstr("first and the last port"));
+  EXPECT_THAT(error_of("internal_ports = 80"), HasSubstr("first and the last port"));
+  EXPECT_THAT(error_of("peer = 1"), HasSubstr("true or false"));
+  EXPECT_THAT(error_of("epoch = \"user\""), HasSubstr("\"server\" or \"subscriber\""));
+  EXPECT_THAT(error_of("[[prefix64]]\nprefix = \"2001:db8::/65\""), HasSubstr("length 32, 40"));
+  EXPECT_THAT(error_of("[[third_party_id]]\nrealm = 1"), HasSubstr("third_party_id.id is missing"));
+  EXPECT_THAT(error_of("[user]\nmap = false"), HasSubstr("write [[user]]"));
 }
 
 TEST(Settings, a_number_out_of_range_names_line_key_value_and_range) {
