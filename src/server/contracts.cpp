@@ -83,7 +83,7 @@ void ContractTable::erase(const ContractKey& key) {
 auto ContractTable::take_expired(TimePoint now, const std::function<bool(const Contract&)>& is_busy)
     -> std::optional<Contract> {
   while (const auto index = wheel_.take_due(now)) {
-    const Contract contract = slab_[*index].contract;
+    Contract contract = slab_[*index].contract;
     if (contract.expires > now || is_busy(contract)) {
       wheel_.schedule(*index, std::max(contract.expires, now + Seconds{1}));
       continue;
