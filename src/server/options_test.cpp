@@ -255,6 +255,16 @@ TEST(PortSet, is_cut_to_what_the_user_may_have) {
   EXPECT_EQ(ask(65534), 2) << "there is no port 65536";
 }
 
+TEST(PortSet, with_port_0_is_a_wildcard_and_touches_no_other_mapping) {
+  World world;
+  world.ask(MapAsk{.internal_port = 1});
+  world.now += Seconds{10};
+  EXPECT_EQ(
+      world.ask(host, with(encode(MapAsk{.internal_port = 0}), wire::PortSet{.size = 4})).response().result,
+      ResultCode::unsupp_protocol);
+  EXPECT_EQ(only_contract(world).expires, TimePoint{Seconds{1000 + 3600}});
+}
+
 TEST(PortSet, malformed_forms_are_refused) {
   World world;
   const wire::PortSet two{.size = 2};

@@ -106,8 +106,10 @@ class OptionReader {
   RequestOptions read_;
 };
 
-/// How many ports are asked for. What would run past port 65535 is not there.
+/// How many ports are asked for. What would run past port 65535 is not there; port 0 stands for all ports,
+/// and no set begins with it.
 auto port_count_of(const RequestOptions& options, Port internal_port) -> std::uint16_t {
+  if (internal_port == Port{0}) return 1;
   std::uint32_t count = 1;
   if (options.port_set)
     count = options.port_set->size;
