@@ -15,11 +15,6 @@ using wire::ResultCode;
 
 namespace {
 
-/// Whole seconds until `expires`, rounded up; at least 1.
-auto remaining_life(const Contract& contract, TimePoint now) -> Seconds {
-  return std::max(std::chrono::ceil<Seconds>(contract.expires - now), Seconds{1});
-}
-
 auto result_code_of(device::Refusal refusal) -> ResultCode {
   switch (refusal) {
     case device::Refusal::cannot_provide_external: return ResultCode::cannot_provide_external;

@@ -13,11 +13,6 @@ namespace {
 /// How long the server waits between attempts to write while read-only.
 constexpr Seconds write_attempt_interval{1};
 
-/// Whole seconds until `expires`, rounded up; at least 1.
-auto remaining_life(const Contract& contract, TimePoint now) -> Seconds {
-  return std::max(std::chrono::ceil<Seconds>(contract.expires - now), Seconds{1});
-}
-
 /// Makes `contract` at the device what it was.
 void append_restoring(TimePoint now, const Contract& contract, std::vector<device::Operation>& operations) {
   if (contract.key.is_peer()) {

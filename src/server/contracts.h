@@ -4,6 +4,7 @@
 // and listed per subscriber, expired by the second. Knows nothing of messages, devices or stores.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -17,6 +18,11 @@
 #include "server/second_wheel.h"
 
 namespace portolan::server {
+
+/// Whole seconds until `contract` expires, rounded up; at least 1.
+[[nodiscard]] inline auto remaining_life(const Contract& contract, TimePoint now) -> Seconds {
+  return std::max(std::chrono::ceil<Seconds>(contract.expires - now), Seconds{1});
+}
 
 class ContractTable {
  public:

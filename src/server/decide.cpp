@@ -17,11 +17,6 @@ namespace {
 /// UNSUPP_FAMILY of draft-cheshire-pcp-unsupp-family; INITIATION in today's registry (RFC 7652 s7).
 constexpr ResultCode unsupp_family{14};
 
-/// Whole seconds until `expires`, rounded up; at least 1.
-auto remaining_life(const Contract& contract, TimePoint now) -> Seconds {
-  return std::max(std::chrono::ceil<Seconds>(contract.expires - now), Seconds{1});
-}
-
 /// A suggestion fits a mapping if what it specifies is the mapping's (RFC 6887 s11.3 item 1, s13.2).
 auto suggests(const Wanted& wanted, const Contract& contract) -> bool {
   return (wanted.suggested_external_address.is_unspecified() ||
