@@ -67,7 +67,8 @@ auto run(const Options& options) -> int {
 }  // namespace portolan::portoland
 
 auto main(int argc, char** argv) -> int {
-  using namespace portolan;
+  namespace io = portolan::io;
+  namespace portoland = portolan::portoland;
   io::allocate_huge_pages(argv);
   portoland::Options options;
   CLI::App app("portoland: a Port Control Protocol server (RFC 6887) that drives a NAT64", "portoland");

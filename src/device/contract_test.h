@@ -107,6 +107,7 @@ class DeviceContract : public ::testing::Test {
   Under under;
 };
 
+// NOLINTBEGIN(readability-identifier-naming): TYPED_TEST_P makes a class of each name.
 TYPED_TEST_SUITE_P(DeviceContract);
 
 TYPED_TEST_P(DeviceContract, a_free_suggested_port_is_given_and_leads_inside) {
@@ -654,5 +655,7 @@ REGISTER_TYPED_TEST_SUITE_P(
     a_peer_nothing_can_be_sent_to_is_refused, a_removed_mapping_lives_on_as_long_as_peer_keeps_it,
     a_peer_passes_filters, mappings_of_an_address_that_is_gone_move_with_all_they_have,
     without_any_address_mappings_are_lost);
+
+// NOLINTEND(readability-identifier-naming)
 
 }  // namespace portolan::device

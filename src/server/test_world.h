@@ -121,6 +121,7 @@ class World {
   void receive(const std::vector<std::pair<Endpoint, std::vector<std::byte>>>& datagrams,
                std::size_t inside = 0) {
     std::vector<Inbound> inbound;
+    inbound.reserve(datagrams.size());
     for (const auto& [client, octets] : datagrams)
       inbound.push_back({.client = client,
                          .path = {.local_address = {}, .interface_index = 0, .inside = inside},
@@ -144,6 +145,7 @@ class World {
     const Apply apply = std::move(applying.front());
     applying.pop_front();
     std::vector<device::Result> results;
+    results.reserve(apply.operations.size());
     for (const auto& operation : apply.operations)
       results.push_back(refuses(operation) ? device::Result(std::unexpected(*device_refuses))
                                            : nat.apply(now, operation));

@@ -39,6 +39,7 @@ class StoreContract : public ::testing::Test {
   Under under;
 };
 
+// NOLINTBEGIN(readability-identifier-naming): TYPED_TEST_P makes a class of each name.
 TYPED_TEST_SUITE_P(StoreContract);
 
 TYPED_TEST_P(StoreContract, what_is_committed_is_loaded) {
@@ -82,5 +83,7 @@ TYPED_TEST_P(StoreContract, every_part_of_the_key_tells_rows_apart) {
 REGISTER_TYPED_TEST_SUITE_P(StoreContract, what_is_committed_is_loaded, rows_take_effect_in_order,
                             dropping_what_is_not_there_is_no_error, an_empty_commit_succeeds,
                             every_part_of_the_key_tells_rows_apart);
+
+// NOLINTEND(readability-identifier-naming)
 
 }  // namespace portolan::store
