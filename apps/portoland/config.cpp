@@ -15,6 +15,7 @@
 
 #include "portoland/config_pcp.h"
 #include "portoland/config_reader.h"
+#include "portoland/config_reload.h"
 #include "wire/protocol.h"
 
 namespace portolan::portoland {
@@ -169,7 +170,7 @@ void read_root(Reader& reader, const toml::table& root, Settings& settings) {
 
 }  // namespace
 
-auto parse_settings(std::string_view text, std::string_view file)
+auto parse_settings(std::string_view text, std::string_view file, const Settings* running)
     -> std::expected<Settings, std::vector<std::string>> {
   toml::table root;
   try {
@@ -188,18 +189,20 @@ auto parse_settings(std::string_view text, std::string_view file)
   read_nat64(reader, root, settings);
   read_simulated(reader, root, settings);
   detail::read_prefix64(reader, root, settings);
+  if (running != nullptr && !reader.has_errors()) detail::refuse_changes(reader, root, settings, *running);
   if (auto errors = reader.take_errors(); !errors.empty()) return std::unexpected(std::move(errors));
   return settings;
 }
 
-auto load_settings(const std::filesystem::path& path) -> std::expected<Settings, std::vector<std::string>> {
+auto load_settings(const std::filesystem::path& path, const Settings* running)
+    -> std::expected<Settings, std::vector<std::string>> {
   std::ifstream stream(path);
   std::ostringstream text;
   text << stream.rdbuf();
   if (!stream)
     return std::unexpected(std::vector{
         fmt::format("{}: can't be read: check that the file exists and its permissions", path.string())});
-  return parse_settings(text.str(), path.string());
+  return parse_settings(text.str(), path.string(), running);
 }
 
 }  // namespace portolan::portoland

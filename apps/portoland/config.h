@@ -21,6 +21,8 @@ enum class DeviceKind : std::uint8_t { nat64, simulated };
 struct InsideInterface {
   std::string interface;
   unsigned subscriber_prefix_length = 64;
+
+  auto operator==(const InsideInterface&) const -> bool = default;
 };
 
 struct Nat64Settings {
@@ -52,14 +54,16 @@ struct Settings {
   SimulatedSettings simulated;
 };
 
-/// Reads `text`; `file` is what error messages call it.
+/// Reads `text`; `file` is what error messages call it. With `running` it is to take the place of those
+/// settings, and what only a restart changes must be as it is there.
 ///
 /// Errors  every mistake found, one line each: "FILE:LINE: KEY = VALUE: what is wrong; what to do"
-[[nodiscard]] auto parse_settings(std::string_view text, std::string_view file)
+[[nodiscard]] auto parse_settings(std::string_view text, std::string_view file,
+                                  const Settings* running = nullptr)
     -> std::expected<Settings, std::vector<std::string>>;
 
-/// Reads the file at `path`.
-[[nodiscard]] auto load_settings(const std::filesystem::path& path)
+/// Reads the file at `path` likewise.
+[[nodiscard]] auto load_settings(const std::filesystem::path& path, const Settings* running = nullptr)
     -> std::expected<Settings, std::vector<std::string>>;
 
 }  // namespace portolan::portoland

@@ -144,6 +144,7 @@ class Reader {
     }
   }
 
+  [[nodiscard]] auto has_errors() const -> bool { return !errors_.empty(); }
   [[nodiscard]] auto take_errors() -> std::vector<std::string> { return std::exchange(errors_, {}); }
 
  private:

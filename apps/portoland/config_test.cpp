@@ -199,6 +199,53 @@ TEST(Settings, limits_of_the_nat64_are_read_and_have_bounds) {
                 ElementsAre(HasSubstr("1 to 100000000")));
 }
 
+TEST(Settings, what_is_fixed_at_start_names_its_line_and_says_how_to_change_it) {
+  const auto running = parse_settings(good, "test.toml");
+  ASSERT_TRUE(running);
+  const auto errors_after = [&](const std::string& text) {
+    const auto settings = parse_settings(text, "test.toml", &*running);
+    return settings ? std::vector<std::string>{} : settings.error();
+  };
+  EXPECT_THAT(errors_after(with("[[inside]]", "listen_port = 5353\n[[inside]]")),
+              ElementsAre(AllOf(HasSubstr("test.toml:5: pcp.listen_port = 5353: "), HasSubstr("restart"))));
+  EXPECT_THAT(errors_after(with("outside = \"outside0\"\n", "")),
+              ElementsAre(AllOf(HasSubstr("test.toml:10: nat64.outside"), HasSubstr("restart"))));
+  for (const auto& [from, to] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"\"phone0\"", "\"phone1\""},
+           {"length = 128", "length = 64"},
+           {"64:ff9b", "65:ff9b"},
+           {"outside0", "outside1"},
+           {"outside = ", "tun = \"nat\"\noutside = "},
+           {"outside = ", "mtu = 1400\noutside = "},
+           {"outside = ", "manage_forwarding = true\noutside = "},
+           {"outside = ", "bindings_max = 1\noutside = "},
+           {"outside = ", "sessions_max = 1\noutside = "},
+           {"outside = ", "hosts_max = 1\noutside = "},
+           {"outside = ", "hold_downs_max = 1\noutside = "},
+           {"[pcp]", "runtime_directory = \"/run/other\"\n[pcp]"},
+           {"[pcp]", "[pcp]\nreceive_buffer = 65536"},
+           {"[pcp]", "[pcp]\nepoch = \"subscriber\""},
+           {"device = \"nat64\"", "device = \"simulated\"\nsimulated = {pool = [\"192.0.2.1\"]}"}})
+    EXPECT_THAT(errors_after(with(from, to)), ElementsAre(HasSubstr("restart"))) << to;
+}
+
+TEST(Settings, what_may_change_at_run_time_is_taken) {
+  const auto running = parse_settings(good, "test.toml");
+  ASSERT_TRUE(running);
+  const auto settings = parse_settings(with("[[inside]]", R"(mappings_max = 5
+nonce = "relaxed"
+nat_pmp = false
+announcements = 1
+[[user]]
+prefix = "2001:db8:112::/48"
+[[prefix64]]
+prefix = "2001:db8:1::/48"
+[[inside]])"),
+                                       "test.toml", &*running);
+  ASSERT_TRUE(settings) << settings.error().front();
+  EXPECT_TRUE(parse_settings(with("192.0.2.13", "192.0.2.15"), "test.toml", &*running));
+}
+
 TEST(Settings, contradicting_lifetimes_are_refused) {
   EXPECT_THAT(errors_of(with("minimum_lifetime = 2", "minimum_lifetime = 200\nmaximum_lifetime = 100")),
               Contains(HasSubstr("longer than pcp.maximum_lifetime")));

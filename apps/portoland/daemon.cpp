@@ -11,6 +11,7 @@
 #include "io/sysctl.h"
 #include "io/tun.h"
 #include "nat/config.h"
+#include "portoland/engine_config.h"
 
 namespace portolan::portoland {
 namespace {
@@ -66,24 +67,6 @@ void log_nat64(const device::WorkerCounters& counters) {
                counters.packets_unsent);
 }
 
-auto server_config(const Settings& settings) -> server::Config {
-  server::Config config = settings.server;
-  config.epoch_base = io::monotonic_now();
-  const bool is_nat64 = settings.device == DeviceKind::nat64;
-  for (server::Config::Inside& inside : config.inside) {
-    inside.families = {Family::ipv6};
-    if (!is_nat64) inside.families.push_back(Family::ipv4);
-  }
-  if (is_nat64) {
-    config.external_addresses = settings.nat64.pool;
-  } else if (!settings.simulated.pool.empty()) {
-    config.external_families = {settings.simulated.pool.front().family()};
-    for (const IpAddress& address : settings.simulated.pool)
-      if (address.is_ipv4()) config.external_addresses.push_back(address.ipv4());
-  }
-  return config;
-}
-
 }  // namespace
 
 auto Daemon::start(Settings settings, io::EventLoop& loop)
@@ -126,7 +109,7 @@ Daemon::Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io:
       socket_(std::move(socket)),
       netlink_(std::move(netlink)),
       host_(std::move(host)),
-      server_(server_config(settings_), random_),
+      server_(server_config(settings_, io::monotonic_now()), random_),
       store_(
           [this](store::CommitId commit, bool ok) {
             server_.committed(io::monotonic_now(), commit, ok);
@@ -156,22 +139,22 @@ auto Daemon::posting() -> std::function<void(std::function<void()>)> {
 
 auto Daemon::make_device() -> std::expected<void, std::string> {
   if (settings_.device == DeviceKind::nat64) return make_nat64();
-  device_ = std::make_unique<device::SimulatedDevice>(
+  auto simulated = std::make_unique<device::SimulatedDevice>(
       device::SimulatedConfig{.pool = settings_.simulated.pool,
                               .first_port = settings_.simulated.first_port,
                               .last_port = settings_.simulated.last_port},
       completion(), io::monotonic_now, posting(), event_handler());
+  set_device_pool_ = [device = simulated.get()](const Settings& wanted) {
+    device->set_pool(wanted.simulated.pool);
+  };
+  device_ = std::move(simulated);
   spdlog::warn("device \"simulated\": mappings are answered, nothing is translated");
   return {};
 }
 
 auto Daemon::make_nat64() -> std::expected<void, std::string> {
   const Nat64Settings& wanted = settings_.nat64;
-  nat::Config config;
-  config.prefix = wanted.prefix;
-  config.pool = wanted.pool;
-  config.limits = wanted.limits;
-  config.ipv6_mtu = config.ipv4_mtu = static_cast<std::uint16_t>(wanted.mtu);
+  const nat::Config config = nat64_config(wanted);
   if (const auto fine = nat::check(config); !fine) return std::unexpected(fine.error());
   for (const Family family : {Family::ipv6, Family::ipv4}) {
     if (wanted.manage_forwarding)
@@ -191,15 +174,13 @@ auto Daemon::make_nat64() -> std::expected<void, std::string> {
                                                      std::make_unique<io::SystemRandom>(), io::monotonic_now,
                                                      config, completion(), posting(), event_handler());
   log_device_counters_ = [device = nat64.get()] { log_nat64(device->counters()); };
+  set_device_pool_ = [device = nat64.get()](const Settings& settings) {
+    device->set_pool(settings.nat64.pool);
+  };
   device_ = std::move(nat64);
   if (const auto routed = host_.add_route(wanted.prefix, wanted.tun); !routed) return routed;
-  for (const Ipv4Address address : wanted.pool) {
-    if (const auto routed = host_.add_route(Prefix{IpAddress{address}, 128}, wanted.tun); !routed)
-      return routed;
-    if (wanted.outside.empty()) continue;
-    if (const auto answered = host_.add_proxy_neighbour(IpAddress{address}, wanted.outside); !answered)
-      return answered;
-  }
+  for (const Ipv4Address address : wanted.pool)
+    if (const auto claimed = claim_address(address); !claimed) return claimed;
   // The kernel answers ARP for others up to 0.8 s late, to let the real owner go first. There is none.
   if (!wanted.outside.empty()) {
     const auto name = fmt::format("net/ipv4/neigh/{}/proxy_delay", wanted.outside);

@@ -30,6 +30,12 @@ class Daemon {
       -> std::expected<std::unique_ptr<Daemon>, std::string>;
   ~Daemon();
 
+  /// Takes `wanted` instead of the present settings; those differ in nothing that is fixed at start
+  /// (load_settings). What was promised stays so, mappings at addresses that leave the pool move.
+  /// Errors  text for the operator; nothing has changed
+  [[nodiscard]] auto reload(Settings wanted) -> std::expected<void, std::string>;
+  [[nodiscard]] auto settings() const -> const Settings& { return settings_; }
+
   /// Writes what has been counted so far to the log.
   void log_counters() const;
 
@@ -40,6 +46,9 @@ class Daemon {
   /// Makes the configured device; its changes to the host are listed in host_.
   [[nodiscard]] auto make_device() -> std::expected<void, std::string>;
   [[nodiscard]] auto make_nat64() -> std::expected<void, std::string>;
+  /// Has the host hand packets to an address of the NAT64's pool to it; release_address() ends that.
+  [[nodiscard]] auto claim_address(Ipv4Address address) -> std::expected<void, std::string>;
+  void release_address(Ipv4Address address);
 
   /// Has receive() called when requests wait.
   void listen();
@@ -62,6 +71,8 @@ class Daemon {
   server::Server server_;
   store::NoStore store_;
   std::unique_ptr<device::Device> device_;
+  /// Gives the device the pool of other settings.
+  std::function<void(const Settings&)> set_device_pool_;
   /// Says what the device has counted.
   std::function<void()> log_device_counters_ = [] {};
 

@@ -30,7 +30,23 @@ struct Options {
   std::string log_level = "info";
 };
 
-auto serve(Settings settings) -> int {
+/// Reads the configuration again. One with mistakes changes nothing.
+void reload(Daemon& daemon, const std::filesystem::path& config) {
+  if (const auto told = io::notify_service_manager("RELOADING=1"); !told) spdlog::warn("{}", told.error());
+  auto settings = load_settings(config, &daemon.settings());
+  if (!settings) {
+    for (const std::string& error : settings.error()) spdlog::error("{}", error);
+    spdlog::error("configuration not reloaded: nothing has changed");
+  } else if (const auto done = daemon.reload(*std::move(settings)); !done) {
+    spdlog::error("{}", done.error());
+    spdlog::error("configuration not reloaded: nothing has changed");
+  } else {
+    spdlog::info("configuration reloaded");
+  }
+  if (const auto told = io::notify_service_manager("READY=1"); !told) spdlog::warn("{}", told.error());
+}
+
+auto serve(Settings settings, const std::filesystem::path& config) -> int {
   io::EventLoop loop;
   const io::Watch stop = loop.on_signal({SIGINT, SIGTERM}, [&](int signal) {
     spdlog::info("stopping: signal {}", signal);
@@ -42,6 +58,7 @@ auto serve(Settings settings) -> int {
     return exit_failure;
   }
   const io::Watch report = loop.on_signal({SIGUSR1}, [&](int) { (*daemon)->log_counters(); });
+  const io::Watch change = loop.on_signal({SIGHUP}, [&](int) { reload(**daemon, config); });
   spdlog::info("ready");
   if (const auto told = io::notify_service_manager("READY=1"); !told) spdlog::warn("{}", told.error());
   loop.run();
@@ -60,7 +77,7 @@ auto run(const Options& options) -> int {
     fmt::print("{}: no mistakes found\n", options.config.string());
     return 0;
   }
-  return serve(std::move(*settings));
+  return serve(std::move(*settings), options.config);
 }
 
 }  // namespace
@@ -79,8 +96,8 @@ auto main(int argc, char** argv) -> int {
   app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off")
       ->capture_default_str();
   app.footer(
-      "Signals: TERM and INT stop it and undo what it changed on the host; USR1 writes its counters to the "
-      "log.");
+      "Signals: TERM and INT stop it and undo what it changed on the host; HUP makes it read its "
+      "configuration again; USR1 writes its counters to the log.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -29,6 +29,11 @@ struct Inbound {
   Endpoint client;
   Path path;
   std::span<const std::byte> payload;
+
+  /// Whether it speaks NAT-PMP (RFC 6886 s1.1), which IPv4 hosts do.
+  [[nodiscard]] auto is_nat_pmp() const -> bool {
+    return client.address.is_ipv4() && !payload.empty() && payload[0] == std::byte{0};
+  }
 };
 
 struct Apply {

@@ -147,7 +147,8 @@ void Server::answer_success(TimePoint now, const Item& item, Seconds lifetime) {
 // RFC 6887 s7.3: options that were processed, in the request's order.
 auto Server::append_processed_options(const Item& item, const Contract& mapping, std::span<std::byte> buffer,
                                       std::size_t size) const -> std::size_t {
-  const auto request = wire::decode_request(item.datagram, {.version_1 = config_.version_1});
+  // It was admitted, whatever versions are answered by now.
+  const auto request = wire::decode_request(item.datagram, {.version_1 = true});
   if (!request || request->options.octets().empty()) return size;
   OptionWriter writer(buffer, size);
   for (const wire::Option& option : request->options) {
@@ -208,7 +209,7 @@ void Server::answer_announce(TimePoint now, const Inbound& datagram, const wire:
 }
 
 void Server::answer_error(TimePoint now, const Inbound& datagram, ResultCode result, Seconds lifetime) {
-  if (is_nat_pmp(datagram)) return answer_nat_pmp_error(now, datagram, result);
+  if (datagram.is_nat_pmp()) return answer_nat_pmp_error(now, datagram, result);
   ++counters_.answers[std::to_underlying(result)];
   // The version the client speaks; admission let no other in.
   const auto version = std::to_integer<std::uint8_t>(datagram.payload[0]);

@@ -30,14 +30,35 @@ auto prefix64_data_of(const Config::Nat64Prefix& nat64) -> std::vector<std::byte
 
 Server::Server(Config config, Random& random)
     : config_(std::move(config)),
-      profiles_(config_.profiles),
+      profiles_({}),
       contracts_(random),
       updates_(random),
       in_flight_(0, MappingKeyHash(HashKey::generate(random))) {
+  derive_from_config();
+}
+
+void Server::derive_from_config() {
   PORTOLAN_CHECK(config_.minimum_lifetime >= Seconds{1});
   PORTOLAN_CHECK(config_.minimum_lifetime <= config_.maximum_lifetime);
   PORTOLAN_CHECK(config_.maximum_lifetime <= lifetime_max);
+  profiles_ = Profiles(config_.profiles);
+  prefix64_data_.clear();
   for (const Config::Nat64Prefix& nat64 : config_.prefix64) prefix64_data_.push_back(prefix64_data_of(nat64));
+}
+
+void Server::reconfigure(TimePoint now, Config config) {
+  PORTOLAN_CHECK(config.inside.size() == config_.inside.size());
+  PORTOLAN_CHECK(config.epoch_scope == config_.epoch_scope);
+  const bool loses_address = std::ranges::any_of(config_.external_addresses, [&](const Ipv4Address& address) {
+    return std::ranges::find(config.external_addresses, address) == config.external_addresses.end();
+  });
+  const auto prefixes_before = std::move(prefix64_data_);
+  config.epoch_base = config_.epoch_base;
+  config_ = std::move(config);
+  derive_from_config();
+  was_reconfigured_ = true;
+  if (loses_address && config_.epoch_scope == EpochScope::server) return announce_restart(now);
+  if (prefix64_data_ != prefixes_before) announcements_.begin(now, config_.announcements);
 }
 
 void Server::receive(TimePoint now, std::span<const Inbound> datagrams) {
@@ -49,7 +70,7 @@ void Server::receive(TimePoint now, std::span<const Inbound> datagrams) {
 // RFC 6887 s8.2, in its order.
 void Server::admit(TimePoint now, const Inbound& datagram, Batch& batch) {
   using wire::RequestError;
-  if (is_nat_pmp(datagram)) return admit_nat_pmp(now, datagram, batch);
+  if (config_.nat_pmp && datagram.is_nat_pmp()) return admit_nat_pmp(now, datagram, batch);
   const auto request = wire::decode_request(datagram.payload, {.version_1 = config_.version_1});
   if (!request) {
     switch (request.error()) {
@@ -76,11 +97,6 @@ void Server::admit(TimePoint now, const Inbound& datagram, Batch& batch) {
     case wire::Opcode::peer: ++counters_.peer_requests; return decide(now, datagram, *request, batch);
     default: ++counters_.other_requests; return answer_error(now, datagram, ResultCode::unsupp_opcode);
   }
-}
-
-auto Server::is_nat_pmp(const Inbound& datagram) const -> bool {
-  return config_.nat_pmp && datagram.client.address.is_ipv4() && !datagram.payload.empty() &&
-         datagram.payload[0] == std::byte{0};
 }
 
 // RFC 6886 s3.5.
@@ -120,6 +136,8 @@ auto Server::path_number(const Path& path) -> std::uint16_t {
 }
 
 void Server::announce_restart(TimePoint now) {
+  // Epochs count seconds: to clients a second restart within one is the same, and it is being announced.
+  if (announcements_.next_due() && now < config_.epoch_base + Seconds{1}) return;
   config_.epoch_base = now;
   announcements_.begin(now, config_.announcements);
 }
@@ -182,12 +200,12 @@ auto Server::broken_invariant() const -> std::optional<std::string> {
           fmt::format("{} {}", mapping.protocol, Endpoint{contract.external_address, port}), mapping);
       if (!is_new) broken = fmt::format("two contracts share {}", entry->first);
     }
-    if (contracts_.count_of(contract.subscriber) >
-        asker_of(mapping.internal_address, {}).policy->mappings_max)
+    if (!was_reconfigured_ && contracts_.count_of(contract.subscriber) >
+                                  asker_of(mapping.internal_address, {}).policy->mappings_max)
       broken = fmt::format("{} is over its quota", contract.subscriber);
   });
   if (ports != contracts_.ports()) broken = "ports are miscounted";
-  if (ports > config_.mappings_max) broken = "more ports than mappings_max";
+  if (ports > config_.mappings_max && !was_reconfigured_) broken = "more ports than mappings_max";
   std::size_t under_way = 0;
   for (const Batch& batch : pipeline_) {
     for (const Item& item : batch.items) {

@@ -73,6 +73,11 @@ class Server {
   /// `random` keys the hash tables; used during construction only.
   Server(Config config, Random& random);
 
+  /// Goes by `config` from now on. What was promised stays so: new limits and rights hold for what is asked
+  /// from now on. Inside interfaces and epoch scope are those of before, and the epoch goes on, unless an
+  /// external address is gone (RFC 6887 s8.5). Other prefixes are announced (RFC 7225 s4.2).
+  void reconfigure(TimePoint now, Config config);
+
   /// Takes a batch of datagrams that came in on inside interfaces, in order of arrival.
   void receive(TimePoint now, std::span<const Inbound> datagrams);
 
@@ -148,7 +153,8 @@ class Server {
   // server.cpp
   void admit(TimePoint now, const Inbound& datagram, Batch& batch);
   void admit_nat_pmp(TimePoint now, const Inbound& datagram, Batch& batch);
-  [[nodiscard]] auto is_nat_pmp(const Inbound& datagram) const -> bool;
+  /// Takes over what is derived from the configuration.
+  void derive_from_config();
   [[nodiscard]] auto asker_of(const IpAddress& address, const Path& path) const -> Asker;
   [[nodiscard]] auto path_number(const Path& path) -> std::uint16_t;
 
@@ -221,6 +227,8 @@ class Server {
   Counters counters_;
   Actions actions_;
   std::vector<Path> paths_;
+  /// Limits may have become smaller than what was promised.
+  bool was_reconfigured_ = false;
   /// Data of the PREFIX64 options.
   std::vector<std::vector<std::byte>> prefix64_data_;
   std::array<std::byte, wire::message_octets_max> scratch_;

@@ -4,6 +4,7 @@ run: the addresses of the draft's clients are on its loopback interface."""
 
 import os
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -28,13 +29,8 @@ def network():
 class Server:
     def __init__(self, directory, pcp, simulated):
         build = pathlib.Path(os.environ["PORTOLAN_BUILD"])
-        config = directory / "portoland.toml"
-        config.write_text(
-            'device = "simulated"\nstore = "memory"\n'
-            f'runtime_directory = "{directory}"\n'
-            f"[pcp]\n{pcp}\n"
-            '[[inside]]\ninterface = "lo"\n'
-            f'[simulated]\npool = ["{E1}", "192.0.2.2"]\n{simulated}\n')
+        self.directory = directory
+        config = self.configure(pcp, simulated)
         self.log = directory / "portoland.log"
         with self.log.open("w", encoding="utf-8") as log:
             # pylint: disable=consider-using-with
@@ -43,6 +39,28 @@ class Server:
         while " ready" not in self.log.read_text():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.01)
+
+    def configure(self, pcp="", simulated="", pool=(E1, "192.0.2.2")):
+        """Writes the configuration file."""
+        config = self.directory / "portoland.toml"
+        addresses = ", ".join(f'"{address}"' for address in pool)
+        config.write_text(
+            'device = "simulated"\nstore = "memory"\n'
+            f'runtime_directory = "{self.directory}"\n'
+            f"[pcp]\n{pcp}\n"
+            '[[inside]]\ninterface = "lo"\n'
+            f"[simulated]\npool = [{addresses}]\n{simulated}\n")
+        return config
+
+    def reload(self):
+        """Has the configuration read again; returns what the log says of it."""
+        already = len(self.log.read_text())
+        self.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 30
+        while "reloaded" not in (said := self.log.read_text()[already:]):
+            assert self.process.poll() is None and time.monotonic() < deadline, said
+            time.sleep(0.01)
+        return said
 
     def stop(self):
         self.process.terminate()

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "portoland/engine_config.h"
+
+namespace portolan::portoland {
+
+auto server_config(const Settings& settings, TimePoint now) -> server::Config {
+  server::Config config = settings.server;
+  config.epoch_base = now;
+  const bool is_nat64 = settings.device == DeviceKind::nat64;
+  for (server::Config::Inside& inside : config.inside) {
+    inside.families = {Family::ipv6};
+    if (!is_nat64) inside.families.push_back(Family::ipv4);
+  }
+  if (is_nat64) {
+    config.external_addresses = settings.nat64.pool;
+  } else if (!settings.simulated.pool.empty()) {
+    config.external_families = {settings.simulated.pool.front().family()};
+    for (const IpAddress& address : settings.simulated.pool)
+      if (address.is_ipv4()) config.external_addresses.push_back(address.ipv4());
+  }
+  return config;
+}
+
+auto nat64_config(const Nat64Settings& settings) -> nat::Config {
+  nat::Config config;
+  config.prefix = settings.prefix;
+  config.pool = settings.pool;
+  config.limits = settings.limits;
+  config.ipv6_mtu = config.ipv4_mtu = static_cast<std::uint16_t>(settings.mtu);
+  return config;
+}
+
+}  // namespace portolan::portoland

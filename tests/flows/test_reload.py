@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The configuration read again while portoland runs: SIGHUP."""
+
+import socket
+import struct
+import time
+
+import pcp
+from conftest import C1, E1
+from pcp import assert_error, assert_success
+
+E2 = "192.0.2.2"
+
+
+def announcements():
+    """A socket that hears what is announced to all IPv4 hosts (RFC 6887 s14.1.3)."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("224.0.0.1", 5350))
+    lo = struct.pack("4s4si", socket.inet_aton("224.0.0.1"), bytes(4), socket.if_nametoindex("lo"))
+    made.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, lo)
+    made.settimeout(10)
+    return made
+
+
+def test_a_mapping_whose_address_leaves_moves_and_its_client_hears_three_times(serve, client):
+    """RFC 6887 s14.2: unsolicited MAP responses, at least 250 and 500 ms apart; s8.5: the epoch begins anew."""
+    server = serve()
+    asking = client()
+    assert_success(asking.map(pcp.UDP, 3938, 3938)[1], 3938)
+    time.sleep(1.1)
+    assert asking.announce().epoch >= 1
+    with announcements() as heard:
+        server.configure("maximum_lifetime = 20000", pool=[E2])
+        assert "configuration reloaded" in server.reload()
+        updates, moments = [], []
+        for _ in range(3):
+            updates.append(pcp.parse(asking.socket.recv(2048)))
+            moments.append(time.monotonic())
+        announced = pcp.parse(heard.recv(2048))
+    for update in updates:
+        assert_success(update, 3938, address=E2, lifetime=update.lifetime)
+        assert update.epoch <= 1, "the epoch begins anew"
+        assert 19990 <= update.lifetime <= 20000
+    # The clock here runs while the server's timer does: some milliseconds of tolerance.
+    assert moments[1] - moments[0] >= 0.24 and moments[2] - moments[1] >= 0.49, moments
+    assert (announced.opcode, announced.epoch) == (pcp.ANNOUNCE, 0)
+    # Renewed, it stays at the new place.
+    assert_success(asking.map(pcp.UDP, 3938, 3938, E1)[1], 3938, address=E2)
+
+
+def test_a_mapping_that_fits_nowhere_is_lost_and_its_client_hears(serve, client):
+    server = serve(simulated="first_port = 4000\nlast_port = 4000")
+    first, second = client(), client("198.51.100.3")
+    assert_success(first.map(pcp.UDP, 1, 4000, E1)[1], 4000, internal=1)
+    assert_success(second.map(pcp.UDP, 1, 4000, E2)[1], 4000, address=E2, internal=1)
+    server.configure("maximum_lifetime = 20000", "first_port = 4000\nlast_port = 4000", [E2])
+    server.reload()
+    lost = pcp.parse(first.socket.recv(2048))
+    assert (lost.opcode, lost.result, lost.internal) == (pcp.MAP, 7, 1), "NETWORK_FAILURE"
+    assert_success(second.map(pcp.UDP, 1, 4000)[1], 4000, address=E2, internal=1)
+
+
+def test_rights_change_and_what_was_promised_stays(serve, client):
+    server = serve()
+    asking = client()
+    assert_success(asking.map(pcp.UDP, 3938, 3938)[1], 3938)
+    server.configure(f'''maximum_lifetime = 700
+[[user]]
+prefix = "{C1}/32"
+mappings_per_user_max = 1''')
+    server.reload()
+    assert_success(asking.map(pcp.UDP, 3938, 3938)[1], 3938, lifetime=700)
+    request, answer = asking.map(pcp.UDP, 3939)
+    assert_error(answer, request, pcp.USER_EX_QUOTA, pcp.SHORT_ERROR_LIFETIME)
+    assert_success(client("198.51.100.3").map(pcp.UDP, 3939, 3939)[1], 3939, internal=3939, lifetime=700)
+
+
+def test_a_file_with_mistakes_changes_nothing(serve, client):
+    server = serve()
+    server.configure("maximum_lifetime = 700\nlisten_port = 5353", "first_port = 2000")
+    said = server.reload()
+    assert "pcp.listen_port = 5353: can't change while portoland runs" in said, said
+    assert "simulated.first_port = 2000: can't change" in said, said
+    assert "nothing has changed" in said, said
+    server.configure("maximum_lifetime = 700\nmap = 3")
+    said = server.reload()
+    assert "portoland.toml:6: pcp.map = 3: must be true or false" in said, said
+    assert_success(client().map(pcp.UDP, 3938, 3938)[1], 3938)
