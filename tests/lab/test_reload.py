@@ -12,7 +12,7 @@ import pcp  # noqa: E402  pylint: disable=wrong-import-position
 
 GATEWAY = "2001:db8:112::1"
 HOST = "handset-3g"
-OTHER = "192.0.2.15"
+OTHER = "192.0.2.12"
 
 
 def reload_with_pool(lab, address):
