@@ -24,6 +24,8 @@ CANNOT_PROVIDE_EXTERNAL = 11
 ADDRESS_MISMATCH = 12
 EXCESSIVE_REMOTE_PEERS = 13
 
+SERVER_PORT, CLIENT_PORT = 5351, 5350
+
 SHORT_ERROR_LIFETIME, LONG_ERROR_LIFETIME = 30, 1800
 
 PREFER_FAILURE = struct.pack("!BBH", 2, 0, 0)
@@ -112,22 +114,52 @@ def parse(datagram):
     return Answer(version, opcode >> 7, opcode & 0x7F, reserved, result, lifetime, epoch, rest, datagram[24:])
 
 
-class Client:
-    """A PCP client of one address: sends octets, returns the answer."""
+# Not in Python's socket module.
+SO_TIMESTAMPNS = 35
 
-    def __init__(self, address, server_port=5351):
+
+def stamp_arrivals(receiving):
+    receiving.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+
+def receive(receiving):
+    """The next datagram, its source, and when it arrived, in seconds: the kernel's time, however late we are."""
+    datagram, ancillary, _, source = receiving.recvmsg(2048, 64)
+    seconds, nanoseconds = struct.unpack("qq", next(data for _, kind, data in ancillary if kind == SO_TIMESTAMPNS))
+    return datagram, source, seconds + nanoseconds / 1e9
+
+
+class Client:
+    """A PCP client of one address: sends octets, returns the answer. `host` is the hosts.Host it is on, this
+    one by default; `flow` is told what goes over the wire."""
+
+    def __init__(self, address, server=None, host=None, flow=None):
         self.address = address
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.flow = flow
+        is_ipv6 = ":" in address
+        family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+        self.socket = (host or socket).socket(family, socket.SOCK_DGRAM)
         self.socket.bind((address, 0))
         self.socket.settimeout(10)
-        self.server = ("::1" if ":" in address else "127.0.0.1", server_port)
+        stamp_arrivals(self.socket)
+        self.arrival = None
+        self.server = (server or ("::1" if is_ipv6 else "127.0.0.1"), SERVER_PORT)
+
+    def _tell(self, direction, datagram):
+        if self.flow:
+            self.flow.message(direction, datagram)
+
+    def receive(self):
+        """Waits for an answer, or for what is sent unasked; `arrival` is when it came."""
+        answer, source, self.arrival = receive(self.socket)
+        assert source[:2] == self.server, "the answer comes from where the request went"
+        self._tell(f"Server to {self.address}", answer)
+        return parse(answer)
 
     def send(self, datagram):
+        self._tell(f"{self.address} to server", datagram)
         self.socket.sendto(datagram, self.server)
-        answer, source = self.socket.recvfrom(2048)
-        assert source[:2] == self.server, "the answer comes from where the request went"
-        return parse(answer)
+        return self.receive()
 
     def announce(self):
         return self.send(header(self.address, 0, ANNOUNCE))
@@ -162,6 +194,16 @@ def assert_success(answer, external, address="192.0.2.1", lifetime=20000, protoc
     assert (answer.nonce, answer.protocol, answer.internal) == (number, protocol, internal)
     assert (answer.external, answer.address) == (external, address)
     assert answer.options == options
+
+
+def assert_peer(answer, external, address="192.0.2.1", lifetime=20000, protocol=UDP, internal=3938, number=15685,
+                remote=("198.51.100.2", 12456)):
+    assert (answer.version, answer.response, answer.opcode) == (2, 1, PEER)
+    assert (answer.result, answer.reserved, answer.rest_of_header) == (SUCCESS, 0, bytes(12))
+    assert answer.lifetime == lifetime
+    assert (answer.nonce, answer.protocol, answer.internal) == (number, protocol, internal)
+    assert (answer.external, answer.address, answer.remote) == (external, address, remote)
+    assert answer.options == b""
 
 
 def assert_error(answer, request, result, lifetime):

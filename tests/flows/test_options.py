@@ -3,6 +3,7 @@
 RFC 7753, through real UDP. Where the draft contradicts RFC 6887, the test follows the RFC and says so."""
 
 import pcp
+import pytest
 from conftest import C1, C2
 from pcp import assert_error, assert_success
 
@@ -11,6 +12,7 @@ SECOND = pcp.filter_option(128, 5968, "192.0.2.201")
 NO_FILTER = pcp.filter_option(0, 0, "0.0.0.0")
 
 
+@pytest.mark.figures(49, 50)
 def test_figures_49_and_50_third_party_of_who_may(serve, client):
     """The draft's external address is the testbed's own; here it is the pool's."""
     serve(f'''[[user]]
@@ -23,12 +25,14 @@ third_party = true''', "first_port = 15000")
     assert_error(answer, request, pcp.UNSUPP_OPTION, pcp.LONG_ERROR_LIFETIME)
 
 
+@pytest.mark.figures(51, 52)
 def test_figures_51_and_52_third_party_that_is_not_enabled_is_unsupported(serve, client):
     serve()
     request, answer = client().map(pcp.UDP, 8080, 8080, number=16584, options=pcp.third_party(C2))
     assert_error(answer, request, pcp.UNSUPP_OPTION, pcp.LONG_ERROR_LIFETIME)
 
 
+@pytest.mark.figures(53, 54)
 def test_figures_53_and_54_third_party_with_ones_own_address_is_malformed(serve, client):
     """MALFORMED_REQUEST, not MALFORMED_OPTION (RFC 6887 s13.1)."""
     serve("third_party = true")
@@ -36,16 +40,39 @@ def test_figures_53_and_54_third_party_with_ones_own_address_is_malformed(serve,
     assert_error(answer, request, pcp.MALFORMED_REQUEST, pcp.LONG_ERROR_LIFETIME)
 
 
-def test_figures_55_to_59_filters_are_added_and_cleared(serve, client):
+@pytest.mark.figures(55, 56)
+def test_figures_55_and_56_a_filter_is_set(serve, client):
+    serve()
+    assert_success(client().map(pcp.UDP, 3938, 3938, options=FIRST)[1], 3938, options=FIRST)
+
+
+@pytest.mark.figures(57, 58)
+def test_figures_57_and_58_all_filters_are_removed(serve, client):
+    """Prefix length 0 removes the filters there are; of IPv4 prefixes it is the only length below 96 that
+    has a meaning (RFC 6887 s13.3)."""
+    serve("filters_max = 1")
+    asking = client()
+    asking.map(pcp.UDP, 3938, 3938, options=FIRST)
+    assert_success(asking.map(pcp.UDP, 3938, 3938, options=NO_FILTER)[1], 3938, options=NO_FILTER)
+    # With room for one only, the next shows that the first is gone.
+    assert_success(client(shown=False).map(pcp.UDP, 3938, 3938, options=SECOND)[1], 3938, options=SECOND)
+
+
+@pytest.mark.figures(59)
+def test_figure_59_a_filter_is_replaced(serve, client):
+    """The draft prints no answer: both options come back in their order (RFC 6887 s7.3)."""
+    serve("filters_max = 1")
+    asking = client()
+    asking.map(pcp.UDP, 3938, 3938, options=FIRST)
+    assert_success(asking.map(pcp.UDP, 3938, 3938, options=NO_FILTER + SECOND)[1], 3938, options=NO_FILTER + SECOND)
+
+
+def test_filters_beyond_the_limit_are_too_many(serve, client):
     serve("filters_max = 1")
     asking = client()
     assert_success(asking.map(pcp.UDP, 3938, 3938, options=FIRST)[1], 3938, options=FIRST)
-    # One more than the limit; then as in figures 57 and 59, which clear before they add.
     request, answer = asking.map(pcp.UDP, 3938, 3938, options=SECOND)
     assert_error(answer, request, pcp.EXCESSIVE_REMOTE_PEERS, pcp.LONG_ERROR_LIFETIME)
-    assert_success(asking.map(pcp.UDP, 3938, 3938, options=NO_FILTER)[1], 3938, options=NO_FILTER)
-    assert_success(asking.map(pcp.UDP, 3938, 3938, options=FIRST)[1], 3938, options=FIRST)
-    assert_success(asking.map(pcp.UDP, 3938, 3938, options=NO_FILTER + SECOND)[1], 3938, options=NO_FILTER + SECOND)
 
 
 def test_a_filter_of_the_wrong_family_or_length_is_malformed(serve, client):

@@ -12,6 +12,9 @@ LICENCE = "SPDX-License-Identifier: BSD-2-Clause"
 # No place for a comment, or one that readers would see.
 WITHOUT_LICENCE_LINE = re.compile(r"\.(md|json|pcap|pcapng|png|svg|jpg)$|(^|/)(LICENSE|\.gitignore)$|^fuzz/corpus/")
 
+# Written by tests; nobody maintains it by hand.
+GENERATED = {"docs/flows.md"}
+
 FORBIDDEN = [
     (re.compile(r"/(?:work|root|home)/[\w.]"), "path of one machine"),
     (re.compile(r"\b(?:deb|security|snapshot|ftp)\.debian\.org\b|\bregistry\.npmjs\.org\b|\bpypi\.org\b"
@@ -29,7 +32,7 @@ def selects(path):
 def check(path, text):
     problems = []
     lines = text.count("\n")
-    if lines > LINES_MAX:
+    if lines > LINES_MAX and path not in GENERATED:
         problems.append((lines, f"{lines} lines, more than {LINES_MAX}: split it by purpose"))
     if not WITHOUT_LICENCE_LINE.search(path) and LICENCE not in "\n".join(text.split("\n", 4)[:4]):
         problems.append((1, f"no line '{LICENCE}' near the top"))
@@ -53,5 +56,6 @@ if __name__ == "__main__":
         good=[
             ("src/a.cpp", head + "\n" * (LINES_MAX - 1)),
             ("CMakePresets.json", "{}\n"),
+            ("docs/flows.md", "\n" * (LINES_MAX + 1)),
             ("scripts/a", "#!/bin/bash\n# " + LICENCE + "\nls /run /etc /homework\n"),
         ])
