@@ -21,14 +21,14 @@ def test_figures_66_and_67_the_suggested_port_is_taken(serve, client):
     for address in (E1, "192.0.2.2"):
         client(C2, shown=False).map(pcp.UDP, 1 if address == E1 else 2, 3938, address)
     request, answer = client().peer(pcp.UDP, 3938, 3938)
-    assert_error(answer, request, pcp.CANNOT_PROVIDE_EXTERNAL, answer.lifetime)
+    assert_error(answer, request, pcp.CANNOT_PROVIDE_EXTERNAL, pcp.SHORT_ERROR_LIFETIME)
 
 
 @pytest.mark.figures(68, 69)
 def test_figures_68_and_69_an_address_that_is_not_the_device_s(serve, client):
     serve()
     request, answer = client().peer(pcp.UDP, 3938, 3938, "192.0.2.5")
-    assert_error(answer, request, pcp.CANNOT_PROVIDE_EXTERNAL, answer.lifetime)
+    assert_error(answer, request, pcp.CANNOT_PROVIDE_EXTERNAL, pcp.SHORT_ERROR_LIFETIME)
 
 
 def test_an_existing_mapping_is_found_whatever_is_suggested(serve, client):
