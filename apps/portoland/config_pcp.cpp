@@ -30,9 +30,9 @@ void read_protocols(Reader& reader, const toml::table& table, std::string_view w
                });
 }
 
-void read_internal_ports(Reader& reader, const toml::table& table, std::string_view where,
-                         server::Policy& policy) {
-  const toml::node* node = table.get("internal_ports");
+void read_ports(Reader& reader, const toml::table& table, std::string_view where, std::string_view key,
+                PortRange& ports) {
+  const toml::node* node = table.get(key);
   if (node == nullptr) return;
   const toml::array* range = node->as_array();
   const auto port_at = [&](std::size_t index) {
@@ -42,12 +42,12 @@ void read_internal_ports(Reader& reader, const toml::table& table, std::string_v
     const auto first = port_at(0);
     const auto last = port_at(1);
     if (first && last && 0 <= *first && *first <= *last && *last <= 65535) {
-      policy.internal_ports = {.first = Port{static_cast<std::uint16_t>(*first)},
-                               .last = Port{static_cast<std::uint16_t>(*last)}};
+      ports = {.first = Port{static_cast<std::uint16_t>(*first)},
+               .last = Port{static_cast<std::uint16_t>(*last)}};
       return;
     }
   }
-  reader.fail(*node, fmt::format("{}internal_ports", where),
+  reader.fail(*node, fmt::format("{}{}", where, key),
               "must be the first and the last port, such as [1024, 65535]");
 }
 
@@ -65,7 +65,8 @@ void read_policy(Reader& reader, const toml::table& table, std::string_view wher
       reader.fail(*table.get("nonce"), fmt::format("{}nonce", where), "must be \"strict\" or \"relaxed\"");
   }
   read_protocols(reader, table, where, policy);
-  read_internal_ports(reader, table, where, policy);
+  read_ports(reader, table, where, "internal_ports", policy.internal_ports);
+  read_ports(reader, table, where, "external_ports", policy.external_ports);
   reader.number(table, where, "mappings_per_user_max", 1, 100'000'000, "",
                 [&](auto value) { policy.mappings_max = static_cast<std::size_t>(value); });
   reader.number(table, where, "filters_max", 1, 64, "; RFC 6887 s13.3 wants at least one",
@@ -121,6 +122,7 @@ void read_pcp(Reader& reader, const toml::table& root, Settings& settings) {
                          "nonce",
                          "protocols",
                          "internal_ports",
+                         "external_ports",
                          "mappings_per_user_max",
                          "filters_max",
                          "port_set_max"});
@@ -169,7 +171,7 @@ void read_users(Reader& reader, const toml::table& root, Settings& settings) {
     reader.refuse_unknown(
         *table, "user.",
         {"prefix", "subscriber_prefix_length", "map", "peer", "third_party", "nonce", "protocols",
-         "internal_ports", "mappings_per_user_max", "filters_max", "port_set_max"});
+         "internal_ports", "external_ports", "mappings_per_user_max", "filters_max", "port_set_max"});
     const auto prefix = read_prefix(reader, *table, "user.", "prefix");
     server::Profile profile{.users = prefix.value_or(Prefix{}), .policy = settings.server.policy};
     reader.number(*table, "user.", "subscriber_prefix_length", 32, 128, "",

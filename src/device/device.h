@@ -33,6 +33,7 @@
 
 #include "base/address.h"
 #include "base/mapping_key.h"
+#include "base/port_range.h"
 #include "base/remote_filter.h"
 #include "base/time.h"
 
@@ -71,6 +72,9 @@ enum class Match : std::uint8_t {
 ///         port: renewed and removed as a whole, and it keeps its size whatever is asked later. Ports
 ///         that are explicit under another key end the set before them; the first one being so is
 ///         refused with no_resources: the server knows its mappings, and asks for those.
+///         Range: a new place, also one after the pool has changed, is looked for in `external_ports`, and
+///         every port of a set is in it. What is suggested beyond is not to be had. A mapping that exists,
+///         implicit or explicit, stays where it is.
 struct Install {
   MappingKey key;
   IpAddress external_address;
@@ -81,6 +85,7 @@ struct Install {
   std::uint16_t port_count = 1;  ///< at least 1
   /// The first external port shall be even or odd as the internal one is, if a new place is looked for.
   bool preserve_parity = false;
+  PortRange external_ports{};
 };
 
 /// Ends the explicit mapping `key`, a port set as a whole.
@@ -102,7 +107,7 @@ struct Remove {
 /// Effect  If the five-tuple exists, the suggestion is ignored, and it lives at least `lifetime` from
 ///         now; never shorter than it would have. If only the internal endpoint is mapped, the tuple is
 ///         added on its external endpoint, which must agree with what is suggested. Otherwise it is made
-///         at the suggestion, or anywhere without one.
+///         at the suggestion, or anywhere in `external_ports` without one.
 /// Errors  cannot_provide_external: the suggestion cannot be honoured; remote_peer_invalid
 struct InstallPeer {
   MappingKey key;
@@ -110,6 +115,7 @@ struct InstallPeer {
   IpAddress external_address;
   Port external_port;
   Seconds lifetime{};
+  PortRange external_ports{};
 };
 
 /// Takes an InstallPeer back: from now on the tuple lives as long as traffic keeps it. Always success.

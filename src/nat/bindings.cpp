@@ -97,7 +97,8 @@ auto Bindings::make_at(const InternalEndpoint& internal, std::uint16_t pool_inde
                        .port_count = 1,
                        .is_explicit = false,
                        .was_explicit = false,
-                       .was_peered = false};
+                       .was_peered = false,
+                       .ports = {}};
   index_.insert(hash(internal), number);
   ports.give_to_binding(port, number);
   return number;
@@ -126,7 +127,8 @@ auto Bindings::choose(const InternalEndpoint& internal, const Wanted& wanted, st
     -> std::optional<External> {
   // The endpoint's own port, still in hold-down, comes before all but an explicit wish.
   const std::uint32_t held = find_hold_down(internal);
-  if (wanted.port == 0 && !wanted.pool_index && held != 0)
+  if (wanted.port == 0 && !wanted.pool_index && held != 0 &&
+      wanted.ports.contains(Port{hold_downs_[held].external_port}))
     return External{.pool_index = hold_downs_[held].pool_index, .port = hold_downs_[held].external_port};
   if (wanted.pool_index) {
     if (const auto port = choose_port(internal, wanted, *wanted.pool_index))
@@ -151,14 +153,20 @@ auto Bindings::choose(const InternalEndpoint& internal, const Wanted& wanted, st
 
 auto Bindings::choose_port(const InternalEndpoint& internal, const Wanted& wanted, std::uint16_t pool_index)
     -> std::optional<std::uint16_t> {
+  const auto may_have_wanted = [&](std::uint16_t port) {
+    return wanted.ports.contains(Port{port}) && may_have(internal, wanted.is_explicit, pool_index, port);
+  };
   if (wanted.port != 0) {
-    if (may_have(internal, wanted.is_explicit, pool_index, wanted.port)) return wanted.port;
+    if (may_have_wanted(wanted.port)) return wanted.port;
     if (wanted.exact) return std::nullopt;
   }
-  if (may_have(internal, wanted.is_explicit, pool_index, internal.port)) return internal.port;
+  if (may_have_wanted(internal.port)) return internal.port;
 
   const PortSpace& ports = space(internal.base, pool_index);
   const auto pick = [&](std::uint16_t low, std::uint16_t high) -> std::optional<std::uint16_t> {
+    low = std::max(low, wanted.ports.first.value);
+    high = std::min(high, wanted.ports.last.value);
+    if (low > high) return std::nullopt;
     if (internal.base == Base::udp) {
       // RTP and RTCP need their parity (RFC 4787 s4.2.2).
       const PortChoice same_parity{.low = low, .high = high, .odd = (internal.port & 1U) != 0};
@@ -175,7 +183,9 @@ auto Bindings::choose_port(const InternalEndpoint& internal, const Wanted& wante
   if (is_well_known && low_first <= last_well_known_port)
     if (const auto port = pick(low_first, last_well_known_port)) return port;
   if (const auto port = pick(high_first, 65535)) return port;
-  if (!is_well_known && low_first <= last_well_known_port && !wanted.is_explicit)
+  // Who may have well-known ports only gets one.
+  const bool is_rest = !wanted.is_explicit || wanted.ports.last <= Port{last_well_known_port};
+  if (!is_well_known && low_first <= last_well_known_port && is_rest)
     return pick(low_first, last_well_known_port);
   return std::nullopt;
 }

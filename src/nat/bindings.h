@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/port_range.h"
 #include "base/random.h"
 #include "base/time.h"
 #include "nat/config.h"
@@ -57,6 +58,7 @@ struct Binding {
   bool is_explicit;
   bool was_explicit;
   bool was_peered;  ///< PEER made it or one of its sessions
+  PortRange ports;  ///< in the head: where the set may lie
 };
 
 /// An internal address and what it uses.
@@ -74,6 +76,7 @@ struct Wanted {
   bool exact = false;      ///< no other will do
   bool is_explicit = false;
   bool same_parity = false;  ///< if it can be had
+  PortRange ports{};         ///< none but these will do
 };
 
 /// Consecutive external ports of one pool address.

@@ -68,7 +68,8 @@ auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& sugg
                 .port = suggestion.external_port.value,
                 .exact = suggestion.exact,
                 .is_explicit = true,
-                .same_parity = extras.preserve_parity};
+                .same_parity = extras.preserve_parity,
+                .ports = extras.external_ports};
   if (!find_pool(suggestion, wanted)) return std::unexpected(InstallError::cannot_provide_external);
 
   std::uint32_t number = bindings_.find(*internal);
@@ -87,6 +88,7 @@ auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& sugg
     number = *bound;
   }
 
+  bindings_[number].ports = extras.external_ports;
   new_filters_.clear();
   for (const RemoteFilter& filter : extras.filters)
     new_filters_.push_back(to_peer_filter(filter, embedding_));
@@ -144,7 +146,8 @@ auto Nat64::bind_set(const InternalEndpoint& first, std::uint32_t number, const 
         if (binding.is_explicit || binding.pool_index != run.pool_index || binding.external_port != port)
           break;
       } else {
-        if (bindings_.room(first.address) == 0 || !bindings_.may_have(ith(i), true, run.pool_index, port))
+        if (bindings_.room(first.address) == 0 || !wanted.ports.contains(Port{port}) ||
+            !bindings_.may_have(ith(i), true, run.pool_index, port))
           break;
         make_at(i, run);
       }

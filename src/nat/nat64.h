@@ -47,6 +47,7 @@ struct Extras {
   std::span<const RemoteFilter> filters{};
   std::uint16_t port_count = 1;  ///< at least 1
   bool preserve_parity = false;
+  PortRange external_ports{};  ///< where a new one is looked for
 };
 
 /// Why a mapping was not installed; nothing changed.
@@ -137,7 +138,7 @@ class Nat64 {
   ///
   /// Spec    RFC 6887 s12.3; device.h says the same for every device
   [[nodiscard]] auto install_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer,
-                                  const Suggestion& suggestion, Seconds lifetime)
+                                  const Suggestion& suggestion, Seconds lifetime, const PortRange& ports = {})
       -> std::expected<Peered, InstallError>;
   /// From now on only packets keep that session; nothing if there is none.
   auto release_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer)
@@ -245,7 +246,7 @@ class Nat64 {
   void end_sessions(std::uint32_t number, TimePoint now, std::vector<PoolChange>& changes);
   [[nodiscard]] auto move_set(std::uint32_t head) -> PoolChange;
   [[nodiscard]] auto open_for_peer(TimePoint now, const InternalEndpoint& internal, const InsideKey& tuple,
-                                   const Suggestion& suggestion)
+                                   const Suggestion& suggestion, const PortRange& ports)
       -> std::expected<std::uint32_t, InstallError>;
 
   // ICMP errors; icmp_errors.cpp.

@@ -27,7 +27,7 @@ auto Nat64::inside_key(const InternalEndpoint& internal, const Endpoint& remote_
 }
 
 auto Nat64::install_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer,
-                         const Suggestion& suggestion, Seconds lifetime)
+                         const Suggestion& suggestion, Seconds lifetime, const PortRange& ports)
     -> std::expected<Peered, InstallError> {
   const auto internal = endpoint_of(key);
   if (!internal) return std::unexpected(internal.error());
@@ -37,7 +37,7 @@ auto Nat64::install_peer(TimePoint now, const MappingKey& key, const Endpoint& r
   const SessionEntry* const entry = sessions_.find(*tuple);
   std::uint32_t session = entry != nullptr ? entry->session : 0;
   if (session == 0) {
-    const auto opened = open_for_peer(now, *internal, *tuple, suggestion);
+    const auto opened = open_for_peer(now, *internal, *tuple, suggestion, ports);
     if (!opened) return std::unexpected(opened.error());
     session = *opened;
   } else if (!sessions_[session].is_outbound) {
@@ -55,15 +55,17 @@ auto Nat64::install_peer(TimePoint now, const MappingKey& key, const Endpoint& r
 }
 
 auto Nat64::open_for_peer(TimePoint now, const InternalEndpoint& internal, const InsideKey& tuple,
-                          const Suggestion& suggestion) -> std::expected<std::uint32_t, InstallError> {
+                          const Suggestion& suggestion, const PortRange& ports)
+    -> std::expected<std::uint32_t, InstallError> {
   if (!bindings_.has_pool()) return std::unexpected(InstallError::network_failure);
   // What is suggested is binding, and may be any port that the server lets the client ask for.
   const bool asked = suggestion.external_address || suggestion.external_port != Port{0};
   Wanted wanted{.pool_index = std::nullopt,
                 .port = suggestion.external_port.value,
                 .exact = asked,
-                .is_explicit = suggestion.external_port != Port{0},
-                .same_parity = false};
+                .is_explicit = suggestion.external_port != Port{0} || ports != PortRange{},
+                .same_parity = false,
+                .ports = ports};
   if (!find_pool({.external_address = suggestion.external_address, .external_port = {}, .exact = true},
                  wanted))
     return std::unexpected(InstallError::cannot_provide_external);
@@ -159,7 +161,8 @@ auto Nat64::move_set(std::uint32_t head) -> PoolChange {
                                          .port = port,
                                          .exact = false,
                                          .is_explicit = true,
-                                         .same_parity = (first.port ^ port) % 2 == 0},
+                                         .same_parity = (first.port ^ port) % 2 == 0,
+                                         .ports = bindings_[head].ports},
                                         count);
   const std::uint32_t kept = run ? run->count : 0;
   if (kept == 0) {

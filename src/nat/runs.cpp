@@ -50,7 +50,7 @@ auto Bindings::choose_run_at(const InternalEndpoint& first, const Wanted& wanted
                              std::uint16_t pool_index) -> Run {
   Run best{.pool_index = pool_index, .port = 0, .count = 0};
   const auto consider = [&](std::uint16_t port) {
-    const std::uint32_t free = free_ports(first, count, pool_index, port);
+    const std::uint32_t free = free_ports(first, wanted.ports.contained(Port{port}, count), pool_index, port);
     if (free > best.count) best = {.pool_index = pool_index, .port = port, .count = free};
     return best.count == count;
   };
@@ -67,6 +67,9 @@ auto Bindings::choose_run_at(const InternalEndpoint& first, const Wanted& wanted
 
   const PortSpace& ports = space(first.base, pool_index);
   const auto pick = [&](std::uint16_t low, std::uint16_t high, std::optional<bool> odd) {
+    low = std::max(low, wanted.ports.first.value);
+    high = std::min(high, wanted.ports.last.value);
+    if (low > high) return false;
     const PortRun run = ports.pick_run({.low = low, .high = high, .odd = odd}, count, random_);
     if (run.count > best.count) best = {.pool_index = pool_index, .port = run.first, .count = run.count};
     return best.count == count;
@@ -76,6 +79,11 @@ auto Bindings::choose_run_at(const InternalEndpoint& first, const Wanted& wanted
   pick(last_well_known_port + 1, 65535, parity);
   // Rather the wrong parity than none.
   if (best.count == 0) pick(last_well_known_port + 1, 65535, std::nullopt);
+  // Who may have well-known ports only gets those.
+  if (best.count == 0 && wanted.ports.last <= Port{last_well_known_port}) {
+    pick(1, last_well_known_port, parity);
+    if (best.count == 0) pick(1, last_well_known_port, std::nullopt);
+  }
   return best;
 }
 

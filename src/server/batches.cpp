@@ -13,7 +13,7 @@ namespace {
 /// How long the server waits between attempts to write while read-only.
 constexpr Seconds write_attempt_interval{1};
 
-/// Makes `contract` at the device what it was.
+/// Makes `contract` at the device what it was, wherever its owner may have ports by now.
 void append_restoring(TimePoint now, const Contract& contract, std::vector<device::Operation>& operations) {
   if (contract.key.is_peer()) {
     operations.emplace_back(
@@ -63,7 +63,8 @@ auto Server::operation_for(const Item& item) -> device::Operation {
                                .remote_peer = item.key.remote_peer,
                                .external_address = address,
                                .external_port = port,
-                               .lifetime = item.lifetime};
+                               .lifetime = item.lifetime,
+                               .external_ports = item.external_ports};
   return device::Install{.key = key,
                          .external_address = address,
                          .external_port = port,
@@ -71,7 +72,8 @@ auto Server::operation_for(const Item& item) -> device::Operation {
                          .lifetime = item.lifetime,
                          .filters = item.details ? item.details->filters : std::vector<RemoteFilter>{},
                          .port_count = item.port_count,
-                         .preserve_parity = item.preserve_parity};
+                         .preserve_parity = item.preserve_parity,
+                         .external_ports = item.external_ports};
 }
 
 void Server::applied(TimePoint now, device::BatchId batch, std::span<const device::Result> results) {

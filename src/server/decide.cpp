@@ -187,6 +187,7 @@ auto Server::item_for(TimePoint now, const Inbound& datagram, const Wanted& want
           .preserve_parity =
               wanted.options.port_reservation || (wanted.options.port_set && wanted.options.port_set->parity),
           .port_count = contract != nullptr ? contract->port_count : wanted.port_count,
+          .external_ports = owner.policy->external_ports,
           .subscriber = contract != nullptr ? contract->subscriber : owner.subscriber,
           .lifetime = lifetime,
           .details = details_after(contract, wanted, datagram.client.address),

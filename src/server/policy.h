@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/port_range.h"
 
 namespace portolan::server {
 
@@ -17,12 +18,6 @@ namespace portolan::server {
 enum class NoncePolicy : std::uint8_t {
   strict,   ///< NOT_AUTHORIZED (RFC 6887 s11.3, s12.3)
   relaxed,  ///< carried out, and its nonce is the mapping's from then on: for clients that forget theirs
-};
-
-struct PortRange {
-  Port first{0};
-  Port last{65535};
-  [[nodiscard]] auto contains(Port port) const -> bool { return first <= port && port <= last; }
 };
 
 /// Rights and limits of a user.
@@ -35,6 +30,8 @@ struct Policy {
   std::vector<Protocol> protocols{};
   /// Internal ports that may be mapped.
   PortRange internal_ports{};
+  /// External ports that MAP and PEER may give.
+  PortRange external_ports{};
   NoncePolicy nonce = NoncePolicy::strict;
   /// Ports mapped by MAP and PEER together; beyond them USER_EX_QUOTA.
   std::size_t mappings_max = 1000;

@@ -124,6 +124,7 @@ class Server {
     bool prefer_failure = false;
     bool preserve_parity = false;
     std::uint16_t port_count = 1;
+    PortRange external_ports;
     Prefix subscriber;
     /// What will be granted; 0 deletes.
     Seconds lifetime{};

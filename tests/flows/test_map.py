@@ -217,3 +217,21 @@ def test_figures_75_and_76_version_1_is_told_version_2(serve, client):
     assert (answer.version, answer.response, answer.opcode, answer.result) == (2, 1, pcp.MAP, pcp.UNSUPP_VERSION)
     assert answer.rest_of_header == request[12:24]
     assert answer.body == request[24:]
+
+
+def test_external_ports_of_a_user_are_the_only_ones_it_gets(serve, client):
+    serve(f'''[[user]]
+prefix = "{C1}/32"
+external_ports = [6000, 6001]''')
+    asking = client()
+    request, answer = asking.map(pcp.UDP, 1, 3938, options=pcp.PREFER_FAILURE)
+    assert_error(answer, request, pcp.CANNOT_PROVIDE_EXTERNAL, answer.lifetime)
+    assert_success(asking.map(pcp.UDP, 1, 3938)[1], 6000, internal=1)
+    assert_success(asking.map(pcp.UDP, 2, 6001, options=pcp.PREFER_FAILURE)[1], 6001, internal=2,
+                   options=pcp.PREFER_FAILURE)
+    # The other pool address has the same two ports.
+    for internal, external in ((3, 6000), (4, 6001)):
+        assert_success(asking.map(pcp.UDP, internal)[1], external, address="192.0.2.2", internal=internal)
+    request, answer = asking.map(pcp.UDP, 5)
+    assert_error(answer, request, pcp.NO_RESOURCES, pcp.SHORT_ERROR_LIFETIME)
+    assert_success(client("198.51.100.3").map(pcp.UDP, 1, 3938)[1], 3938, internal=1)

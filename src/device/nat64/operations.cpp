@@ -47,7 +47,8 @@ auto carry_out(nat::Nat64& nat64, TimePoint now, const Install& wanted) -> Resul
   const auto external = nat64.install(now, wanted.key, *suggestion, wanted.lifetime,
                                       {.filters = wanted.filters,
                                        .port_count = wanted.port_count,
-                                       .preserve_parity = wanted.preserve_parity});
+                                       .preserve_parity = wanted.preserve_parity,
+                                       .external_ports = wanted.external_ports});
   if (!external) return std::unexpected(refusal_of(external.error()));
   return applied(*external, wanted.lifetime);
 }
@@ -62,7 +63,8 @@ auto carry_out(nat::Nat64& nat64, TimePoint now, const Remove& unwanted) -> Resu
 
 auto carry_out(nat::Nat64& nat64, TimePoint now, const InstallPeer& wanted) -> Result {
   const auto suggestion = suggestion_of(wanted.external_address, wanted.external_port, false);
-  const auto peered = nat64.install_peer(now, wanted.key, wanted.remote_peer, *suggestion, wanted.lifetime);
+  const auto peered = nat64.install_peer(now, wanted.key, wanted.remote_peer, *suggestion, wanted.lifetime,
+                                         wanted.external_ports);
   if (!peered) return std::unexpected(refusal_of(peered.error()));
   return applied(peered->external, peered->remaining);
 }

@@ -99,7 +99,7 @@ auto SimulatedNat::carry_out(TimePoint now, const Install& wanted) -> Result {
     count = entry->port_count;
   } else if (entry != nullptr) {
     external = endpoint_of(wanted.key);
-    count = fitting(now, wanted.key, external, count);
+    count = std::max(fitting(now, wanted, external, count), 1U);
   } else {
     // What is mapped already lies elsewhere: the set ends before it.
     for (unsigned i = 1; i < count; ++i)
@@ -120,6 +120,7 @@ auto SimulatedNat::carry_out(TimePoint now, const Install& wanted) -> Result {
     each->explicit_until = now + wanted.lifetime;
     each->held_until = std::max(each->explicit_until, each->implicit_until()) + config_.hold_down;
     each->filters = wanted.filters;
+    each->external_ports = wanted.external_ports;
     each->port_count = static_cast<std::uint16_t>(count);
   }
   return applied(external, wanted.lifetime, static_cast<std::uint16_t>(count));
@@ -166,7 +167,8 @@ auto SimulatedNat::carry_out(TimePoint now, const InstallPeer& wanted) -> Result
                                Install{.key = wanted.key,
                                        .external_address = wanted.external_address,
                                        .external_port = wanted.external_port,
-                                       .match = asked ? Match::exact : Match::suggested},
+                                       .match = asked ? Match::exact : Match::suggested,
+                                       .external_ports = wanted.external_ports},
                                1);
     if (place.count == 0)
       return std::unexpected(asked ? Refusal::cannot_provide_external : Refusal::no_resources);
@@ -256,7 +258,8 @@ auto SimulatedNat::set_pool(TimePoint now, std::vector<IpAddress> pool) -> std::
                 .lifetime = {},
                 .filters = entry.filters,
                 .port_count = entry.port_count,
-                .preserve_parity = (key.internal_port.value ^ former.at(key).endpoint.port.value) % 2 == 0});
+                .preserve_parity = (key.internal_port.value ^ former.at(key).endpoint.port.value) % 2 == 0,
+                .external_ports = entry.external_ports});
     if (!moved) {
       events.emplace_back(Lost{key});
       continue;
@@ -293,8 +296,10 @@ auto SimulatedNat::is_free(TimePoint now, const External& external, const Mappin
   return found->second.held_until <= now || found->second.owner == owner;
 }
 
-auto SimulatedNat::fitting(TimePoint now, const MappingKey& key, const Endpoint& external,
+auto SimulatedNat::fitting(TimePoint now, const Install& wanted, const Endpoint& external,
                            unsigned count) const -> unsigned {
+  const MappingKey& key = wanted.key;
+  count = wanted.external_ports.contained(external.port, count);
   for (unsigned i = 0; i < count; ++i) {
     if (external.port.value + i > config_.last_port.value && i > 0) return i;
     const External place{key.protocol, ith(external, i)};
@@ -322,7 +327,7 @@ auto SimulatedNat::choose(TimePoint now, const Install& wanted, unsigned count) 
   Place best;
   const auto consider = [&](const IpAddress& address, unsigned port) {
     const Endpoint external{address, Port{static_cast<std::uint16_t>(port)}};
-    const unsigned fits = fitting(now, wanted.key, external, count);
+    const unsigned fits = fitting(now, wanted, external, count);
     if (fits > best.count) best = {.external = external, .count = fits};
     return best.count == count;
   };

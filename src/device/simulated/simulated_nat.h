@@ -73,6 +73,7 @@ class SimulatedNat {
     bool was_explicit = false;
     std::uint16_t port_count = 1;
     std::vector<RemoteFilter> filters;
+    PortRange external_ports;
     std::map<Endpoint, Tuple> tuples;
 
     [[nodiscard]] auto implicit_until() const -> TimePoint;
@@ -93,8 +94,8 @@ class SimulatedNat {
     return by_owner_.at(key).endpoint;
   }
   [[nodiscard]] auto is_free(TimePoint now, const External& external, const MappingKey& owner) const -> bool;
-  /// How many ports from `external` on the set of `key` may have, at most `count`.
-  [[nodiscard]] auto fitting(TimePoint now, const MappingKey& key, const Endpoint& external,
+  /// How many ports from `external` on the set of `wanted` may have, at most `count`.
+  [[nodiscard]] auto fitting(TimePoint now, const Install& wanted, const Endpoint& external,
                              unsigned count) const -> unsigned;
   /// Where a set of `count` ports finds most room, and how much.
   struct Place {

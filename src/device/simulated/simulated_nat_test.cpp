@@ -2,6 +2,7 @@
 #include "device/simulated/simulated_nat.h"
 
 #include "device/contract_test.h"
+#include "device/port_range_contract_test.h"
 
 namespace portolan::device {
 namespace {
@@ -40,6 +41,7 @@ class SimulatedUnderTest final : public DeviceUnderTest {
 };
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, DeviceContract, SimulatedUnderTest);
+INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, DevicePortRangeContract, SimulatedUnderTest);
 
 TEST(SimulatedNat, without_free_ports_there_are_no_resources) {
   SimulatedNat nat(
