@@ -13,6 +13,7 @@
 #include <fmt/ranges.h>
 #include <toml++/toml.h>
 
+#include "portoland/config_mapping.h"
 #include "portoland/config_pcp.h"
 #include "portoland/config_reader.h"
 #include "portoland/config_reload.h"
@@ -145,7 +146,7 @@ void read_simulated(Reader& reader, const toml::table& root, Settings& settings)
 void read_root(Reader& reader, const toml::table& root, Settings& settings) {
   reader.refuse_unknown(root, "",
                         {"device", "store", "runtime_directory", "pcp", "user", "prefix64", "third_party_id",
-                         "inside", "nat64", "simulated"});
+                         "mapping", "inside", "nat64", "simulated"});
   if (root.get("device") == nullptr)
     reader.fail_missing(root, "device", "write device = \"nat64\", or \"simulated\" for a dry run");
   if (const auto device = reader.text(root, "", "device")) {
@@ -189,6 +190,7 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
   read_nat64(reader, root, settings);
   read_simulated(reader, root, settings);
   detail::read_prefix64(reader, root, settings);
+  if (!reader.has_errors()) detail::read_mappings(reader, root, settings);
   if (running != nullptr && !reader.has_errors()) detail::refuse_changes(reader, root, settings, *running);
   if (auto errors = reader.take_errors(); !errors.empty()) return std::unexpected(std::move(errors));
   return settings;

@@ -64,6 +64,7 @@ third_party = true
 nonce = "relaxed"
 protocols = ["tcp", "132"]
 internal_ports = [1024, 2048]
+external_ports = [6000, 6009]
 subscriber_prefix_length = 56
 [[third_party_id]]
 id = "tunnel"
@@ -89,6 +90,7 @@ ipv4 = ["192.0.2.0/24"]
   EXPECT_EQ(profile.policy.nonce, server::NoncePolicy::relaxed);
   EXPECT_THAT(profile.policy.protocols, ElementsAre(Protocol::tcp, Protocol::sctp));
   EXPECT_EQ(profile.policy.internal_ports.last, Port{2048});
+  EXPECT_EQ(profile.policy.external_ports, (PortRange{Port{6000}, Port{6009}}));
   ASSERT_EQ(config.third_party_ids.size(), 1U);
   EXPECT_EQ(config.third_party_ids.front().second, Realm{5});
   ASSERT_EQ(config.prefix64.size(), 2U);
@@ -112,6 +114,7 @@ TEST(Settings, mistakes_about_users_name_what_would_be_right) {
   EXPECT_THAT(error_of("nonce = \"none\""), HasSubstr("\"strict\" or \"relaxed\""));
   EXPECT_THAT(error_of("protocols = [\"tpc\"]"), HasSubstr("is no protocol"));
   EXPECT_THAT(error_of("internal_ports = [2, 1]"), HasSubstr("first and the last port"));
+  EXPECT_THAT(error_of("external_ports = [1, 65536]"), HasSubstr("pcp.external_ports = [ 1, 65536 ]"));
   EXPECT_THAT(error_of("internal_ports = 80"), HasSubstr("first and the last port"));
   EXPECT_THAT(error_of("peer = 1"), HasSubstr("true or false"));
   EXPECT_THAT(error_of("epoch = \"user\""), HasSubstr("\"server\" or \"subscriber\""));
@@ -197,6 +200,63 @@ TEST(Settings, limits_of_the_nat64_are_read_and_have_bounds) {
   for (const char* wrong : {"bindings_max = 0", "hosts_max = 100000001"})
     EXPECT_THAT(errors_of(with("outside = ", std::string(wrong) + "\noutside = ")),
                 ElementsAre(HasSubstr("1 to 100000000")));
+}
+
+constexpr std::string_view mapping_table = R"([[mapping]]
+protocol = "tcp"
+internal_address = "2001:db8:112::80"
+internal_port = 8080
+external_address = "192.0.2.14"
+external_port = 80
+description = "web"
+peers = ["2001:db8:64:ff9b::c633:6400/120"]
+)";
+
+TEST(Settings, mappings_of_the_operator_are_read) {
+  const auto settings = parse_settings(std::string(good) + std::string(mapping_table), "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  ASSERT_EQ(settings->server.static_mappings.size(), 1U);
+  const auto& mapping = settings->server.static_mappings.front();
+  EXPECT_EQ(mapping.key.internal_address, IpAddress::parse("2001:db8:112::80"));
+  EXPECT_EQ(mapping.key.internal_port, Port{8080});
+  EXPECT_EQ(mapping.key.protocol, Protocol::tcp);
+  EXPECT_EQ(mapping.external_address, IpAddress::parse("192.0.2.14"));
+  EXPECT_EQ(mapping.external_port, Port{80});
+  EXPECT_EQ(mapping.description, "web");
+  ASSERT_EQ(mapping.filters.size(), 1U);
+}
+
+TEST(Settings, mistakes_in_mappings_name_line_and_remedy) {
+  const auto error_of = [](std::string_view from, std::string_view to) {
+    std::string text(mapping_table);
+    text.replace(text.find(from), from.size(), to);
+    const auto errors = errors_of(std::string(good) + text);
+    return errors.size() == 1 ? errors.front() : fmt::format("{} errors", errors.size());
+  };
+  EXPECT_THAT(error_of("\"tcp\"", "\"sctp\""),
+              HasSubstr("test.toml:15: mapping.protocol = \"sctp\": must be"));
+  EXPECT_THAT(error_of("internal_port = 8080", ""), HasSubstr("mapping.internal_port is missing"));
+  EXPECT_THAT(error_of("= 80\n", "= 0\n"), HasSubstr("mapping.external_port = 0: must be a number"));
+  EXPECT_THAT(error_of("112::80", "112::80::"), HasSubstr("is no address"));
+  EXPECT_THAT(error_of("2001:db8:112::80", "198.51.100.1"), HasSubstr("2 errors")) << "and the peers";
+  EXPECT_THAT(error_of("2001:db8:112::80", "2001:db8:64:ff9b::1"), HasSubstr("outside nat64.prefix"));
+  EXPECT_THAT(error_of("192.0.2.14", "192.0.2.12"), HasSubstr("is not in the device's pool"));
+  EXPECT_THAT(error_of("\"tcp\"\n", "\"udp\"\n").substr(0), HasSubstr("0 errors"));
+  EXPECT_THAT(error_of("ff9b::c633:6400/120", "ff9b::c633:6400/60"), HasSubstr("is no prefix"));
+  EXPECT_THAT(error_of("\"web\"", "\"" + std::string(257, 'x') + "\""), HasSubstr("at most 256"));
+  EXPECT_THAT(error_of("description", "remark"), HasSubstr("unknown key mapping.remark"));
+}
+
+TEST(Settings, two_mappings_of_one_endpoint_name_each_other) {
+  std::string second(mapping_table);
+  second.replace(second.find("= 80\n"), 5, "= 81\n");
+  EXPECT_THAT(
+      errors_of(std::string(good) + std::string(mapping_table) + second),
+      ElementsAre(AllOf(HasSubstr("test.toml:24: mapping.internal_address"), HasSubstr("in line 14"))));
+  second = mapping_table;
+  second.replace(second.find("112::80"), 7, "112::81");
+  EXPECT_THAT(errors_of(std::string(good) + std::string(mapping_table) + second),
+              ElementsAre(AllOf(HasSubstr("mapping.external_address"), HasSubstr("in line 14"))));
 }
 
 TEST(Settings, what_is_fixed_at_start_names_its_line_and_says_how_to_change_it) {

@@ -243,6 +243,9 @@ void Daemon::carry_out_actions() {
     device_->apply(apply.batch, std::move(apply.operations));
   }
   for (server::Commit& commit : actions.commit) store_.commit(commit.commit, std::move(commit.rows));
+  for (const server::RefusedStatic& refused : actions.refused_statics)
+    spdlog::warn("mapping of {} to port {} of {} is not in force, and tried again: {}", refused.key.protocol,
+                 refused.key.internal_port, refused.key.internal_address, to_string(refused.refusal));
   send(actions);
   if (const auto deadline = server_.next_deadline())
     timer_.arm(*deadline);

@@ -75,6 +75,8 @@ struct Contract {
   Format format = Format::pcp_2;
   /// PREFER_FAILURE was in the request (RFC 6887 s13.2).
   bool prefer_failure = false;
+  /// The operator made it (RFC 6887 s11.3): it has no nonce, and no client changes it.
+  bool is_static = false;
   /// Where the client asked from, and by which Path: for updates nobody asked for (RFC 6887 s14.2).
   Port client_port{};
   std::uint16_t path = 0;
@@ -88,8 +90,8 @@ struct Contract {
   auto operator==(const Contract& other) const -> bool {
     const auto fields = [](const Contract& contract) {
       return std::tie(contract.key, contract.external_address, contract.external_port, contract.port_count,
-                      contract.nonce, contract.format, contract.prefer_failure, contract.client_port,
-                      contract.path, contract.expires, contract.subscriber);
+                      contract.nonce, contract.format, contract.prefer_failure, contract.is_static,
+                      contract.client_port, contract.path, contract.expires, contract.subscriber);
     };
     const auto details_of = [](const Contract& contract) {
       return contract.details ? *contract.details : ContractDetails{};

@@ -66,11 +66,19 @@ struct Multicast {
   Message message;
 };
 
+/// The device did not make a mapping of Config::static_mappings; it is asked again.
+struct RefusedStatic {
+  MappingKey key;
+  device::Refusal refusal{};
+};
+
 struct Actions {
   std::vector<Apply> apply;
   std::vector<Commit> commit;
   std::vector<Send> send;
   std::vector<Multicast> multicast;
+  /// For the operator; each refusal is told once until it is another.
+  std::vector<RefusedStatic> refused_statics;
   /// The messages, one behind the other.
   std::vector<std::byte> octets;
 

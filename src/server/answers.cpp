@@ -158,6 +158,11 @@ auto Server::append_processed_options(const Item& item, const Contract& mapping,
       case wire::OptionCode::filter:
       case wire::OptionCode::third_party_id: writer.raw(option.code, option.data); break;
       case wire::OptionCode::description: {
+        if (mapping.is_static) {
+          if (mapping.details && mapping.details->description)
+            writer.raw(option.code, std::as_bytes(std::span(*mapping.details->description)));
+          break;
+        }
         // The value that is kept; none if it was not well-formed (RFC 7220 s3).
         if (const auto description = wire::Description::decode(option.data))
           writer.raw(option.code, wire::truncated_text(description->text, description_octets_max));

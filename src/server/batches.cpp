@@ -13,6 +13,9 @@ namespace {
 /// How long the server waits between attempts to write while read-only.
 constexpr Seconds write_attempt_interval{1};
 
+/// Of a contract no client made.
+constexpr std::uint16_t no_path = 0xffff;
+
 /// Makes `contract` at the device what it was, wherever its owner may have ports by now.
 void append_restoring(TimePoint now, const Contract& contract, std::vector<device::Operation>& operations) {
   if (contract.key.is_peer()) {
@@ -89,23 +92,29 @@ void Server::applied(TimePoint now, device::BatchId batch, std::span<const devic
 
 void Server::settle(TimePoint now, Item& item, const device::Result& result) {
   item.outcome = result;
+  if (!result && item.is_static) note_refused_static(item.key.mapping, result.error());
   if (result) {
     updates_.cease(item.key);
+    // A host's mapping had to give way.
+    if (item.is_static && item.lifetime == Seconds{0} && !item.before->is_static)
+      updates_.begin(now, *item.before);
     if (item.lifetime == Seconds{0})
       contracts_.erase(item.key);
     else
-      contracts_.put({.key = item.key,
-                      .external_address = result->external_address,
-                      .external_port = result->external_port,
-                      .port_count = result->port_count,
-                      .nonce = item.nonce,
-                      .format = item.before ? item.before->format : item.format,
-                      .prefer_failure = item.prefer_failure,
-                      .client_port = item.client.port,
-                      .path = path_number(item.path),
-                      .expires = now + std::min(result->lifetime, lifetime_max),
-                      .subscriber = item.subscriber,
-                      .details = item.details});
+      contracts_.put(
+          {.key = item.key,
+           .external_address = result->external_address,
+           .external_port = result->external_port,
+           .port_count = result->port_count,
+           .nonce = item.nonce,
+           .format = item.before && !item.is_static ? item.before->format : item.format,
+           .prefer_failure = item.prefer_failure,
+           .is_static = item.is_static,
+           .client_port = item.client.port,
+           .path = item.is_static ? no_path : path_number(item.path),
+           .expires = now + (item.is_static ? item.lifetime : std::min(result->lifetime, lifetime_max)),
+           .subscriber = item.subscriber,
+           .details = item.details});
   }
   // After put(): the subscriber's state must not end in between.
   if (!item.before && item.lifetime > Seconds{0}) contracts_.release(item.subscriber, item.port_count);
@@ -131,8 +140,9 @@ void Server::commit_if_possible(TimePoint now) {
 
 void Server::append_row(const Item& item, std::vector<store::Row>& rows) const {
   if (!*item.outcome) return;
-  if (item.lifetime == Seconds{0}) {
-    if (item.before) rows.emplace_back(store::DropMapping{item.key});
+  // The operator's mappings are in the configuration; the store keeps what clients were promised.
+  if (item.lifetime == Seconds{0} || item.is_static) {
+    if (item.before && !item.before->is_static) rows.emplace_back(store::DropMapping{item.key});
     return;
   }
   const Contract* contract = contracts_.find(item.key);
@@ -278,6 +288,10 @@ auto Server::move_contract(TimePoint now, const device::Moved& moved) -> bool {
   for (Batch& batch : pipeline_)
     for (Item& item : batch.items)
       if (item.before && item.key == contract.key) item.before = contract;
+  if (contract.is_static) {
+    unsettled_statics_.try_emplace(moved.key);
+    return address_changed;
+  }
   housekeeping_.emplace_back(store::PutMapping{contract});
   moved_.push_back(contract.key);
   ++counters_.moved;
@@ -289,6 +303,10 @@ void Server::lose_contract(TimePoint now, const ContractKey& key) {
   if (found == nullptr) return;
   const Contract contract = *found;
   contracts_.erase(key);
+  if (contract.is_static) {
+    unsettled_statics_.try_emplace(key.mapping);
+    return;
+  }
   housekeeping_.emplace_back(store::DropMapping{key});
   updates_.begin(now, contract);
   ++counters_.lost;

@@ -5,11 +5,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "base/address.h"
 #include "base/mapping_key.h"
+#include "base/remote_filter.h"
 #include "base/time.h"
 #include "server/policy.h"
 #include "wire/protocol.h"
@@ -94,6 +96,18 @@ struct Config {
   bool port_reservation = false;
   /// Option 127 of version 1, experimental: the NAT64 prefix alone.
   bool experimental_prefix64 = false;
+
+  /// A mapping that the operator makes. It does not expire and counts against no user.
+  struct StaticMapping {
+    MappingKey key;
+    IpAddress external_address;
+    Port external_port;
+    std::vector<RemoteFilter> filters{};
+    /// As clients are told it (RFC 7220); empty: none.
+    std::string description{};
+  };
+  /// Each key, and each external endpoint of a protocol, once.
+  std::vector<StaticMapping> static_mappings{};
 
   EpochScope epoch_scope = EpochScope::server;
   /// Where the epoch begins: `now` of the first moment without state (RFC 6887 s8.5).

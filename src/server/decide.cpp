@@ -139,6 +139,10 @@ auto Server::is_admissible(TimePoint now, const Inbound& datagram, const Wanted&
     answer_error(now, datagram, result, lifetime.value_or(error_lifetime(result)));
     return false;
   };
+  if (contract != nullptr && contract->is_static) {
+    answer_about_static(now, datagram, wanted, *contract, owner);
+    return false;
+  }
   if (contract != nullptr && contract->nonce != wanted.nonce && owner.policy->nonce == NoncePolicy::strict) {
     if (!config_.relaxed_nonce_answer || wanted.deletes())
       return refuse(ResultCode::not_authorized, remaining_life(*contract, now));
@@ -150,9 +154,26 @@ auto Server::is_admissible(TimePoint now, const Inbound& datagram, const Wanted&
   if (const auto sense = check_sense(wanted); !sense) return refuse(sense.error());
   if (contract != nullptr && wanted.options.prefer_failure && !suggests(wanted, *contract))
     return refuse(ResultCode::cannot_provide_external, remaining_life(*contract, now));
+  // The operator's mapping of it is on its way; a host's own would be in the way.
+  if (contract == nullptr && !wanted.deletes() && !wanted.key.is_peer() &&
+      statics_.contains(wanted.key.mapping))
+    return refuse(ResultCode::network_failure);
   if (contract == nullptr && !wanted.deletes() && !gives(wanted.key.mapping.external_family))
     return config_.unsupp_family ? refuse(unsupp_family) : refuse(ResultCode::no_resources);
   return true;
+}
+
+// RFC 6887 s11.3, s15.1; RFC 6886 s3.4.
+void Server::answer_about_static(TimePoint now, const Inbound& datagram, const Wanted& wanted,
+                                 const Contract& contract, const Asker& owner) {
+  constexpr Seconds endless{0xffffffff};
+  if (const auto sense = check_sense(wanted); !sense) return answer_error(now, datagram, sense.error());
+  // Its filters are the operator's too.
+  if (wanted.deletes() || !wanted.options.filters.empty())
+    return answer_error(now, datagram, ResultCode::not_authorized);
+  if (wanted.options.prefer_failure && !suggests(wanted, contract))
+    return answer_error(now, datagram, ResultCode::cannot_provide_external);
+  answer_success(now, item_for(now, datagram, wanted, &contract, owner), endless);
 }
 
 /// A new mapping gets as many ports as its owner may have; false if that is none.
@@ -213,11 +234,13 @@ void Server::begin(TimePoint now, const Inbound& datagram, std::vector<Item> ite
     ++counters_.dropped_overload;
     return;
   }
-  for (Item& item : items) {
-    if (!item.before && item.lifetime > Seconds{0}) contracts_.reserve(now, item.subscriber, item.port_count);
-    for_each_key(item, [&](const MappingKey& key) { in_flight_.try_emplace(key); });
-    batch.items.push_back(std::move(item));
-  }
+  for (Item& item : items) enqueue(now, std::move(item), batch);
+}
+
+void Server::enqueue(TimePoint now, Item item, Batch& batch) {
+  if (!item.before && item.lifetime > Seconds{0}) contracts_.reserve(now, item.subscriber, item.port_count);
+  for_each_key(item, [&](const MappingKey& key) { in_flight_.try_emplace(key); });
+  batch.items.push_back(std::move(item));
 }
 
 void Server::decide_read_only(TimePoint now, const Item& item) {

@@ -33,6 +33,8 @@ Server::Server(Config config, Random& random)
       profiles_({}),
       contracts_(random),
       updates_(random),
+      statics_(0, MappingKeyHash(HashKey::generate(random))),
+      unsettled_statics_(0, MappingKeyHash(HashKey::generate(random))),
       in_flight_(0, MappingKeyHash(HashKey::generate(random))) {
   derive_from_config();
 }
@@ -42,6 +44,13 @@ void Server::derive_from_config() {
   PORTOLAN_CHECK(config_.minimum_lifetime <= config_.maximum_lifetime);
   PORTOLAN_CHECK(config_.maximum_lifetime <= lifetime_max);
   profiles_ = Profiles(config_.profiles);
+  for (const auto& [key, mapping] : statics_) unsettled_statics_.try_emplace(key);
+  statics_.clear();
+  for (const Config::StaticMapping& mapping : config_.static_mappings) {
+    statics_.insert_or_assign(mapping.key, mapping);
+    unsettled_statics_.try_emplace(mapping.key);
+  }
+  next_static_review_ = {};
   prefix64_data_.clear();
   for (const Config::Nat64Prefix& nat64 : config_.prefix64) prefix64_data_.push_back(prefix64_data_of(nat64));
 }
@@ -157,6 +166,7 @@ void Server::advance(TimePoint now) {
     send_update(now, *update);
   }
   if (announcements_.take_due(now)) send_announcements(now);
+  review_statics(now);
   if (is_read_only_ && !commit_ && now >= next_write_attempt_) {
     commit_ = {.id = {++last_commit_},
                .batches = 0,
@@ -175,6 +185,7 @@ auto Server::next_deadline() const -> std::optional<TimePoint> {
   consider(contracts_.next_expiry());
   consider(updates_.next_due());
   consider(announcements_.next_due());
+  if (!unsettled_statics_.empty()) consider(next_static_review_);
   if (is_read_only_ && !commit_) consider(next_write_attempt_);
   return next;
 }
@@ -200,8 +211,9 @@ auto Server::broken_invariant() const -> std::optional<std::string> {
           fmt::format("{} {}", mapping.protocol, Endpoint{contract.external_address, port}), mapping);
       if (!is_new) broken = fmt::format("two contracts share {}", entry->first);
     }
-    if (!was_reconfigured_ && contracts_.count_of(contract.subscriber) >
-                                  asker_of(mapping.internal_address, {}).policy->mappings_max)
+    if (!was_reconfigured_ && !contract.is_static &&
+        contracts_.count_of(contract.subscriber) >
+            asker_of(mapping.internal_address, {}).policy->mappings_max)
       broken = fmt::format("{} is over its quota", contract.subscriber);
   });
   if (ports != contracts_.ports()) broken = "ports are miscounted";

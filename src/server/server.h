@@ -15,7 +15,7 @@
 //   read-only until a commit succeeds: renewals are answered with what is durable, all else is refused.
 //
 // server.cpp: what comes in. decide.cpp: MAP, PEER and NAT-PMP requests up to what only the device can
-// say. batches.cpp: device and store. answers.cpp: what goes out.
+// say. statics.cpp: the operator's mappings. batches.cpp: device and store. answers.cpp: what goes out.
 #pragma once
 
 #include <array>
@@ -123,6 +123,8 @@ class Server {
     Port suggested_external_port;
     bool prefer_failure = false;
     bool preserve_parity = false;
+    /// Of the operator's making: nobody is answered.
+    bool is_static = false;
     std::uint16_t port_count = 1;
     PortRange external_ports;
     Prefix subscriber;
@@ -165,12 +167,15 @@ class Server {
                       Batch& batch);
   void delete_all(TimePoint now, const Inbound& datagram, const Wanted& wanted, Batch& batch);
   void carry_out(TimePoint now, const Inbound& datagram, Wanted wanted, Batch& batch);
+  void answer_about_static(TimePoint now, const Inbound& datagram, const Wanted& wanted,
+                           const Contract& contract, const Asker& owner);
   [[nodiscard]] auto is_admissible(TimePoint now, const Inbound& datagram, const Wanted& wanted,
                                    const Contract* contract, const Asker& owner) -> bool;
   [[nodiscard]] auto shrink_to_quota(Item& item, const Policy& policy) const -> bool;
   [[nodiscard]] auto item_for(TimePoint now, const Inbound& datagram, const Wanted& wanted,
                               const Contract* contract, const Asker& owner) const -> Item;
   void begin(TimePoint now, const Inbound& datagram, std::vector<Item> items, Batch& batch);
+  void enqueue(TimePoint now, Item item, Batch& batch);
   void decide_read_only(TimePoint now, const Item& item);
   [[nodiscard]] auto defer_if_busy(const Inbound& datagram, const MappingKey& first, std::uint16_t port_count)
       -> bool;
@@ -179,6 +184,11 @@ class Server {
   [[nodiscard]] auto gives(Family family) const -> bool;
   /// Octets the answer may have beyond the request's.
   [[nodiscard]] auto added_octets(const RequestOptions& options) const -> std::size_t;
+
+  // statics.cpp
+  void review_statics(TimePoint now);
+  [[nodiscard]] auto change_of_static(const MappingKey& key) const -> std::optional<Item>;
+  void note_refused_static(const MappingKey& key, device::Refusal refusal);
 
   // batches.cpp
   void submit(Batch batch);
@@ -253,6 +263,11 @@ class Server {
   std::vector<ContractKey> moved_;
   Updates updates_;
   RestartAnnouncements announcements_;
+
+  boost::unordered_flat_map<MappingKey, Config::StaticMapping, MappingKeyHash> statics_;
+  /// Keys that may not be as statics_ has them, or no longer has them; and what the device said last.
+  boost::unordered_flat_map<MappingKey, std::optional<device::Refusal>, MappingKeyHash> unsettled_statics_;
+  TimePoint next_static_review_{};
 
   /// Keys with an operation under way, and who waits for it.
   boost::unordered_flat_map<MappingKey, std::vector<Deferred>, MappingKeyHash> in_flight_;

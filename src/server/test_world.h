@@ -211,7 +211,7 @@ class World {
     std::optional<std::string> found;
     server.contracts().for_each([&](const Contract& contract) {
       const auto row = stored.find(contract.key);
-      if (row == stored.end() || row->second != contract)
+      if (contract.is_static == (row != stored.end()) || (!contract.is_static && row->second != contract))
         found = fmt::format("the store does not have the contract of port {}", contract.external_port);
       if (contract.expires <= now) return;
       if (contract.key.is_peer()) return;
@@ -224,7 +224,9 @@ class World {
       if (server.contracts().find({.mapping = key, .remote_peer = {}}) == nullptr)
         found = fmt::format("{} is at the device without a contract", external);
     if (found) return found;
-    if (stored.size() != server.contracts().size())
+    std::size_t promised = 0;
+    server.contracts().for_each([&](const Contract& contract) { promised += contract.is_static ? 0 : 1; });
+    if (stored.size() != promised)
       return fmt::format("{} contracts, {} stored", server.contracts().size(), stored.size());
     return {};
   }
@@ -239,6 +241,7 @@ class World {
   std::deque<Answer> answers;
   /// What was multicast.
   std::deque<Answer> announced;
+  std::vector<RefusedStatic> refused_statics;
   bool store_fails = false;
   /// What the device says to new mappings, if anything. What it has it keeps and takes back.
   std::optional<device::Refusal> device_refuses;
@@ -262,6 +265,7 @@ class World {
       const auto octets = actions.octets_of(send.message);
       answers.push_back({.client = send.client, .octets = {octets.begin(), octets.end()}});
     }
+    std::ranges::move(actions.refused_statics, std::back_inserter(refused_statics));
     for (const Multicast& multicast : actions.multicast) {
       const auto octets = actions.octets_of(multicast.message);
       announced.push_back({.client = {}, .octets = {octets.begin(), octets.end()}});

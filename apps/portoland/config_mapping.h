@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Tables mapping: what the operator maps for hosts.
+#pragma once
+
+#include "portoland/config.h"
+#include "portoland/config_reader.h"
+
+namespace portolan::portoland::detail {
+
+/// To be read after the tables of devices: a mapping must be one that the device can have.
+void read_mappings(Reader& reader, const toml::table& root, Settings& settings);
+
+}  // namespace portolan::portoland::detail

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Mappings that the operator makes (RFC 6887 s2.2, s11.3): kept as the configuration has them. What is not
+// yet so is looked at again every second, because a host may have the place, or the device refuse.
+#include <utility>
+
+#include "server/server.h"
+
+namespace portolan::server {
+namespace {
+
+constexpr Seconds review_interval{1};
+/// Longer than any process lives: a device knows no end of time.
+constexpr Seconds forever{100LL * 365 * 86400};
+
+auto details_of(const Config::StaticMapping& mapping) -> ContractDetails {
+  ContractDetails details;
+  details.filters = mapping.filters;
+  if (!mapping.description.empty()) details.description = mapping.description;
+  return details;
+}
+
+/// The present contract has the external endpoint that the operator wants.
+auto is_in_place(const Contract& contract, const Config::StaticMapping& mapping) -> bool {
+  return contract.external_address == mapping.external_address &&
+         contract.external_port == mapping.external_port && contract.port_count == 1;
+}
+
+auto is_as_wanted(const Contract& contract, const Config::StaticMapping& mapping) -> bool {
+  return contract.is_static && is_in_place(contract, mapping) &&
+         (contract.details ? *contract.details : ContractDetails{}) == details_of(mapping);
+}
+
+}  // namespace
+
+void Server::review_statics(TimePoint now) {
+  if (unsettled_statics_.empty() || now < next_static_review_) return;
+  next_static_review_ = now + review_interval;
+  if (is_undoing_ || is_read_only_ || pipeline_.size() >= config_.batches_in_flight_max) return;
+  Batch batch;
+  boost::unordered::erase_if(unsettled_statics_, [&](const auto& unsettled) {
+    if (in_flight_.contains(unsettled.first)) return false;
+    auto item = change_of_static(unsettled.first);
+    if (!item) return true;
+    enqueue(now, *std::move(item), batch);
+    return false;
+  });
+  submit(std::move(batch));
+}
+
+/// The next step towards what the operator wants of `key`; none if it is so.
+auto Server::change_of_static(const MappingKey& key) const -> std::optional<Item> {
+  const Contract* contract = contracts_.find({.mapping = key, .remote_peer = {}});
+  const auto wanted = statics_.find(key);
+  if (wanted == statics_.end() && (contract == nullptr || !contract->is_static)) return {};
+  if (contract != nullptr && wanted != statics_.end() && is_as_wanted(*contract, wanted->second)) return {};
+  Item item;
+  item.key = {.mapping = key, .remote_peer = {}};
+  item.is_static = true;
+  if (contract != nullptr) item.before = *contract;
+  if (wanted == statics_.end() || (contract != nullptr && !is_in_place(*contract, wanted->second))) {
+    item.port_count = contract->port_count;
+    item.subscriber = contract->subscriber;
+    return item;
+  }
+  item.suggested_external_address = wanted->second.external_address;
+  item.suggested_external_port = wanted->second.external_port;
+  item.prefer_failure = true;
+  item.lifetime = forever;
+  item.details = std::make_shared<const ContractDetails>(details_of(wanted->second));
+  return item;
+}
+
+void Server::note_refused_static(const MappingKey& key, device::Refusal refusal) {
+  const auto unsettled = unsettled_statics_.find(key);
+  if (unsettled == unsettled_statics_.end() || unsettled->second == refusal) return;
+  unsettled->second = refusal;
+  actions_.refused_statics.push_back({.key = key, .refusal = refusal});
+}
+
+}  // namespace portolan::server
