@@ -27,6 +27,9 @@ constexpr std::size_t default_receive_buffer_bytes = 16U << 20U;
 /// How often an unknown interface index makes the daemon look at the interfaces again.
 constexpr Seconds learn_interval{1};
 
+/// Addresses of one interface and family from which announcements are sent.
+constexpr std::size_t announcement_sources_max = 8;
+
 /// Where announcements go (RFC 6887 s14.1.3).
 constexpr IpAddress all_hosts_ipv4{Ipv4Address{0xe0000001}};
 constexpr auto all_nodes_ipv6() -> IpAddress {
@@ -266,17 +269,31 @@ void Daemon::send(const server::Actions& actions) {
         std::ranges::find(inside_by_index_, multicast.inside, [](const auto& entry) { return entry.second; });
     if (inside == inside_by_index_.end()) continue;
     const IpAddress group = multicast.family == Family::ipv4 ? all_hosts_ipv4 : all_nodes_ipv6();
-    outgoing_.push_back({.destination = {group, Port{wire::client_port}},
-                         .scope_id = multicast.family == Family::ipv6 ? inside->first : 0,
-                         .local_address = {},
-                         .interface_index = inside->first,
-                         .payload = actions.octets_of(multicast.message)});
+    for (const IpAddress& source : announcement_sources(inside->first, multicast.family))
+      outgoing_.push_back({.destination = {group, Port{wire::client_port}},
+                           .scope_id = multicast.family == Family::ipv6 ? inside->first : 0,
+                           .local_address = source,
+                           .interface_index = inside->first,
+                           .payload = actions.octets_of(multicast.message)});
   }
   if (outgoing_.empty()) return;
   const io::SendResult result = socket_.send(outgoing_);
   // A client whose answer is lost asks again (RFC 6887 s8.1.1).
   dropped_.unsent += result.refused + result.unsent;
   if (result.error) spdlog::debug("answers not sent: {}", to_string(*result.error));
+}
+
+auto Daemon::announcement_sources(unsigned interface_index, Family family) -> std::vector<IpAddress> {
+  std::vector<IpAddress> sources;
+  if (const auto addresses = netlink_.addresses(interface_index)) {
+    for (const io::InterfaceAddress& address : *addresses)
+      if (address.address.family() == family && !address.is_tentative &&
+          sources.size() < announcement_sources_max)
+        sources.push_back(address.address);
+  }
+  // Without one the kernel may know better.
+  if (sources.empty()) sources.emplace_back();
+  return sources;
 }
 
 auto Daemon::inside_of(unsigned interface_index) -> std::optional<std::size_t> {

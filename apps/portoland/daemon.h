@@ -55,6 +55,9 @@ class Daemon {
   void receive();
   void carry_out_actions();
   void send(const server::Actions& actions);
+  /// The addresses by which hosts on an inside interface may know the server: they take announcements only
+  /// from that one (RFC 6887 s14.1.3; RFC 6886 s3.2.1).
+  [[nodiscard]] auto announcement_sources(unsigned interface_index, Family family) -> std::vector<IpAddress>;
   /// Index of the inside interface `interface_index` in the settings, if it is one.
   [[nodiscard]] auto inside_of(unsigned interface_index) -> std::optional<std::size_t>;
   void learn_interfaces();

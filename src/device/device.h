@@ -72,6 +72,9 @@ enum class Match : std::uint8_t {
 ///         port: renewed and removed as a whole, and it keeps its size whatever is asked later. Ports
 ///         that are explicit under another key end the set before them; the first one being so is
 ///         refused with no_resources: the server knows its mappings, and asks for those.
+///         Companion: with `reserves_companion` the port of the same number for the other one of TCP and UDP
+///         stays free for the same internal address, as long as the mapping lives; a new place is one where
+///         that is so (RFC 6886 s3.3). Only IPv4 hosts can have that wish: a NAT64 knows none.
 ///         Range: a new place, also one after the pool has changed, is looked for in `external_ports`, and
 ///         every port of a set is in it. What is suggested beyond is not to be had. A mapping that exists,
 ///         implicit or explicit, stays where it is.
@@ -86,6 +89,7 @@ struct Install {
   /// The first external port shall be even or odd as the internal one is, if a new place is looked for.
   bool preserve_parity = false;
   PortRange external_ports{};
+  bool reserves_companion = false;
 };
 
 /// Ends the explicit mapping `key`, a port set as a whole.

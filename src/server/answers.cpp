@@ -326,7 +326,31 @@ void Server::send_update(TimePoint now, const Updates::Update& update) {
   });
 }
 
-// RFC 6887 s14.1.3.
+// RFC 6887 s14.1.3: unicast, because the epoch is one subscriber's.
+void Server::send_epoch(TimePoint now, const EpochAnnouncements::Recipient& recipient) {
+  ++counters_.announcements_sent;
+  send(recipient.client, paths_[recipient.path], [&](std::span<std::byte> buffer) {
+    return wire::write_response({.version = wire::version_2,
+                                 .opcode = wire::Opcode::announce,
+                                 .result = ResultCode::success,
+                                 .lifetime_s = 0,
+                                 .epoch_time_s = epoch_time_s(now, recipient.subscriber),
+                                 .body = wire::Announce{},
+                                 .options = {}},
+                                buffer);
+  });
+}
+
+void Server::multicast(std::size_t inside, Family family, std::size_t size) {
+  const std::size_t offset = actions_.octets.size();
+  actions_.octets.insert(actions_.octets.end(), scratch_.begin(),
+                         scratch_.begin() + static_cast<std::ptrdiff_t>(size));
+  actions_.multicast.push_back(
+      {.inside = inside, .family = family, .message = {.offset = offset, .size = size}});
+  ++counters_.announcements_sent;
+}
+
+// RFC 6887 s14.1.3, RFC 6886 s3.2.1.
 void Server::send_announcements(TimePoint now) {
   for (std::size_t inside = 0; inside < config_.inside.size(); ++inside) {
     for (const Family family : config_.inside[inside].families) {
@@ -340,12 +364,18 @@ void Server::send_announcements(TimePoint now) {
                                                     scratch_);
       OptionWriter writer(scratch_, size);
       for (const auto& data : prefix64_data_) writer.raw(wire::OptionCode::prefix64, data);
-      const std::size_t offset = actions_.octets.size();
-      actions_.octets.insert(actions_.octets.end(), scratch_.begin(),
-                             scratch_.begin() + static_cast<std::ptrdiff_t>(writer.size()));
-      actions_.multicast.push_back(
-          {.inside = inside, .family = family, .message = {.offset = offset, .size = writer.size()}});
-      ++counters_.announcements_sent;
+      multicast(inside, family, writer.size());
+      // It tells one epoch to all: there must be one.
+      const bool speaks_nat_pmp = config_.nat_pmp && family == Family::ipv4 &&
+                                  !config_.external_addresses.empty() &&
+                                  config_.epoch_scope == EpochScope::server;
+      if (!speaks_nat_pmp) continue;
+      const nat_pmp::AddressResponse address{.external_address = config_.external_addresses.front()};
+      multicast(inside, family,
+                nat_pmp::write_response({.result = nat_pmp::ResultCode::success,
+                                         .epoch_time_s = epoch_time_s(now, {}),
+                                         .body = address},
+                                        scratch_));
     }
   }
 }

@@ -2,6 +2,7 @@
 //
 // Batches on their way through device and store, and back if a commit fails.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
@@ -34,7 +35,8 @@ void append_restoring(TimePoint now, const Contract& contract, std::vector<devic
                                           .match = device::Match::exact,
                                           .lifetime = remaining_life(contract, now),
                                           .filters = contract.filters(),
-                                          .port_count = contract.port_count});
+                                          .port_count = contract.port_count,
+                                          .reserves_companion = contract.format == Format::nat_pmp});
 }
 
 }  // namespace
@@ -68,15 +70,17 @@ auto Server::operation_for(const Item& item) -> device::Operation {
                                .external_port = port,
                                .lifetime = item.lifetime,
                                .external_ports = item.external_ports};
-  return device::Install{.key = key,
-                         .external_address = address,
-                         .external_port = port,
-                         .match = item.prefer_failure ? device::Match::exact : device::Match::suggested,
-                         .lifetime = item.lifetime,
-                         .filters = item.details ? item.details->filters : std::vector<RemoteFilter>{},
-                         .port_count = item.port_count,
-                         .preserve_parity = item.preserve_parity,
-                         .external_ports = item.external_ports};
+  return device::Install{
+      .key = key,
+      .external_address = address,
+      .external_port = port,
+      .match = item.prefer_failure ? device::Match::exact : device::Match::suggested,
+      .lifetime = item.lifetime,
+      .filters = item.details ? item.details->filters : std::vector<RemoteFilter>{},
+      .port_count = item.port_count,
+      .preserve_parity = item.preserve_parity,
+      .external_ports = item.external_ports,
+      .reserves_companion = (item.before ? item.before->format : item.format) == Format::nat_pmp};
 }
 
 void Server::applied(TimePoint now, device::BatchId batch, std::span<const device::Result> results) {
@@ -261,6 +265,7 @@ void Server::release_keys(TimePoint now, const std::vector<Batch>& batches) {
 
 void Server::happened(TimePoint now, std::span<const device::Event> events) {
   bool address_changed = false;
+  const std::size_t moved_before = moved_.size();
   for (const device::Event& event : events) {
     if (const auto* moved = std::get_if<device::Moved>(&event))
       address_changed |= move_contract(now, *moved);
@@ -271,6 +276,8 @@ void Server::happened(TimePoint now, std::span<const device::Event> events) {
   }
   // RFC 6887 s8.5: the epoch begins anew when external addresses change.
   if (address_changed && config_.epoch_scope == EpochScope::server) announce_restart(now);
+  if (config_.epoch_scope == EpochScope::subscriber)
+    announce_epochs(now, std::span(moved_).subspan(moved_before));
   commit_if_possible(now);
 }
 
@@ -296,6 +303,28 @@ auto Server::move_contract(TimePoint now, const device::Moved& moved) -> bool {
   moved_.push_back(contract.key);
   ++counters_.moved;
   return address_changed;
+}
+
+void Server::announce_epochs(TimePoint now, std::span<const ContractKey> moved) {
+  std::set<std::pair<Endpoint, std::uint16_t>> told;
+  std::set<Prefix> subscribers;
+  const auto path_of = [](const Contract& contract) {
+    return std::pair{Endpoint{contract.client_address(), contract.client_port}, contract.path};
+  };
+  for (const ContractKey& key : moved) {
+    if (const Contract* contract = contracts_.find(key)) {
+      told.insert(path_of(*contract));
+      subscribers.insert(contract->subscriber);
+    }
+  }
+  for (const Prefix& subscriber : subscribers) {
+    contracts_.for_each_of(subscriber, [&](const Contract& contract) {
+      if (contract.format != Format::pcp_2 || contract.path >= paths_.size()) return;
+      if (const auto path = path_of(contract); told.insert(path).second)
+        epoch_announcements_.begin(now,
+                                   {.client = path.first, .path = path.second, .subscriber = subscriber});
+    });
+  }
 }
 
 void Server::lose_contract(TimePoint now, const ContractKey& key) {

@@ -155,6 +155,31 @@ TEST(Epoch, of_a_subscriber_begins_with_its_first_mapping) {
   EXPECT_EQ(world.ask(MapAsk{.internal_port = 2}).response().epoch_time_s, 50U);
 }
 
+TEST(Epoch, of_a_subscriber_that_begins_anew_is_told_to_its_other_clients_three_times) {
+  Config config;
+  config.epoch_scope = EpochScope::subscriber;
+  World world(config);
+  world.ask(MapAsk{});
+  world.ask(MapAsk{.from = "2001:db8:112::2"});
+  world.ask(MapAsk{.from = "2001:db8:112::2", .internal_port = 2});
+  world.ask(MapAsk{.from = "2001:db8:113::2"});
+  world.now += Seconds{100};
+  const std::vector events{moved(MapAsk{}, "192.0.2.15", 4444)};
+  world.server.happened(world.now, events);
+  EXPECT_EQ(world.server.next_deadline(), world.now);
+  EXPECT_THAT(moments(world, Seconds{10}, world.answers),
+              ElementsAre(Milliseconds{0}, Milliseconds{0}, Milliseconds{250}, Milliseconds{250},
+                          Milliseconds{750}, Milliseconds{750}));
+  std::size_t announced = 0;
+  for (const Answer& answer : world.answers) {
+    EXPECT_EQ(answer.response().epoch_time_s, 0U);
+    if (answer.response().opcode != wire::Opcode::announce) continue;
+    ++announced;
+    EXPECT_EQ(answer.client, (Endpoint{*IpAddress::parse("2001:db8:112::2"), Port{12345}}));
+  }
+  EXPECT_EQ(announced, 3U);
+}
+
 TEST(Epoch, of_one_subscriber_begins_anew_when_its_address_changes_and_nobody_else_hears) {
   Config config;
   config.epoch_scope = EpochScope::subscriber;

@@ -165,6 +165,11 @@ void Server::advance(TimePoint now) {
     if (!update) break;
     send_update(now, *update);
   }
+  for (std::size_t i = 0; i < config_.updates_per_advance_max; ++i) {
+    const auto recipient = epoch_announcements_.take_due(now);
+    if (!recipient) break;
+    send_epoch(now, *recipient);
+  }
   if (announcements_.take_due(now)) send_announcements(now);
   review_statics(now);
   if (is_read_only_ && !commit_ && now >= next_write_attempt_) {
@@ -185,6 +190,7 @@ auto Server::next_deadline() const -> std::optional<TimePoint> {
   consider(contracts_.next_expiry());
   consider(updates_.next_due());
   consider(announcements_.next_due());
+  consider(epoch_announcements_.next_due());
   if (!unsettled_statics_.empty()) consider(next_static_review_);
   if (is_read_only_ && !commit_) consider(next_write_attempt_);
   return next;

@@ -204,6 +204,9 @@ class Server {
   static void for_each_key(const Item& item, const std::function<void(const MappingKey&)>& visit);
   /// Returns whether the external address is another than before.
   auto move_contract(TimePoint now, const device::Moved& moved) -> bool;
+  /// The subscribers of contracts that moved have a new epoch: tells those of their clients who get no
+  /// update.
+  void announce_epochs(TimePoint now, std::span<const ContractKey> moved);
   void lose_contract(TimePoint now, const ContractKey& key);
 
   // answers.cpp
@@ -231,6 +234,9 @@ class Server {
   void send_update(TimePoint now, const Updates::Update& update);
   void send_nat_pmp(const Endpoint& client, const Path& path, const wire::nat_pmp::Response& response);
   void send_announcements(TimePoint now);
+  void send_epoch(TimePoint now, const EpochAnnouncements::Recipient& recipient);
+  /// Multicasts the first `size` octets of scratch_.
+  void multicast(std::size_t inside, Family family, std::size_t size);
 
   Config config_;
   Profiles profiles_;
@@ -263,6 +269,7 @@ class Server {
   std::vector<ContractKey> moved_;
   Updates updates_;
   RestartAnnouncements announcements_;
+  EpochAnnouncements epoch_announcements_;
 
   boost::unordered_flat_map<MappingKey, Config::StaticMapping, MappingKeyHash> statics_;
   /// Keys that may not be as statics_ has them, or no longer has them; and what the device said last.

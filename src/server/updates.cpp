@@ -47,6 +47,31 @@ auto Updates::next_due() const -> std::optional<TimePoint> {
   return next;
 }
 
+void EpochAnnouncements::begin(TimePoint now, const Recipient& recipient) {
+  std::size_t waiting = 0;
+  for (const auto& queue : queues_) waiting += queue.size();
+  if (waiting < waiting_max) queues_[0].push_back({.due = now, .recipient = recipient});
+}
+
+auto EpochAnnouncements::take_due(TimePoint now) -> std::optional<Recipient> {
+  for (std::size_t nth = 0; nth < queues_.size(); ++nth) {
+    if (queues_[nth].empty() || queues_[nth].front().due > now) continue;
+    const Recipient recipient = queues_[nth].front().recipient;
+    queues_[nth].pop_front();
+    if (nth + 1 < queues_.size())
+      queues_[nth + 1].push_back({.due = now + intervals[nth + 1], .recipient = recipient});
+    return recipient;
+  }
+  return {};
+}
+
+auto EpochAnnouncements::next_due() const -> std::optional<TimePoint> {
+  std::optional<TimePoint> next;
+  for (const auto& queue : queues_)
+    if (!queue.empty() && (!next || queue.front().due < *next)) next = queue.front().due;
+  return next;
+}
+
 void RestartAnnouncements::begin(TimePoint now, unsigned count) {
   left_ = count;
   due_ = now;

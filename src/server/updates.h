@@ -58,6 +58,36 @@ class Updates {
   std::uint64_t last_round_ = 0;
 };
 
+/// Announcements to single clients whose epoch began anew and who get no mapping update: three each, at
+/// intervals that double (RFC 6887 s14.1.3).
+class EpochAnnouncements {
+ public:
+  /// Announcements that wait; beyond them clients learn of their epoch by their next answer.
+  static constexpr std::size_t waiting_max = 65'536;
+
+  struct Recipient {
+    Endpoint client;
+    std::uint16_t path = 0;
+    Prefix subscriber;
+  };
+
+  /// The first one is due at `now`.
+  void begin(TimePoint now, const Recipient& recipient);
+  /// Whom to send one at `now`, if anyone; it counts as sent.
+  [[nodiscard]] auto take_due(TimePoint now) -> std::optional<Recipient>;
+  [[nodiscard]] auto next_due() const -> std::optional<TimePoint>;
+
+ private:
+  static constexpr std::array<Milliseconds, 3> intervals{Milliseconds{0}, Milliseconds{250},
+                                                         Milliseconds{500}};
+  struct Entry {
+    TimePoint due;
+    Recipient recipient;
+  };
+  // One queue for each transmission: in each, entries are in order of time.
+  std::array<std::deque<Entry>, intervals.size()> queues_;
+};
+
 /// Restart announcements: 250 ms after the first the second, then after twice as long each (RFC 6887
 /// s14.1.3).
 class RestartAnnouncements {

@@ -176,6 +176,43 @@ TEST(Nonce, relaxed_policy_takes_another_nonce_for_the_mappings) {
   EXPECT_EQ(second.response().lifetime_s, 7200U);
 }
 
+TEST(NatPmp, a_restart_is_announced_with_the_external_address_while_all_share_an_epoch) {
+  Config config = pmp_config();
+  config.inside.front().families = {Family::ipv6, Family::ipv4};
+  const auto addresses_announced = [](World& world) {
+    world.now += Seconds{100};
+    world.server.announce_restart(world.now);
+    for (int i = 0; i < 600; ++i) world.pass(Milliseconds{i == 0 ? 0 : 250});
+    std::vector<nat_pmp::Response> heard;
+    for (const Answer& announced : world.announced)
+      if (const auto response = nat_pmp::decode_response(announced.octets)) heard.push_back(*response);
+    return heard;
+  };
+  World world(config);
+  const auto heard = addresses_announced(world);
+  ASSERT_EQ(heard.size(), 10U);
+  EXPECT_EQ(heard.front().epoch_time_s, 0U);
+  EXPECT_EQ(heard.back().epoch_time_s, 127U) << "10 times, the intervals double from 250 ms";
+  EXPECT_EQ(std::get<nat_pmp::AddressResponse>(heard.front().body).external_address,
+            *Ipv4Address::parse("192.0.2.14"));
+  config.epoch_scope = EpochScope::subscriber;
+  World each(config);
+  EXPECT_TRUE(addresses_announced(each).empty());
+  config.epoch_scope = EpochScope::server;
+  config.nat_pmp = false;
+  World silent(config);
+  EXPECT_TRUE(addresses_announced(silent).empty());
+}
+
+TEST(NatPmp, the_companion_port_is_kept_for_the_same_host) {
+  World world(pmp_config());
+  const auto made = pmp(world, "0002 0000 1388 1388 00000e10");
+  EXPECT_EQ(map_of(made).mapped_external_port, Port{5000});
+  EXPECT_NE(map_of(pmp(world, "0001 0000 1388 1388 00000e10", "198.51.100.2")).mapped_external_port,
+            Port{5000});
+  EXPECT_EQ(map_of(pmp(world, "0001 0000 1388 1388 00000e10")).mapped_external_port, Port{5000});
+}
+
 TEST(Nonce, the_expired_draft_answers_with_what_is_there_and_changes_nothing) {
   Config config;
   config.relaxed_nonce_answer = true;

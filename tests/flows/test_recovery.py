@@ -39,13 +39,17 @@ class Listener:
         pcp.stamp_arrivals(self.socket)
 
     def hear(self):
-        """Waits for an announcement; returns its epoch and when it came."""
-        datagram, source, arrival = pcp.receive(self.socket)
+        """Waits for an announcement of PCP from the address that a client knows, as there is one from each; returns
+        its epoch and when it came."""
+        # Link-local, as the group is (RFC 6724 s5).
+        known = LINK_LOCAL[0] if ":" in self.group else GATEWAY
+        while True:
+            datagram, source, arrival = pcp.receive(self.socket)
+            if datagram[0] == 2 and source[0].split("%")[0] == known:
+                break
         if self.flow:
             self.flow.message(f"Server to {self.group} port {pcp.CLIENT_PORT}", datagram)
         assert source[1] == pcp.SERVER_PORT
-        # Link-local, as the group is (RFC 6724 s5).
-        assert source[0].split("%")[0] == (LINK_LOCAL[0] if ":" in self.group else GATEWAY)
         answer = pcp.parse(datagram)
         assert (answer.version, answer.response, answer.opcode) == (2, 1, pcp.ANNOUNCE)
         assert (answer.result, answer.reserved, answer.lifetime) == (pcp.SUCCESS, 0, 0)

@@ -6,7 +6,7 @@ import struct
 import time
 
 import pcp
-from conftest import C1, E1
+from conftest import C1, C2, E1
 from pcp import assert_error, assert_success
 
 E2 = "192.0.2.2"
@@ -33,11 +33,17 @@ def test_a_mapping_whose_address_leaves_moves_and_its_client_hears(serve, client
         server.configure("maximum_lifetime = 20000", pool=[E2])
         assert "configuration reloaded" in server.reload()
         update = asking.receive()
-        announced = pcp.parse(heard.recv(2048))
+        messages = [heard.recvfrom(2048) for _ in range(2 * 4)]
     assert_success(update, 3938, address=E2, lifetime=update.lifetime)
     assert update.epoch <= 1, "the epoch begins anew"
     assert 19990 <= update.lifetime <= 20000
-    assert (announced.opcode, announced.epoch) == (pcp.ANNOUNCE, 0)
+    # From each address of the interface, because a host takes it only from the one that it knows (s14.1.3);
+    # and as NAT-PMP has it (RFC 6886 s3.2.1).
+    announced = {source for message, source in messages
+                 if message[0] == 2 and (pcp.parse(message).opcode, pcp.parse(message).epoch) == (pcp.ANNOUNCE, 0)}
+    nat_pmp = {source for message, source in messages
+               if message == struct.pack("!BBHI", 0, 128, 0, 0) + socket.inet_aton(E2)}
+    assert announced == nat_pmp == {(address, 5351) for address in ("127.0.0.1", C1, C2, "198.51.100.3")}
     # Renewed, it stays at the new place.
     answer = asking.map(pcp.UDP, 3938, 3938, E1)[1]
     assert_success(answer, 3938, address=E2, lifetime=answer.lifetime)

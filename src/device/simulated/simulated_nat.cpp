@@ -121,6 +121,7 @@ auto SimulatedNat::carry_out(TimePoint now, const Install& wanted) -> Result {
     each->held_until = std::max(each->explicit_until, each->implicit_until()) + config_.hold_down;
     each->filters = wanted.filters;
     each->external_ports = wanted.external_ports;
+    each->reserves_companion = wanted.reserves_companion;
     each->port_count = static_cast<std::uint16_t>(count);
   }
   return applied(external, wanted.lifetime, static_cast<std::uint16_t>(count));
@@ -259,7 +260,8 @@ auto SimulatedNat::set_pool(TimePoint now, std::vector<IpAddress> pool) -> std::
                 .filters = entry.filters,
                 .port_count = entry.port_count,
                 .preserve_parity = (key.internal_port.value ^ former.at(key).endpoint.port.value) % 2 == 0,
-                .external_ports = entry.external_ports});
+                .external_ports = entry.external_ports,
+                .reserves_companion = entry.reserves_companion});
     if (!moved) {
       events.emplace_back(Lost{key});
       continue;
@@ -288,8 +290,21 @@ auto SimulatedNat::find(TimePoint now, const MappingKey& key) -> Entry* {
   return entry.is_mapped(now) ? &entry : nullptr;
 }
 
-auto SimulatedNat::is_free(TimePoint now, const External& external, const MappingKey& owner) const -> bool {
+auto SimulatedNat::is_companion_of_another(TimePoint now, const External& external, const MappingKey& owner,
+                                           bool reserves_companion) const -> bool {
+  const bool is_tcp = external.protocol == Protocol::tcp;
+  if (!is_tcp && external.protocol != Protocol::udp) return false;
+  const auto companion = entries_.find({is_tcp ? Protocol::udp : Protocol::tcp, external.endpoint});
+  if (companion == entries_.end() || !companion->second.is_mapped(now)) return false;
+  const Entry& other = companion->second;
+  return other.owner.internal_address != owner.internal_address &&
+         (reserves_companion || (other.reserves_companion && other.is_explicit(now)));
+}
+
+auto SimulatedNat::is_free(TimePoint now, const External& external, const MappingKey& owner,
+                           bool reserves_companion) const -> bool {
   if (is_reserved(external.protocol, external.endpoint.port)) return false;
+  if (is_companion_of_another(now, external, owner, reserves_companion)) return false;
   const auto found = entries_.find(external);
   if (found == entries_.end()) return true;
   if (found->second.is_mapped(now)) return false;
@@ -308,7 +323,7 @@ auto SimulatedNat::fitting(TimePoint now, const Install& wanted, const Endpoint&
     const bool is_there = mapped != by_owner_.end() && mapped->second == place &&
                           entries_.at(place).is_mapped(now) && !entries_.at(place).is_explicit(now);
     const bool is_elsewhere = mapped != by_owner_.end() && entries_.at(mapped->second).is_mapped(now);
-    if (!is_there && (is_elsewhere || !is_free(now, place, owner))) return i;
+    if (!is_there && (is_elsewhere || !is_free(now, place, owner, wanted.reserves_companion))) return i;
   }
   return count;
 }

@@ -74,6 +74,7 @@ class SimulatedNat {
     std::uint16_t port_count = 1;
     std::vector<RemoteFilter> filters;
     PortRange external_ports;
+    bool reserves_companion = false;
     std::map<Endpoint, Tuple> tuples;
 
     [[nodiscard]] auto implicit_until() const -> TimePoint;
@@ -93,7 +94,11 @@ class SimulatedNat {
   [[nodiscard]] auto endpoint_of(const MappingKey& key) const -> const Endpoint& {
     return by_owner_.at(key).endpoint;
   }
-  [[nodiscard]] auto is_free(TimePoint now, const External& external, const MappingKey& owner) const -> bool;
+  [[nodiscard]] auto is_free(TimePoint now, const External& external, const MappingKey& owner,
+                             bool reserves_companion = false) const -> bool;
+  /// The other protocol's port of that number keeps `owner` from having this one.
+  [[nodiscard]] auto is_companion_of_another(TimePoint now, const External& external, const MappingKey& owner,
+                                             bool reserves_companion) const -> bool;
   /// How many ports from `external` on the set of `wanted` may have, at most `count`.
   [[nodiscard]] auto fitting(TimePoint now, const Install& wanted, const Endpoint& external,
                              unsigned count) const -> unsigned;

@@ -43,6 +43,31 @@ class SimulatedUnderTest final : public DeviceUnderTest {
 INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, DeviceContract, SimulatedUnderTest);
 INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, DevicePortRangeContract, SimulatedUnderTest);
 
+TEST(SimulatedNat, a_companion_port_is_the_same_hosts_as_long_as_its_mapping_lives) {
+  SimulatedNat nat({.pool = {*IpAddress::parse("192.0.2.1")}});
+  const auto port_of = [&](const char* host, Protocol protocol, bool reserves, TimePoint now = TimePoint{}) {
+    const Result result = nat.apply(now, Install{.key = {.realm = {},
+                                                         .internal_address = *IpAddress::parse(host),
+                                                         .protocol = protocol,
+                                                         .internal_port = Port{80},
+                                                         .external_family = Family::ipv4},
+                                                 .external_address = IpAddress::unspecified(Family::ipv4),
+                                                 .external_port = Port{4000},
+                                                 .match = Match::suggested,
+                                                 .lifetime = Seconds{100},
+                                                 .reserves_companion = reserves});
+    return result ? result->external_port : Port{0};
+  };
+  EXPECT_EQ(port_of("198.51.100.1", Protocol::tcp, true), Port{4000});
+  EXPECT_NE(port_of("198.51.100.2", Protocol::udp, false), Port{4000}) << "reserved";
+  EXPECT_EQ(port_of("198.51.100.1", Protocol::udp, false), Port{4000}) << "for this host";
+  const TimePoint later{Seconds{1000}};
+  EXPECT_EQ(port_of("198.51.100.3", Protocol::udp, false, later), Port{4000});
+  const Port reserving = port_of("198.51.100.4", Protocol::tcp, true, later);
+  EXPECT_NE(reserving, Port{4000}) << "where the companion is somebody else's";
+  EXPECT_EQ(port_of("198.51.100.5", Protocol::tcp, false, later), Port{4000}) << "who reserves nothing";
+}
+
 TEST(SimulatedNat, without_free_ports_there_are_no_resources) {
   SimulatedNat nat(
       {.pool = {*IpAddress::parse("192.0.2.1")}, .first_port = Port{4000}, .last_port = Port{4001}});
