@@ -17,6 +17,7 @@
 #include "portoland/config_pcp.h"
 #include "portoland/config_reader.h"
 #include "portoland/config_reload.h"
+#include "portoland/engine_config.h"
 #include "wire/protocol.h"
 
 namespace portolan::portoland {
@@ -114,6 +115,9 @@ void read_nat64(Reader& reader, const toml::table& root, Settings& settings) {
     else
       reader.fail(*node, "nat64.manage_forwarding", "must be true or false");
   }
+  if (reader.has_errors() || settings.device != DeviceKind::nat64) return;
+  if (const auto fine = nat::check(nat64_config(settings.nat64)); !fine)
+    reader.fail_at(nat64->source().begin.line, fmt::format("[nat64]: {}: change it", fine.error()));
 }
 
 void read_simulated(Reader& reader, const toml::table& root, Settings& settings) {

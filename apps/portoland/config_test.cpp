@@ -171,6 +171,11 @@ TEST(Settings, a_pool_must_be_distinct_ipv4_addresses) {
   EXPECT_THAT(errors_of(with("[\"192.0.2.14\", \"192.0.2.13\"]", "[]")), ElementsAre(HasSubstr("1 to 256")));
 }
 
+TEST(Settings, what_the_nat64_cannot_be_is_found_before_it_is_made) {
+  EXPECT_THAT(errors_of(with("192.0.2.13", "224.0.0.1")),
+              ElementsAre(AllOf(HasSubstr("test.toml:10: [nat64]: "), HasSubstr("224.0.0.1"))));
+}
+
 TEST(Settings, memory_must_be_asked_for) {
   EXPECT_THAT(errors_of(with("store = \"memory\"\n", "")), ElementsAre(HasSubstr("store is missing")));
 }

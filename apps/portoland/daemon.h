@@ -30,9 +30,9 @@ class Daemon {
       -> std::expected<std::unique_ptr<Daemon>, std::string>;
   ~Daemon();
 
-  /// Takes `wanted` instead of the present settings; those differ in nothing that is fixed at start
-  /// (load_settings). What was promised stays so, mappings at addresses that leave the pool move.
-  /// Errors  text for the operator; nothing has changed
+  /// Takes `wanted` instead of the present settings; load_settings() has found nothing wrong with them, nor
+  /// a difference in what is fixed at start. What was promised stays so, mappings at addresses that leave the
+  /// pool move. Errors  text for the operator; nothing has changed
   [[nodiscard]] auto reload(Settings wanted) -> std::expected<void, std::string>;
   [[nodiscard]] auto settings() const -> const Settings& { return settings_; }
 

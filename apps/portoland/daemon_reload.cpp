@@ -26,7 +26,6 @@ auto Daemon::reload(Settings wanted) -> std::expected<void, std::string> {
   const auto come = only_in(wanted.nat64.pool, settings_.nat64.pool);
   const auto gone = only_in(settings_.nat64.pool, wanted.nat64.pool);
   if (settings_.device == DeviceKind::nat64) {
-    if (const auto fine = nat::check(nat64_config(wanted.nat64)); !fine) return fine;
     for (const Ipv4Address address : come) {
       const auto claimed = claim_address(address);
       if (claimed) continue;

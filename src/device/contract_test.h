@@ -192,6 +192,12 @@ TYPED_TEST_P(DeviceContract, a_mapping_ends_with_its_lifetime_and_a_renewal_move
   EXPECT_TRUE(this->in(this->external_of(made)));
 }
 
+TYPED_TEST_P(DeviceContract, a_mapping_for_a_hundred_years_outlives_every_timer) {
+  ASSERT_TRUE(this->install(this->key(1, 3000), 4000, Match::suggested, Seconds{100LL * 365 * 86400}));
+  for (int day = 0; day < 3; ++day) this->under.pass(Seconds{86400});
+  EXPECT_TRUE(this->in(this->at(4000)));
+}
+
 TYPED_TEST_P(DeviceContract, an_expired_mapping_leads_nowhere) {
   const Result made = this->install(this->key(1, 3000), 4000, Match::exact, Seconds{100});
   ASSERT_TRUE(made);
@@ -633,7 +639,8 @@ REGISTER_TYPED_TEST_SUITE_P(
     a_taken_port_is_another_one_or_with_exact_a_refusal, exact_on_an_own_mapping_elsewhere_is_refused,
     operations_of_a_batch_see_earlier_ones, a_removed_mapping_leads_nowhere_and_removing_again_succeeds,
     a_freed_port_is_held_down_for_all_but_its_last_owner,
-    a_mapping_ends_with_its_lifetime_and_a_renewal_moves_the_end, an_expired_mapping_leads_nowhere,
+    a_mapping_ends_with_its_lifetime_and_a_renewal_moves_the_end,
+    a_mapping_for_a_hundred_years_outlives_every_timer, an_expired_mapping_leads_nowhere,
     an_implicit_mapping_becomes_explicit_where_it_is,
     traffic_of_a_mapped_endpoint_leaves_from_its_mapped_port,
     removing_under_live_traffic_says_how_long_it_stays, tcp_and_udp_have_ports_of_their_own,

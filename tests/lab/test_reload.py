@@ -16,10 +16,13 @@ OTHER = "192.0.2.12"
 
 
 def reload_with_pool(lab, address):
-    config = lab.state / "portoland.toml"
-    text = config.read_text()
+    text = (lab.state / "portoland.toml").read_text()
     changed = "\n".join(f'pool = ["{address}"]' if line.startswith("pool =") else line for line in text.splitlines())
-    config.write_text(changed + "\n")
+    reload_with(lab, changed + "\n")
+
+
+def reload_with(lab, text):
+    (lab.state / "portoland.toml").write_text(text)
     before = lab.server_log().count("reloaded")
     os.kill(lab.server_pid(), signal.SIGHUP)
     until(lambda: lab.server_log().count("reloaded") > before, 20, "the configuration reloaded")
@@ -57,3 +60,21 @@ def test_mappings_follow_the_pool(lab):
     reload_with_pool(lab, POOL)
     routes = lab.output("gateway", "ip", "-4", "route", "show", "dev", "nat64")
     assert POOL in routes and OTHER not in routes, routes
+
+
+def test_the_operators_mapping_leads_to_a_host_that_never_asked(lab):
+    without = (lab.state / "portoland.toml").read_text()
+    with lab.udp(HOST, 9700) as inside, lab.udp("viewer") as viewer:
+        reload_with(lab, f'''{without}
+[[mapping]]
+protocol = "udp"
+internal_address = "{lab.address(HOST)}"
+internal_port = 9700
+external_address = "{POOL}"
+external_port = 80
+''')
+        assert reaches(viewer, POOL, 80, inside)
+        reload_with(lab, without)
+    # Another socket: the viewer's session of before lives on.
+    with lab.udp(HOST, 9700) as inside, lab.udp("viewer") as viewer:
+        assert not reaches(viewer, POOL, 80, inside)
