@@ -27,7 +27,7 @@ auto is_in_place(const Contract& contract, const Config::StaticMapping& mapping)
 }
 
 auto is_as_wanted(const Contract& contract, const Config::StaticMapping& mapping) -> bool {
-  return contract.is_static && is_in_place(contract, mapping) &&
+  return is_in_place(contract, mapping) &&
          (contract.details ? *contract.details : ContractDetails{}) == details_of(mapping);
 }
 
@@ -42,7 +42,10 @@ void Server::review_statics(TimePoint now) {
     if (in_flight_.contains(unsettled.first)) return false;
     auto item = change_of_static(unsettled.first);
     if (!item) return true;
-    enqueue(now, *std::move(item), batch);
+    // A host's port set that gives way has more keys than one.
+    bool is_busy = false;
+    for_each_key(*item, [&](const MappingKey& key) { is_busy |= in_flight_.contains(key); });
+    if (!is_busy) enqueue(now, *std::move(item), batch);
     return false;
   });
   submit(std::move(batch));
@@ -52,16 +55,19 @@ void Server::review_statics(TimePoint now) {
 auto Server::change_of_static(const MappingKey& key) const -> std::optional<Item> {
   const Contract* contract = contracts_.find({.mapping = key, .remote_peer = {}});
   const auto wanted = statics_.find(key);
-  if (wanted == statics_.end() && (contract == nullptr || !contract->is_static)) return {};
-  if (contract != nullptr && wanted != statics_.end() && is_as_wanted(*contract, wanted->second)) return {};
+  const bool is_static = contract != nullptr && contract->is_static;
+  if (wanted == statics_.end() && !is_static) return {};
+  if (is_static && wanted != statics_.end() && is_as_wanted(*contract, wanted->second)) return {};
   Item item;
   item.key = {.mapping = key, .remote_peer = {}};
   item.is_static = true;
-  if (contract != nullptr) item.before = *contract;
-  if (wanted == statics_.end() || (contract != nullptr && !is_in_place(*contract, wanted->second))) {
-    item.port_count = contract->port_count;
-    item.subscriber = contract->subscriber;
-    return item;
+  if (contract != nullptr) {
+    item.before = *contract;
+    if (wanted == statics_.end() || !is_in_place(*contract, wanted->second)) {
+      item.port_count = contract->port_count;
+      item.subscriber = contract->subscriber;
+      return item;
+    }
   }
   item.suggested_external_address = wanted->second.external_address;
   item.suggested_external_port = wanted->second.external_port;

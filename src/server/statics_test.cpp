@@ -187,6 +187,24 @@ TEST(Statics, wait_for_a_port_that_somebody_has_and_say_so_once) {
   EXPECT_EQ(world.ask(MapAsk{}).response().lifetime_s, endless);
 }
 
+TEST(Statics, take_the_place_of_a_clients_port_set_though_another_of_its_ports_is_busy) {
+  World world;
+  const wire::PortSet set{.size = 3, .first_internal_port = Port{3938}, .parity = false};
+  world.ask("2001:db8:112::1", with(encode(MapAsk{.suggested_external_port = 4000}), set));
+  ASSERT_EQ(world.server.contracts().ports(), 3U);
+  const auto peer = encode(PeerAsk{.internal_port = 3939});
+  world.receive({{Endpoint{*IpAddress::parse("2001:db8:112::1"), Port{12345}},
+                  {peer.octets().begin(), peer.octets().end()}}});
+  Config config = config_with(8080);
+  config.static_mappings.push_back(config.static_mappings.front());
+  config.static_mappings.back().key.internal_port = Port{3939};
+  config.static_mappings.back().external_port = Port{4001};
+  world.server.reconfigure(world.now, config);
+  for (int i = 0; i < 400; ++i) world.pass(Seconds{1});
+  EXPECT_EQ(world.server.broken_invariant(), std::nullopt);
+  EXPECT_EQ(world.nat.explicit_mappings(world.now).at(key_of(MapAsk{})).port, Port{8080});
+}
+
 TEST(Statics, survive_a_store_that_fails) {
   Statics world(config_with(8080));
   world.store_fails = true;

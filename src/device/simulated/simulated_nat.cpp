@@ -190,7 +190,7 @@ auto SimulatedNat::carry_out(TimePoint now, const ReleasePeer& unwanted) -> Resu
   return applied(endpoint_of(unwanted.key), left(tuple.until(), now));
 }
 
-void SimulatedNat::refresh(Entry& entry, const Endpoint& remote, TimePoint traffic, TimePoint peer) {
+void SimulatedNat::refresh(Entry& entry, const Endpoint& remote, TimePoint traffic, TimePoint peer) const {
   Tuple& tuple = entry.tuples[remote];
   tuple.by_traffic = std::max(tuple.by_traffic, traffic);
   tuple.by_peer = std::max(tuple.by_peer, peer);

@@ -84,10 +84,10 @@ class SimulatedNat {
     }
   };
 
-  auto carry_out(TimePoint now, const Install& install) -> Result;
-  auto carry_out(TimePoint now, const Remove& remove) -> Result;
-  auto carry_out(TimePoint now, const InstallPeer& install) -> Result;
-  auto carry_out(TimePoint now, const ReleasePeer& release) -> Result;
+  auto carry_out(TimePoint now, const Install& wanted) -> Result;
+  auto carry_out(TimePoint now, const Remove& unwanted) -> Result;
+  auto carry_out(TimePoint now, const InstallPeer& wanted) -> Result;
+  auto carry_out(TimePoint now, const ReleasePeer& unwanted) -> Result;
 
   [[nodiscard]] auto unsupported(const MappingKey& key) const -> bool;
   [[nodiscard]] auto find(TimePoint now, const MappingKey& key) -> Entry*;
@@ -107,10 +107,10 @@ class SimulatedNat {
     Endpoint external;
     unsigned count = 0;
   };
-  [[nodiscard]] auto choose(TimePoint now, const Install& install, unsigned count) const -> Place;
+  [[nodiscard]] auto choose(TimePoint now, const Install& wanted, unsigned count) const -> Place;
   auto assign(const MappingKey& key, const Endpoint& external) -> Entry&;
   /// Keeps a tuple of a mapped endpoint at least until then.
-  void refresh(Entry& entry, const Endpoint& remote, TimePoint traffic, TimePoint peer);
+  void refresh(Entry& entry, const Endpoint& remote, TimePoint traffic, TimePoint peer) const;
 
   SimulatedConfig config_;
   std::map<External, Entry> entries_;
