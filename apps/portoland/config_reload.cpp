@@ -39,6 +39,7 @@ void refuse_changes(Reader& reader, const toml::table& root, const Settings& wan
   Comparison pcp(reader, root, "pcp");
   pcp.fixed("listen_port", wanted.listen_port, running.listen_port);
   pcp.fixed("receive_buffer", wanted.receive_buffer_bytes, running.receive_buffer_bytes);
+  pcp.fixed("mappings_max", wanted.server.mappings_max, running.server.mappings_max);
   pcp.fixed("epoch", wanted.server.epoch_scope, running.server.epoch_scope);
   top.fixed("device", wanted.device, running.device);
   if (wanted.device != running.device) return;

@@ -64,12 +64,12 @@ auto parse_protocol(std::string_view text) -> std::optional<Protocol> {
   return {};
 }
 
-Prefix::Prefix(const IpAddress& address, unsigned length) : length_(length) {
+Prefix::Prefix(const IpAddress& address, unsigned length) : length_(static_cast<std::uint8_t>(length)) {
   PORTOLAN_CHECK(length <= 128);
   Ipv6Address bits = address.bits();
-  for (unsigned i = 0; i < 16; ++i) {
-    const unsigned kept = length > 8 * i ? std::min(length - 8 * i, 8U) : 0U;
-    bits.octets[i] = static_cast<std::uint8_t>(bits.octets[i] & (0xff00U >> kept));
+  if (const unsigned octet = length / 8; octet < 16) {
+    bits.octets[octet] = static_cast<std::uint8_t>(bits.octets[octet] & (0xff00U >> length % 8));
+    std::fill(bits.octets.begin() + octet + 1, bits.octets.end(), std::uint8_t{0});
   }
   address_ = IpAddress{bits};
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -35,6 +36,13 @@ struct Ipv6Address {
   std::array<std::uint8_t, 16> octets{};
 
   auto operator<=>(const Ipv6Address&) const = default;
+  // Every table compares addresses: two words instead of a call of memcmp().
+  constexpr auto operator==(const Ipv6Address& other) const -> bool { return words() == other.words(); }
+
+  /// The two halves; byte order is the machine's.
+  [[nodiscard]] constexpr auto words() const -> std::array<std::uint64_t, 2> {
+    return std::bit_cast<std::array<std::uint64_t, 2>>(octets);
+  }
 
   /// Parses RFC 4291 s2.2 text, without zone.
   [[nodiscard]] static auto parse(std::string_view text) -> std::optional<Ipv6Address>;
@@ -63,9 +71,10 @@ class IpAddress {
 
   /// All first 96 bits are compared with ::ffff:0:0/96.
   [[nodiscard]] constexpr auto is_ipv4() const -> bool {
-    for (std::size_t i = 0; i < 10; ++i)
-      if (bits_.octets[i] != 0) return false;
-    return bits_.octets[10] == 0xff && bits_.octets[11] == 0xff;
+    constexpr Ipv6Address mapped{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}};
+    constexpr Ipv6Address mask{{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}};
+    const auto words = bits_.words();
+    return words[0] == 0 && (words[1] & mask.words()[1]) == mapped.words()[1];
   }
   [[nodiscard]] constexpr auto family() const -> Family { return is_ipv4() ? Family::ipv4 : Family::ipv6; }
   [[nodiscard]] constexpr auto is_unspecified() const -> bool { return *this == unspecified(family()); }
@@ -122,7 +131,7 @@ class Prefix {
 
  private:
   IpAddress address_;
-  unsigned length_ = 0;
+  std::uint8_t length_ = 0;
 };
 
 [[nodiscard]] auto to_string(Ipv4Address address) -> std::string;

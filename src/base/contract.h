@@ -38,7 +38,7 @@ class ContractKeyHash {
   auto operator()(const ContractKey& contract) const -> std::size_t {
     const std::size_t mapping = mapping_(contract.mapping);
     if (!contract.is_peer()) return mapping;
-    const auto [first, second] = address_words(contract.remote_peer.address.bits());
+    const auto [first, second] = contract.remote_peer.address.bits().words();
     return keyed_hash(key_, {first, second, std::uint64_t{mapping} ^ contract.remote_peer.port.value});
   }
 

@@ -7,10 +7,8 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <initializer_list>
 
-#include "base/address.h"
 #include "base/random.h"
 
 namespace portolan {
@@ -58,18 +56,6 @@ struct HashKey {
   round();
   round();
   return v0 ^ v1 ^ v2 ^ v3;
-}
-
-/// The two 64-bit halves of an address, for keyed_hash(); byte order is the machine's.
-struct AddressWords {
-  std::uint64_t first;
-  std::uint64_t second;
-};
-[[nodiscard]] inline auto address_words(const Ipv6Address& address) -> AddressWords {
-  AddressWords words{};
-  std::memcpy(&words.first, address.octets.data(), 8);
-  std::memcpy(&words.second, address.octets.data() + 8, 8);
-  return words;
 }
 
 }  // namespace portolan

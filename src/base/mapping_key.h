@@ -38,7 +38,7 @@ class MappingKeyHash {
   explicit MappingKeyHash(const HashKey& key) : key_(key) {}
 
   auto operator()(const MappingKey& mapping) const -> std::size_t {
-    const auto [first, second] = address_words(mapping.internal_address.bits());
+    const auto [first, second] = mapping.internal_address.bits().words();
     const std::uint64_t rest = std::uint64_t{mapping.realm.value} << 32U |
                                std::uint64_t{mapping.internal_port.value} << 16U |
                                std::uint64_t{std::to_underlying(mapping.protocol)} << 8U |

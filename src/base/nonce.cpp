@@ -14,8 +14,8 @@ auto Nonce::parse(std::string_view hex) -> std::optional<Nonce> {
   for (std::size_t i = 0; i < nonce.octets.size(); ++i) {
     const auto digits = hex.substr(2 * i, 2);
     std::uint8_t octet = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + 2, octet, 16);
-    if (error != std::errc{} || end != digits.data() + 2) return {};
+    const auto [end, error] = std::from_chars(digits.begin(), digits.end(), octet, 16);
+    if (error != std::errc{} || end != digits.end()) return {};
     nonce.octets[i] = std::byte{octet};
   }
   return nonce;

@@ -144,7 +144,7 @@ class World {
     ASSERT_FALSE(broken) << *broken;
     Actions actions = engine.take_actions();
     for (const Event& event : actions.events)
-      note(std::visit([this](const auto& happened) { return text_of(happened); }, event));
+      note(std::visit([](const auto& happened) { return text_of(happened); }, event));
     for (const Send& send : actions.send) {
       ASSERT_EQ(send.to, config_.server);
       serve(send.datagram.octets());

@@ -51,6 +51,27 @@ auto Bindings::find(const InternalEndpoint& internal) const -> std::uint32_t {
                      [&](std::uint32_t number) { return bindings_[number].internal == internal; });
 }
 
+void Bindings::fetch_index(const InternalEndpoint& internal) const {
+  const std::uint32_t hashed = hash(internal);
+  index_.prefetch(hashed);
+  hold_down_index_.prefetch(hashed);
+  host_index_.prefetch(hash(internal.address));
+}
+
+void Bindings::fetch_records(const InternalEndpoint& internal) const {
+  if (const std::uint32_t number = find_likely(internal); number != 0)
+    __builtin_prefetch(&bindings_[number], 1);
+  if (const std::uint32_t host = host_index_.find_likely(hash(internal.address)); host != 0)
+    __builtin_prefetch(&hosts_[host], 1);
+}
+
+void Bindings::fetch_ports(const InternalEndpoint& internal) const {
+  if (const std::uint32_t number = find_likely(internal); number != 0)
+    space(internal.base, bindings_[number].pool_index).prefetch(bindings_[number].external_port);
+  else if (const std::uint32_t host = host_index_.find_likely(hash(internal.address)); host != 0)
+    space(internal.base, hosts_[host].pool_index).prefetch(internal.port);
+}
+
 auto Bindings::find_host(const Ipv6Address& address) const -> std::uint32_t {
   return host_index_.find(hash(address),
                           [&](std::uint32_t number) { return hosts_[number].address == address; });

@@ -15,14 +15,14 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/hash_index.h"
+#include "base/lazy_array.h"
 #include "base/port_range.h"
 #include "base/random.h"
 #include "base/time.h"
 #include "nat/config.h"
 #include "nat/counters.h"
 #include "nat/flat_table.h"
-#include "nat/hash_index.h"
-#include "nat/lazy_array.h"
 #include "nat/port_space.h"
 
 namespace portolan::nat {
@@ -92,6 +92,15 @@ class Bindings {
 
   /// Number of the binding of `internal`, or 0.
   [[nodiscard]] auto find(const InternalEndpoint& internal) const -> std::uint32_t;
+  /// Starts fetching what finding, making or ending the binding of `internal` touches, for a call soon:
+  /// where it is looked up; then, from there, its record and its host's; then its port.
+  void fetch_index(const InternalEndpoint& internal) const;
+  void fetch_records(const InternalEndpoint& internal) const;
+  void fetch_ports(const InternalEndpoint& internal) const;
+  /// find(), most likely; a guess for fetching.
+  [[nodiscard]] auto find_likely(const InternalEndpoint& internal) const -> std::uint32_t {
+    return index_.find_likely(hash(internal));
+  }
   /// Number of the binding that has external port `port` of pool address `pool_index`, or 0.
   [[nodiscard]] auto find(Base base, std::uint16_t pool_index, std::uint16_t port) const -> std::uint32_t {
     return space(base, pool_index).owner(port).binding;

@@ -42,6 +42,22 @@ auto Nat64::key_of(const InternalEndpoint& internal) -> MappingKey {
           .external_family = Family::ipv4};
 }
 
+void Nat64::fetch(const MappingKey& key, FetchStep step) const {
+  const auto internal = endpoint_of(key);
+  if (!internal) return;
+  if (step == FetchStep::index) return bindings_.fetch_index(*internal);
+  const std::uint32_t number = bindings_.find_likely(*internal);
+  if (step == FetchStep::records) {
+    bindings_.fetch_records(*internal);
+    if (number == 0) return;
+    __builtin_prefetch(&explicit_until_[number], 1);
+    explicit_wheel_.prefetch(number);
+    return;
+  }
+  bindings_.fetch_ports(*internal);
+  if (number != 0) explicit_wheel_.prefetch_neighbours(number);
+}
+
 auto Nat64::external_of(const Binding& binding) const -> External {
   return {.address = bindings_.pool_address(binding.pool_index),
           .port = Port{binding.external_port},
@@ -82,7 +98,8 @@ auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& sugg
   }
   if (!filters_.has_room(number != 0 ? bindings_[number].filters : 0, extras.filters.size()))
     return std::unexpected(InstallError::excessive_filters);
-  if (number == 0 || !bindings_[number].is_explicit) {
+  const bool was_explicit = number != 0 && bindings_[number].is_explicit;
+  if (!was_explicit) {
     const auto bound = bind_set(*internal, number, wanted, extras.port_count);
     if (!bound) return std::unexpected(bound.error());
     number = *bound;
@@ -94,8 +111,10 @@ auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& sugg
     new_filters_.push_back(to_peer_filter(filter, embedding_));
   if (filters_.replace(bindings_[number].filters, new_filters_)) end_forbidden_sessions(number, now);
   const TimePoint until = now + lifetime;
+  // A deadline that moves away is looked at when the earlier one comes up.
+  if (!was_explicit || until.time_since_epoch().count() < explicit_until_[number])
+    explicit_wheel_.schedule(number, until, now);
   explicit_until_[number] = until.time_since_epoch().count();
-  explicit_wheel_.schedule(number, until, now);
   return external_of(bindings_[number]);
 }
 

@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <span>
 
+#include "base/lazy_array.h"
 #include "base/remote_filter.h"
 #include "nat/config.h"
 #include "nat/embedding.h"
-#include "nat/lazy_array.h"
 
 namespace portolan::nat {
 

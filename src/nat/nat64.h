@@ -20,6 +20,7 @@
 #include "base/mapping_key.h"
 #include "base/random.h"
 #include "base/time.h"
+#include "base/timer_wheel.h"
 #include "nat/bindings.h"
 #include "nat/config.h"
 #include "nat/counters.h"
@@ -30,7 +31,6 @@
 #include "nat/parse.h"
 #include "nat/session_entry.h"
 #include "nat/sessions.h"
-#include "nat/timer_wheel.h"
 
 namespace portolan::nat {
 
@@ -116,6 +116,13 @@ class Nat64 {
   /// When advance() next has something to do; may be early, never late. A time in the past means that
   /// advance() left work over.
   [[nodiscard]] auto next_deadline() const -> std::optional<TimePoint>;
+
+  /// With many bindings, control costs little but the wait for memory. Before several calls that are about
+  /// `key` and others, each step, for all keys in turn, starts fetching what the next one and they touch.
+  /// Small tables are near anyway.
+  [[nodiscard]] auto is_fetching_worthwhile() const -> bool { return bindings_.size() >= 8192; }
+  enum class FetchStep : std::uint8_t { index, records, ports };
+  void fetch(const MappingKey& key, FetchStep step) const;
 
   /// Creates or renews the explicit mapping of `key`; lifetime > 0.
   ///

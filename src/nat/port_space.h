@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/lazy_array.h"
 #include "base/random.h"
-#include "nat/lazy_array.h"
 
 namespace portolan::nat {
 
@@ -48,6 +48,12 @@ class PortSpace {
                                          : PortOwner{.binding = owner, .hold_down = 0};
   }
   [[nodiscard]] auto is_free(std::uint16_t port) const -> bool { return owners_[port] == 0; }
+
+  /// Starts fetching what is known of `port`, for a call soon.
+  void prefetch(std::uint16_t port) const {
+    __builtin_prefetch(&owners_[port], 1);
+    __builtin_prefetch(&taken_[port / 64U], 1);
+  }
 
   /// Takes `port` out of use for good.
   void reserve(std::uint16_t port) { set(port, unusable); }

@@ -9,15 +9,15 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/lazy_array.h"
 #include "base/random.h"
 #include "base/time.h"
+#include "base/timer_wheel.h"
 #include "nat/config.h"
 #include "nat/embedding.h"
 #include "nat/flat_table.h"
-#include "nat/lazy_array.h"
 #include "nat/session_entry.h"
 #include "nat/tcp_state.h"
-#include "nat/timer_wheel.h"
 
 namespace portolan::nat {
 

@@ -13,12 +13,10 @@
 #include "nat/embedding.h"
 #include "nat/filters.h"
 #include "nat/flat_table.h"
-#include "nat/hash_index.h"
 #include "nat/port_space.h"
 #include "nat/session_entry.h"
 #include "nat/tcp_state.h"
 #include "nat/testing/test_packets.h"
-#include "nat/timer_wheel.h"
 
 namespace portolan::nat::test {
 namespace {
@@ -279,60 +277,6 @@ TEST(FlatTable, a_reader_sees_whole_entries_or_none) {
   EXPECT_EQ(copy.sequence % 2, 0U);
   table.at(slot).sequence |= 1U;  // a writer stopped halfway
   EXPECT_FALSE(table.read(0, 7U, copy));
-}
-
-RC_GTEST_PROP(HashIndex, behaves_like_a_set_under_any_hash,
-              (const std::vector<std::pair<bool, std::uint8_t>>& operations, std::uint32_t hash_mask)) {
-  const auto hash = [&](std::uint32_t number) { return (number * 0x9e3779b1U) & hash_mask; };
-  HashIndex index(256);
-  std::set<std::uint32_t> present;
-  for (const auto& [insert, low] : operations) {
-    const std::uint32_t number = low + 1U;
-    if (insert && present.insert(number).second)
-      index.insert(hash(number), number);
-    else if (!insert && present.erase(number) != 0)
-      index.erase(hash(number), number);
-    for (std::uint32_t each = 1; each <= 256; ++each) {
-      const auto found = index.find(hash(each), [&](std::uint32_t candidate) { return candidate == each; });
-      RC_ASSERT(found == (present.contains(each) ? each : 0));
-    }
-  }
-}
-
-RC_GTEST_PROP(TimerWheel, brings_each_number_up_once_and_never_early, ()) {
-  TimerWheel wheel(64);
-  TimePoint now{Seconds{*rc::gen::inRange(0, 10'000'000)}};
-  std::map<std::uint32_t, TimePoint> armed;
-  const auto steps = *rc::gen::container<std::vector<std::pair<std::uint8_t, std::uint16_t>>>(
-      rc::gen::pair(rc::gen::inRange<std::uint8_t>(0, 8), rc::gen::arbitrary<std::uint16_t>()));
-  for (const auto& [what, value] : steps) {
-    const std::uint32_t number = value % 64 + 1;
-    if (what < 4) {
-      // Up to a quarter of an hour, some far beyond the wheel's reach.
-      const TimePoint deadline = now + Milliseconds{value * (what == 0 ? 1000LL : 13LL)};
-      wheel.schedule(number, deadline, now);
-      armed[number] = deadline;
-    } else if (what == 4) {
-      wheel.cancel(number);
-      armed.erase(number);
-    } else {
-      now += Milliseconds{value * (what == 7 ? 100LL : 1LL)};
-      while (const auto due = wheel.pop_due(now)) {
-        RC_ASSERT(armed.contains(*due));
-        if (armed[*due] > now) {
-          // Too far away at first: the owner puts it back.
-          RC_ASSERT(armed[*due] - now > Seconds{0});
-          wheel.schedule(*due, armed[*due], now);
-          continue;
-        }
-        armed.erase(*due);
-      }
-      for (const auto& [each, deadline] : armed) RC_ASSERT(deadline + Milliseconds{269} > now);
-    }
-    const auto next = wheel.next_deadline();
-    RC_ASSERT(next.has_value() == !armed.empty());
-    for (const auto& [each, deadline] : armed) RC_ASSERT(*next <= deadline + Milliseconds{269});
-  }
 }
 
 TEST(PortSpace, picks_every_free_port_of_a_choice_and_no_other) {

@@ -93,13 +93,11 @@ class OptionWriter {
 
 }  // namespace
 
-void Server::send(const Endpoint& client, const Path& path,
-                  const std::function<std::size_t(std::span<std::byte>)>& write) {
-  const std::size_t size = write(scratch_);
+void Server::send(const Endpoint& client, const Path& path, std::span<const std::byte> message) {
   const std::size_t offset = actions_.octets.size();
-  actions_.octets.insert(actions_.octets.end(), scratch_.begin(),
-                         scratch_.begin() + static_cast<std::ptrdiff_t>(size));
-  actions_.send.push_back({.client = client, .path = path, .message = {.offset = offset, .size = size}});
+  actions_.octets.insert(actions_.octets.end(), message.begin(), message.end());
+  actions_.send.push_back(
+      {.client = client, .path = path, .message = {.offset = offset, .size = message.size()}});
 }
 
 auto Server::error_lifetime(ResultCode result) const -> Seconds {
@@ -108,47 +106,49 @@ auto Server::error_lifetime(ResultCode result) const -> Seconds {
   return recommended == wire::long_error_lifetime ? config_.long_error_lifetime : recommended;
 }
 
-void Server::answer(TimePoint now, const Item& item) {
-  if (item.datagram.empty()) return;
+void Server::answer(TimePoint now, const Inbound& datagram, const Item& item) {
+  if (!item.is_answered) return;
   const device::Result& outcome = *item.outcome;
   const bool deletes = item.lifetime == Seconds{0};
   if (!outcome) {
     // What can't be mapped can't be there to be deleted (RFC 6887 s15.1).
     if (deletes && outcome.error() != device::Refusal::outbound_mapping)
-      return answer_success(now, item, Seconds{0});
-    return answer_error(now, {.client = item.client, .path = item.path, .payload = item.datagram},
-                        result_code_of(outcome.error()));
+      return answer_success(now, datagram, item, Seconds{0});
+    return answer_error(now, datagram, result_code_of(outcome.error()));
   }
-  if (deletes) return answer_success(now, item, outcome->lifetime);
+  if (deletes) return answer_success(now, datagram, item, outcome->lifetime);
   // The commit took its time; what is promised from now on is what is left, if anything is.
-  const Contract* contract = contracts_.find(item.key);
+  const Contract* contract = contracts_.find(item.key, item.place);
   PORTOLAN_CHECK(contract != nullptr);
-  answer_success(now, item, contract->expires > now ? remaining_life(*contract, now) : Seconds{0});
+  answer_success(now, datagram, item, contract->expires > now ? remaining_life(*contract, now) : Seconds{0});
 }
 
-void Server::answer_success(TimePoint now, const Item& item, Seconds lifetime) {
+void Server::answer_success(TimePoint now, const Inbound& datagram, const Item& item, Seconds lifetime) {
   ++counters_.answers[std::to_underlying(ResultCode::success)];
   const std::uint32_t epoch = epoch_time_s(now, item.subscriber);
   Contract mapping;
   mapping.key = item.key;
   mapping.external_address = item.suggested_external_address;
   mapping.external_port = item.suggested_external_port;
-  const Contract* contract = item.lifetime == Seconds{0} ? nullptr : contracts_.find(item.key);
+  const Contract* contract = item.lifetime == Seconds{0} ? nullptr : contracts_.find(item.key, item.place);
   if (contract != nullptr) mapping = *contract;
   mapping.nonce = item.nonce;
-  if (item.format == Format::nat_pmp) return answer_nat_pmp_map(now, item, mapping, lifetime);
+  if (item.format == Format::nat_pmp) return answer_nat_pmp_map(now, datagram, item, mapping, lifetime);
   send(item.client, item.path, [&](std::span<std::byte> buffer) {
     const std::size_t size =
         wire::write_response(response_about(mapping, version_of(item.format), lifetime, epoch), buffer);
-    return append_processed_options(item, mapping, buffer, size);
+    return append_processed_options(datagram.payload, item, mapping, buffer, size);
   });
 }
 
 // RFC 6887 s7.3: options that were processed, in the request's order.
-auto Server::append_processed_options(const Item& item, const Contract& mapping, std::span<std::byte> buffer,
+auto Server::append_processed_options(std::span<const std::byte> datagram, const Item& item,
+                                      const Contract& mapping, std::span<std::byte> buffer,
                                       std::size_t size) const -> std::size_t {
+  // An answer without options is as long as its request without options.
+  if (datagram.size() <= size) return size;
   // It was admitted, whatever versions are answered by now.
-  const auto request = wire::decode_request(item.datagram, {.version_1 = true});
+  const auto request = wire::decode_request(datagram, {.version_1 = true});
   if (!request || request->options.octets().empty()) return size;
   OptionWriter writer(buffer, size);
   for (const wire::Option& option : request->options) {
@@ -257,10 +257,11 @@ void Server::answer_nat_pmp_address(TimePoint now, const Inbound& datagram) {
                 .body = nat_pmp::AddressResponse{.external_address = address.value_or(Ipv4Address{})}});
 }
 
-void Server::answer_nat_pmp_map(TimePoint now, const Item& item, const Contract& mapping, Seconds lifetime) {
+void Server::answer_nat_pmp_map(TimePoint now, const Inbound& datagram, const Item& item,
+                                const Contract& mapping, Seconds lifetime) {
   // Of a deletion external port and lifetime are 0, whatever traffic keeps (RFC 6886 s3.4).
   const bool deletes = item.lifetime == Seconds{0};
-  const auto request = nat_pmp::decode_request(item.datagram);
+  const auto request = nat_pmp::decode_request(datagram.payload);
   PORTOLAN_CHECK(request && std::holds_alternative<nat_pmp::MapRequest>(*request));
   send_nat_pmp(item.client, item.path,
                {.result = nat_pmp::ResultCode::success,

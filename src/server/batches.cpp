@@ -41,11 +41,6 @@ void append_restoring(TimePoint now, const Contract& contract, std::vector<devic
 
 }  // namespace
 
-void Server::for_each_key(const Item& item, const std::function<void(const MappingKey&)>& visit) {
-  MappingKey key = item.key.mapping;
-  for (std::uint16_t i = 0; i < item.port_count; ++i, ++key.internal_port.value) visit(key);
-}
-
 void Server::submit(Batch batch) {
   if (batch.items.empty()) return;
   batch.id = {++last_batch_};
@@ -103,9 +98,10 @@ void Server::settle(TimePoint now, Item& item, const device::Result& result) {
     if (item.is_static && item.lifetime == Seconds{0} && !item.before->is_static)
       updates_.begin(now, *item.before);
     if (item.lifetime == Seconds{0})
-      contracts_.erase(item.key);
+      contracts_.erase(item.key, item.place);
     else
-      contracts_.put(
+      item.place = contracts_.put(
+          now,
           {.key = item.key,
            .external_address = result->external_address,
            .external_port = result->external_port,
@@ -118,7 +114,8 @@ void Server::settle(TimePoint now, Item& item, const device::Result& result) {
            .path = item.is_static ? no_path : path_number(item.path),
            .expires = now + (item.is_static ? item.lifetime : std::min(result->lifetime, lifetime_max)),
            .subscriber = item.subscriber,
-           .details = item.details});
+           .details = item.details},
+          item.place);
   }
   // After put(): the subscriber's state must not end in between.
   if (!item.before && item.lifetime > Seconds{0}) contracts_.release(item.subscriber, item.port_count);
@@ -128,7 +125,11 @@ void Server::commit_if_possible(TimePoint now) {
   if (commit_ || is_undoing_ || is_read_only_) return;
   const auto first_unapplied = std::ranges::find(pipeline_, false, &Batch::is_applied);
   const auto batches = static_cast<std::size_t>(first_unapplied - pipeline_.begin());
-  std::vector<store::Row> rows = housekeeping_;
+  std::vector<store::Row> rows;
+  std::size_t items = 0;
+  for (std::size_t i = 0; i < batches; ++i) items += pipeline_[i].items.size();
+  rows.reserve(housekeeping_.size() + items);
+  rows.insert(rows.end(), housekeeping_.begin(), housekeeping_.end());
   for (std::size_t i = 0; i < batches; ++i)
     for (const Item& item : pipeline_[i].items) append_row(item, rows);
   if (rows.empty()) {
@@ -149,7 +150,7 @@ void Server::append_row(const Item& item, std::vector<store::Row>& rows) const {
     if (item.before && !item.before->is_static) rows.emplace_back(store::DropMapping{item.key});
     return;
   }
-  const Contract* contract = contracts_.find(item.key);
+  const Contract* contract = contracts_.find(item.key, item.place);
   PORTOLAN_CHECK(contract != nullptr);
   rows.emplace_back(store::PutMapping{*contract});
 }
@@ -181,7 +182,7 @@ void Server::finish(TimePoint now, std::size_t batches) {
     pipeline_.pop_front();
   }
   for (const Batch& batch : done)
-    for (const Item& item : batch.items) answer(now, item);
+    for (const Item& item : batch.items) answer(now, batch.inbound(item), item);
   release_keys(now, done);
 }
 
@@ -195,7 +196,7 @@ void Server::undo_if_possible(TimePoint now) {
     for (auto item = batch->items.rbegin(); item != batch->items.rend(); ++item) {
       if (!*item->outcome || (item->lifetime == Seconds{0} && !item->before)) continue;
       if (item->before && item->before->expires > now) {
-        contracts_.put(*item->before);
+        contracts_.put(now, *item->before);
         append_restoring(now, *item->before, apply.operations);
       } else {
         contracts_.erase(item->key);
@@ -232,12 +233,12 @@ void Server::undone(TimePoint now, std::span<const device::Result> results) {
   for (Batch& batch : batches) {
     for (Item& item : batch.items) {
       if (!*item.outcome) {
-        answer(now, item);
+        answer(now, batch.inbound(item), item);
         continue;
       }
       const Contract* contract = contracts_.find(item.key);
       item.before = contract != nullptr ? std::optional(*contract) : std::nullopt;
-      decide_read_only(now, item);
+      decide_read_only(now, batch.inbound(item), item);
     }
   }
   release_keys(now, batches);
@@ -289,7 +290,7 @@ auto Server::move_contract(TimePoint now, const device::Moved& moved) -> bool {
   contract.external_address = moved.external_address;
   contract.external_port = moved.external_port;
   contract.port_count = moved.port_count;
-  contracts_.put(contract);
+  contracts_.put(now, contract);
   if (config_.epoch_scope == EpochScope::subscriber) contracts_.restart_state(now, contract.subscriber);
   // What is under way would be undone to where the device no longer has it.
   for (Batch& batch : pipeline_)

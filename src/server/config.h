@@ -18,7 +18,7 @@
 
 namespace portolan::server {
 
-/// Longest grantable lifetime: what the expiry wheel spans, 2^17 s (36 h).
+/// Longest grantable lifetime: 2^17 s (36 h). RFC 6887 s15 recommends at most a day.
 constexpr Seconds lifetime_max{131071};
 
 /// Whose epoch time a client sees (RFC 6887 s8.5).
@@ -47,7 +47,7 @@ struct Config {
   std::size_t batches_in_flight_max = 64;
   /// Requests waiting for an earlier one on the same mapping; beyond it they are dropped likewise.
   std::size_t deferred_max = 4096;
-  /// Contracts expired by one advance(); more follow in the next.
+  /// Contracts looked at for expiry by one advance(); more follow in the next.
   std::size_t expiries_per_advance_max = 1024;
   /// Unsolicited messages sent by one advance(); more follow in the next.
   std::size_t updates_per_advance_max = 256;

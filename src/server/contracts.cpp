@@ -6,15 +6,74 @@
 #include "base/check.h"
 
 namespace portolan::server {
+namespace {
 
-ContractTable::ContractTable(Random& random)
-    : index_(0, SlotHash{ContractKeyHash(HashKey::generate(random)), &slab_}, SlotEqual{&slab_}),
-      users_(0, PrefixHash{HashKey::generate(random)}),
-      port_sets_(0, MappingKeyHash(HashKey::generate(random))) {}
+/// A place for `number` in `slab`.
+template <typename Element>
+auto place(std::vector<Element>& slab, std::uint32_t number) -> Element& {
+  PORTOLAN_CHECK(number != 0);
+  if (number >= slab.size()) slab.resize(std::size_t{number} + 1);
+  return slab[number];
+}
 
-auto ContractTable::find(const ContractKey& key) const -> const Contract* {
-  const auto found = index_.find(key);
-  return found == index_.end() ? nullptr : &slab_[*found].contract;
+template <typename Element>
+void prefetch(const Element& element) {
+  constexpr std::size_t line = 64;
+  const auto* octets = reinterpret_cast<const std::byte*>(&element);
+  for (std::size_t at = 0; at < sizeof element; at += line) __builtin_prefetch(octets + at, 1);
+}
+
+}  // namespace
+
+ContractTable::ContractTable(std::size_t maximum, Random& random)
+    : hash_(HashKey::generate(random)),
+      user_hash_(HashKey::generate(random)),
+      numbers_(static_cast<Number>(maximum)),
+      index_(static_cast<Number>(maximum)),
+      user_numbers_(static_cast<Number>(maximum)),
+      port_sets_(0, MappingKeyHash(HashKey::generate(random))),
+      wheel_(static_cast<Number>(maximum)) {}
+
+auto ContractTable::user_of(const Prefix& subscriber) const -> Number {
+  return user_index_.find(hash_of(subscriber),
+                          [&](Number user) { return users_[user].subscriber == subscriber; });
+}
+
+auto ContractTable::place_of(const Contract& contract) const -> Place {
+  const auto* slot = reinterpret_cast<const std::byte*>(&contract) - offsetof(Slot, contract);
+  return static_cast<Place>(reinterpret_cast<const Slot*>(slot) - slab_.data());
+}
+
+auto ContractTable::fetch_index(const ContractKey& key, const Prefix& subscriber, bool erases) const
+    -> Fetching {
+  const Fetching fetching{
+      .hash = hash_of(key), .user_hash = hash_of(subscriber), .number = 0, .erases = erases};
+  index_.prefetch(fetching.hash);
+  user_index_.prefetch(fetching.user_hash);
+  return fetching;
+}
+
+void ContractTable::fetch_contract(Fetching& fetching) const {
+  fetching.number = index_.find_likely(fetching.hash);
+  if (fetching.number != 0) {
+    prefetch(slab_[fetching.number]);
+    if (fetching.erases) wheel_.prefetch(fetching.number);
+  } else if (const Number user = user_index_.find_likely(fetching.user_hash); user != 0) {
+    __builtin_prefetch(&users_[user], 1);
+  }
+}
+
+void ContractTable::fetch_neighbours(const Fetching& fetching) const {
+  if (fetching.number == 0) {
+    const Number user = user_index_.find_likely(fetching.user_hash);
+    if (user != 0 && users_[user].first != 0) __builtin_prefetch(&slab_[users_[user].first], 1);
+  } else if (fetching.erases) {
+    const Slot& slot = slab_[fetching.number];
+    __builtin_prefetch(&users_[slot.user], 1);
+    if (slot.previous != 0) __builtin_prefetch(&slab_[slot.previous], 1);
+    if (slot.next != 0) __builtin_prefetch(&slab_[slot.next], 1);
+    wheel_.prefetch_neighbours(fetching.number);
+  }
 }
 
 auto ContractTable::overlapping(const MappingKey& mapping, std::uint16_t port_count) const
@@ -23,8 +82,8 @@ auto ContractTable::overlapping(const MappingKey& mapping, std::uint16_t port_co
   const std::uint32_t end = first + port_count;
   std::vector<MappingKey> found;
   if (const auto sets = port_sets_.find(without_port(mapping)); sets != port_sets_.end()) {
-    for (const Index index : sets->second) {
-      const Contract& set = slab_[index].contract;
+    for (const Number number : sets->second) {
+      const Contract& set = slab_[number].contract;
       const std::uint32_t set_first = set.key.mapping.internal_port.value;
       if (set_first < end && first < set_first + set.port_count) found.push_back(set.key.mapping);
     }
@@ -39,142 +98,145 @@ auto ContractTable::overlapping(const MappingKey& mapping, std::uint16_t port_co
   return found;
 }
 
-void ContractTable::put(const Contract& contract) {
-  if (const auto found = index_.find(contract.key); found != index_.end()) {
-    const Index index = *found;
-    Slot& slot = slab_[index];
-    wheel_.cancel(index);
+auto ContractTable::put(TimePoint now, const Contract& contract, Place hint) -> Place {
+  if (const Number number = number_of(contract.key, hint); number != 0) {
+    Slot& slot = slab_[number];
+    // One that moves away is looked at when the earlier one comes up.
+    if (contract.expires < slot.contract.expires) wheel_.schedule(number, contract.expires, now);
     if (slot.contract.subscriber == contract.subscriber && slot.contract.port_count == contract.port_count) {
       slot.contract = contract;
-    } else {
-      const Prefix before = slot.contract.subscriber;
-      unlink(index);
-      slot.contract = contract;
-      link(index);
-      drop_if_idle(before);
+      return number;
     }
-    return wheel_.schedule(index, contract.expires);
+    const Number user = slot.user;
+    unlink(number);
+    slot.contract = contract;
+    link(number);
+    drop_if_idle(user);
+    return number;
   }
-  if (free_.empty()) {
-    free_.push_back(static_cast<Index>(slab_.size()));
-    slab_.emplace_back();
-  }
-  const Index index = free_.back();
-  free_.pop_back();
-  slab_[index].contract = contract;
-  index_.insert(index);
-  link(index);
-  wheel_.schedule(index, contract.expires);
+  const Number number = numbers_.take();
+  place(slab_, number).contract = contract;
+  index_.insert(hash_of(contract.key), number);
+  link(number);
+  wheel_.schedule(number, contract.expires, now);
+  return number;
 }
 
-void ContractTable::erase(const ContractKey& key) {
-  const auto found = index_.find(key);
-  if (found == index_.end()) return;
-  const Index index = *found;
-  const Prefix subscriber = slab_[index].contract.subscriber;
-  wheel_.cancel(index);
-  unlink(index);
-  index_.erase(found);
-  slab_[index].contract = {};
-  free_.push_back(index);
-  drop_if_idle(subscriber);
+void ContractTable::erase(const ContractKey& key, Place hint) {
+  const Number number = number_of(key, hint);
+  if (number == 0) return;
+  const Number user = slab_[number].user;
+  wheel_.cancel(number);
+  unlink(number);
+  index_.erase(hash_of(key), number);
+  slab_[number] = {};
+  numbers_.give_back(number);
+  drop_if_idle(user);
 }
 
-auto ContractTable::take_expired(TimePoint now, const std::function<bool(const Contract&)>& is_busy)
-    -> std::optional<Contract> {
-  while (const auto index = wheel_.take_due(now)) {
-    Contract contract = slab_[*index].contract;
+auto ContractTable::take_expired(TimePoint now, const std::function<bool(const Contract&)>& is_busy,
+                                 std::size_t& looks) -> std::optional<Contract> {
+  for (; looks > 0; --looks) {
+    const auto number = wheel_.pop_due(now);
+    if (!number) return {};
+    const Contract& contract = slab_[*number].contract;
     if (contract.expires > now || is_busy(contract)) {
-      wheel_.schedule(*index, std::max(contract.expires, now + Seconds{1}));
+      wheel_.schedule(*number, std::max(contract.expires, now + Seconds{1}), now);
       continue;
     }
-    erase(contract.key);
-    return contract;
+    --looks;
+    Contract expired = contract;
+    erase(expired.key);
+    return expired;
   }
   return {};
 }
 
 void ContractTable::reserve(TimePoint now, const Prefix& subscriber, std::uint32_t ports) {
-  const auto [user, is_new] = users_.try_emplace(subscriber);
-  if (is_new) user->second.since = now;
-  user->second.ports += ports;
+  Number user = user_of(subscriber);
+  if (user == 0) {
+    user = make_user(subscriber);
+    users_[user].since = now;
+  }
+  users_[user].ports += ports;
   reserved_ += ports;
 }
 
 void ContractTable::release(const Prefix& subscriber, std::uint32_t ports) {
-  const auto user = users_.find(subscriber);
-  PORTOLAN_CHECK(reserved_ >= ports && user != users_.end() && user->second.ports >= ports);
-  user->second.ports -= ports;
+  const Number user = user_of(subscriber);
+  PORTOLAN_CHECK(reserved_ >= ports && user != 0 && users_[user].ports >= ports);
+  users_[user].ports -= ports;
   reserved_ -= ports;
-  drop_if_idle(subscriber);
+  drop_if_idle(user);
 }
 
 auto ContractTable::count_of(const Prefix& subscriber) const -> std::size_t {
-  const auto found = users_.find(subscriber);
-  return found == users_.end() ? 0 : found->second.ports;
+  const Number user = user_of(subscriber);
+  return user == 0 ? 0 : users_[user].ports;
 }
 
 auto ContractTable::state_since(const Prefix& subscriber) const -> std::optional<TimePoint> {
-  const auto found = users_.find(subscriber);
-  return found == users_.end() ? std::nullopt : std::optional(found->second.since);
+  const Number user = user_of(subscriber);
+  return user == 0 ? std::nullopt : std::optional(users_[user].since);
 }
 
 void ContractTable::restart_state(TimePoint now, const Prefix& subscriber) {
-  if (const auto found = users_.find(subscriber); found != users_.end()) found->second.since = now;
+  if (const Number user = user_of(subscriber); user != 0) users_[user].since = now;
 }
 
 void ContractTable::for_each(const std::function<void(const Contract&)>& visit) const {
-  for (const Index index : index_) visit(slab_[index].contract);
+  for (const Slot& slot : slab_)
+    if (slot.user != 0) visit(slot.contract);
 }
 
 void ContractTable::for_each_of(const Prefix& subscriber,
                                 const std::function<void(const Contract&)>& visit) const {
-  const auto user = users_.find(subscriber);
-  if (user == users_.end()) return;
-  for (Index index = user->second.first; index != none; index = slab_[index].next)
-    visit(slab_[index].contract);
+  const Number user = user_of(subscriber);
+  if (user == 0) return;
+  for (Number number = users_[user].first; number != 0; number = slab_[number].next)
+    visit(slab_[number].contract);
 }
 
-auto ContractTable::memory_octets() const -> std::size_t {
-  // The flat containers hold groups of 15 elements with 16 octets of metadata.
-  constexpr std::size_t metadata = 2;
-  return slab_.capacity() * sizeof(Slot) + free_.capacity() * sizeof(Index) +
-         index_.bucket_count() * (sizeof(Index) + metadata) +
-         users_.bucket_count() * (sizeof(std::pair<Prefix, User>) + metadata) +
-         port_sets_.bucket_count() * (sizeof(std::pair<MappingKey, std::vector<Index>>) + metadata) +
-         wheel_.memory_octets();
+auto ContractTable::make_user(const Prefix& subscriber) -> Number {
+  const Number user = user_numbers_.take();
+  place(users_, user) = {.subscriber = subscriber, .ports = 0, .first = 0, .since = {}};
+  user_index_.insert(hash_of(subscriber), user);
+  return user;
 }
 
-void ContractTable::link(Index index) {
-  Slot& slot = slab_[index];
-  User& user = users_[slot.contract.subscriber];
+void ContractTable::link(Number number) {
+  Slot& slot = slab_[number];
+  slot.user = user_of(slot.contract.subscriber);
+  if (slot.user == 0) slot.user = make_user(slot.contract.subscriber);
+  User& user = users_[slot.user];
   user.ports += slot.contract.port_count;
   ports_ += slot.contract.port_count;
-  slot.previous = none;
+  slot.previous = 0;
   slot.next = user.first;
-  if (user.first != none) slab_[user.first].previous = index;
-  user.first = index;
-  if (slot.contract.port_count > 1) port_sets_[without_port(slot.contract.key.mapping)].push_back(index);
+  if (user.first != 0) slab_[user.first].previous = number;
+  user.first = number;
+  if (slot.contract.port_count > 1) port_sets_[without_port(slot.contract.key.mapping)].push_back(number);
 }
 
-void ContractTable::unlink(Index index) {
-  Slot& slot = slab_[index];
-  User& user = users_.at(slot.contract.subscriber);
+void ContractTable::unlink(Number number) {
+  Slot& slot = slab_[number];
+  User& user = users_[slot.user];
   PORTOLAN_CHECK(user.ports >= slot.contract.port_count);
   user.ports -= slot.contract.port_count;
   ports_ -= slot.contract.port_count;
-  (slot.previous != none ? slab_[slot.previous].next : user.first) = slot.next;
-  if (slot.next != none) slab_[slot.next].previous = slot.previous;
+  (slot.previous != 0 ? slab_[slot.previous].next : user.first) = slot.next;
+  if (slot.next != 0) slab_[slot.next].previous = slot.previous;
   if (slot.contract.port_count == 1) return;
   const auto sets = port_sets_.find(without_port(slot.contract.key.mapping));
   PORTOLAN_CHECK(sets != port_sets_.end());
-  std::erase(sets->second, index);
+  std::erase(sets->second, number);
   if (sets->second.empty()) port_sets_.erase(sets);
 }
 
-void ContractTable::drop_if_idle(const Prefix& subscriber) {
-  if (const auto user = users_.find(subscriber); user != users_.end() && user->second.ports == 0)
-    users_.erase(user);
+void ContractTable::drop_if_idle(Number user) {
+  if (users_[user].ports != 0) return;
+  user_index_.erase(hash_of(users_[user].subscriber), user);
+  user_numbers_.give_back(user);
 }
 
 }  // namespace portolan::server

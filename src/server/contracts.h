@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // The server's table of contracts: what it has promised to whom until when. Found by key in O(1), counted
-// and listed per subscriber, expired by the second. Knows nothing of messages, devices or stores.
+// and listed per subscriber, expired by their deadlines. Knows nothing of messages, devices or stores.
 #pragma once
 
 #include <algorithm>
@@ -12,10 +12,10 @@
 #include <vector>
 
 #include <boost/unordered/unordered_flat_map.hpp>
-#include <boost/unordered/unordered_flat_set.hpp>
 
 #include "base/contract.h"
-#include "server/second_wheel.h"
+#include "base/hash_index.h"
+#include "base/timer_wheel.h"
 
 namespace portolan::server {
 
@@ -26,31 +26,51 @@ namespace portolan::server {
 
 class ContractTable {
  public:
-  /// `random` makes the keys of the hash tables.
-  explicit ContractTable(Random& random);
-  // The index points into the slab.
-  ContractTable(const ContractTable&) = delete;
-  auto operator=(const ContractTable&) -> ContractTable& = delete;
+  /// For at most `maximum` contracts; `random` makes the keys of the hash tables.
+  ContractTable(std::size_t maximum, Random& random);
+
+  /// Where a contract is, to spare the search: right or wrong, it changes no result. 0: unknown.
+  using Place = std::uint32_t;
 
   /// The contract of `key`, or nullptr. Valid until the table changes.
-  [[nodiscard]] auto find(const ContractKey& key) const -> const Contract*;
+  [[nodiscard]] auto find(const ContractKey& key, Place hint = 0) const -> const Contract* {
+    const Number number = number_of(key, hint);
+    return number == 0 ? nullptr : &slab_[number].contract;
+  }
+  /// Of a contract of this table.
+  [[nodiscard]] auto place_of(const Contract& contract) const -> Place;
+  /// With many contracts, memory takes longer than all else a search costs. Before several calls, each
+  /// step, for all keys in turn, starts fetching what the next one and they touch. Small tables are near
+  /// anyway.
+  [[nodiscard]] auto is_fetching_worthwhile() const -> bool { return size() >= 8192; }
+  struct Fetching {
+    std::uint32_t hash = 0;
+    std::uint32_t user_hash = 0;
+    std::uint32_t number = 0;
+    bool erases = false;
+  };
+  /// Of the contract of `key` and its `subscriber`, to be put or erased.
+  [[nodiscard]] auto fetch_index(const ContractKey& key, const Prefix& subscriber, bool erases) const
+      -> Fetching;
+  void fetch_contract(Fetching& fetching) const;
+  void fetch_neighbours(const Fetching& fetching) const;
   /// Keys of the MAP contracts that have any of the `port_count` internal ports from `mapping`'s on
   /// (RFC 7753 s4.4.1), by ascending port. Cost O(port_count + port sets of the host).
   [[nodiscard]] auto overlapping(const MappingKey& mapping, std::uint16_t port_count) const
       -> std::vector<MappingKey>;
   /// Inserts or replaces.
-  void put(const Contract& contract);
+  auto put(TimePoint now, const Contract& contract, Place hint = 0) -> Place;
   /// Erases the contract of `key`, if there is one.
-  void erase(const ContractKey& key);
+  void erase(const ContractKey& key, Place hint = 0);
 
-  /// Erases and returns one contract whose time is up at `now`, if there is one. A contract for which
-  /// `is_busy` holds is looked at again a second later.
-  auto take_expired(TimePoint now, const std::function<bool(const Contract&)>& is_busy)
+  /// Erases and returns one contract whose time is up at `now`, if it finds one with `looks` looks; each is
+  /// taken off. A contract for which `is_busy` holds is looked at again a second later.
+  auto take_expired(TimePoint now, const std::function<bool(const Contract&)>& is_busy, std::size_t& looks)
       -> std::optional<Contract>;
   /// When take_expired() may have something.
-  [[nodiscard]] auto next_expiry() const -> std::optional<TimePoint> { return wheel_.next_due(); }
+  [[nodiscard]] auto next_expiry() const -> std::optional<TimePoint> { return wheel_.next_deadline(); }
 
-  [[nodiscard]] auto size() const -> std::size_t { return index_.size(); }
+  [[nodiscard]] auto size() const -> std::size_t { return numbers_.used(); }
   /// Ports of all contracts.
   [[nodiscard]] auto ports() const -> std::size_t { return ports_; }
   [[nodiscard]] auto has_port_sets() const -> bool { return !port_sets_.empty(); }
@@ -71,69 +91,60 @@ class ContractTable {
   void for_each(const std::function<void(const Contract&)>& visit) const;
   void for_each_of(const Prefix& subscriber, const std::function<void(const Contract&)>& visit) const;
 
-  /// Octets the table uses, without details of contracts.
-  [[nodiscard]] auto memory_octets() const -> std::size_t;
-
  private:
-  using Index = SecondWheel::Index;
-  static constexpr Index none = SecondWheel::none;
+  /// Place in the slab; 0: none.
+  using Number = Place;
 
   struct Slot {
-    Contract contract;
     /// Neighbours among the contracts of its subscriber.
-    Index previous = none;
-    Index next = none;
-  };
-  /// Contracts are found by their place in the slab, so that a key is kept once.
-  struct SlotHash {
-    using is_transparent = void;
-    using is_avalanching = void;
-    ContractKeyHash hash;
-    const std::vector<Slot>* slab;
-    auto operator()(const ContractKey& key) const -> std::size_t { return hash(key); }
-    auto operator()(Index index) const -> std::size_t { return hash((*slab)[index].contract.key); }
-  };
-  struct SlotEqual {
-    using is_transparent = void;
-    const std::vector<Slot>* slab;
-    auto operator()(Index left, Index right) const -> bool { return left == right; }
-    auto operator()(const ContractKey& left, Index right) const -> bool {
-      return left == (*slab)[right].contract.key;
-    }
-    auto operator()(Index left, const ContractKey& right) const -> bool { return (*this)(right, left); }
-  };
-  struct PrefixHash {
-    using is_avalanching = void;
-    HashKey key;
-    auto operator()(const Prefix& prefix) const -> std::size_t {
-      const auto [first, second] = address_words(prefix.address().bits());
-      return keyed_hash(key, {first, second, prefix.length()});
-    }
+    Number previous = 0;
+    Number next = 0;
+    /// 0: the slot is not in use.
+    Number user = 0;
+    Contract contract;
   };
   struct User {
+    Prefix subscriber;
     std::uint32_t ports = 0;
-    Index first = none;
+    Number first = 0;
     TimePoint since;
   };
-
   /// `mapping` with port 0: names a host's ports of one protocol.
   [[nodiscard]] static auto without_port(MappingKey mapping) -> MappingKey {
     mapping.internal_port = Port{0};
     return mapping;
   }
-  void link(Index index);
-  void unlink(Index index);
-  void drop_if_idle(const Prefix& subscriber);
+  [[nodiscard]] auto hash_of(const ContractKey& key) const -> std::uint32_t {
+    return static_cast<std::uint32_t>(hash_(key) >> 32U);
+  }
+  [[nodiscard]] auto hash_of(const Prefix& subscriber) const -> std::uint32_t {
+    const auto [first, second] = subscriber.address().bits().words();
+    return static_cast<std::uint32_t>(keyed_hash(user_hash_, {first, second, subscriber.length()}) >> 32U);
+  }
+  [[nodiscard]] auto number_of(const ContractKey& key, Place hint = 0) const -> Number {
+    if (hint != 0 && slab_[hint].user != 0 && slab_[hint].contract.key == key) return hint;
+    return index_.find(hash_of(key), [&](Number number) { return slab_[number].contract.key == key; });
+  }
+  [[nodiscard]] auto user_of(const Prefix& subscriber) const -> Number;
+  auto make_user(const Prefix& subscriber) -> Number;
+  void link(Number number);
+  void unlink(Number number);
+  void drop_if_idle(Number user);
 
+  ContractKeyHash hash_;
+  HashKey user_hash_;
+  Numbers numbers_;
   std::vector<Slot> slab_;
-  std::vector<Index> free_;
-  boost::unordered_flat_set<Index, SlotHash, SlotEqual> index_;
-  boost::unordered_flat_map<Prefix, User, PrefixHash> users_;
+  HashIndex index_;
+  Numbers user_numbers_;
+  std::vector<User> users_;
+  /// Grows: nobody knows how many users the contracts are of.
+  HashIndex user_index_{0};
   /// First ports of the port sets of a host and protocol.
-  boost::unordered_flat_map<MappingKey, std::vector<Index>, MappingKeyHash> port_sets_;
+  boost::unordered_flat_map<MappingKey, std::vector<Number>, MappingKeyHash> port_sets_;
   std::size_t ports_ = 0;
   std::size_t reserved_ = 0;
-  SecondWheel wheel_;
+  TimerWheel wheel_;
 };
 
 }  // namespace portolan::server

@@ -84,7 +84,7 @@ void Server::decide_nat_pmp(TimePoint now, const Inbound& datagram, const wire::
 // RFC 6886 s3.4: internal port 0 deletes all mappings of the protocol, those made by NAT-PMP.
 void Server::delete_all(TimePoint now, const Inbound& datagram, const Wanted& wanted, Batch& batch) {
   const Asker owner = asker_of(datagram.client.address, datagram.path);
-  std::vector<Item> items;
+  const std::size_t first = batch.items.size();
   contracts_.for_each_of(owner.subscriber, [&](const Contract& contract) {
     const MappingKey& mapping = contract.key.mapping;
     if (contract.format != Format::nat_pmp || mapping.protocol != wanted.key.mapping.protocol ||
@@ -92,17 +92,16 @@ void Server::delete_all(TimePoint now, const Inbound& datagram, const Wanted& wa
       return;
     Wanted one = wanted;
     one.key = contract.key;
-    items.push_back(item_for(now, datagram, one, &contract, owner));
+    batch.items.push_back(item_for(now, datagram, one, &contract, owner));
   });
+  const auto items = std::span(batch.items).subspan(first);
+  if (items.empty())
+    return answer_success(now, datagram, item_for(now, datagram, wanted, nullptr, owner), Seconds{0});
   for (const Item& item : items)
-    if (defer_if_busy(datagram, item.key.mapping, item.port_count)) return;
-  if (items.empty()) items.push_back(item_for(now, datagram, wanted, nullptr, owner));
+    if (defer_if_busy(datagram, item.key.mapping, item.port_count)) return batch.drop_from(first);
   // One answer, with the last of them.
-  for (Item& item : std::span(items).first(items.size() - 1)) item.datagram.clear();
-  if (items.front().before)
-    begin(now, datagram, std::move(items), batch);
-  else
-    answer_success(now, items.front(), Seconds{0});
+  for (Item& item : items) item.is_answered = &item == &items.back();
+  begin(now, datagram, first, batch);
 }
 
 void Server::carry_out(TimePoint now, const Inbound& datagram, Wanted wanted, Batch& batch) {
@@ -110,25 +109,30 @@ void Server::carry_out(TimePoint now, const Inbound& datagram, Wanted wanted, Ba
   wanted.port_count = std::min(wanted.port_count, owner.policy->port_set_max);
   if (defer_if_busy(datagram, wanted.key.mapping, wanted.port_count)) return;
 
-  // What it is about: a mapping of its own, or those that have any of its ports (RFC 7753 s4.4.1).
-  std::vector<ContractKey> keys;
-  if (!wanted.key.is_peer() && (wanted.port_count > 1 || contracts_.has_port_sets()))
-    for (const MappingKey& mapping : contracts_.overlapping(wanted.key.mapping, wanted.port_count))
-      keys.push_back({.mapping = mapping, .remote_peer = {}});
-  if (keys.empty()) keys.push_back(wanted.key);
-
-  std::vector<Item> items;
-  for (const ContractKey& key : keys) {
+  const std::size_t first = batch.items.size();
+  const auto add = [&](const ContractKey& key) {
     const Contract* contract = contracts_.find(key);
-    if (contract != nullptr && defer_if_busy(datagram, key.mapping, contract->port_count)) return;
-    Wanted one = wanted;
-    one.key = key;
-    if (!is_admissible(now, datagram, one, contract, owner)) return;
-    items.push_back(item_for(now, datagram, one, contract, owner));
-    if (contract == nullptr && !shrink_to_quota(items.back(), *owner.policy))
-      return answer_error(now, datagram, ResultCode::user_ex_quota);
-  }
-  begin(now, datagram, std::move(items), batch);
+    if (contract != nullptr && contract->port_count > 1 &&
+        defer_if_busy(datagram, key.mapping, contract->port_count))
+      return false;
+    wanted.key = key;
+    if (!is_admissible(now, datagram, wanted, contract, owner)) return false;
+    batch.items.push_back(item_for(now, datagram, wanted, contract, owner));
+    if (contract != nullptr || shrink_to_quota(batch.items.back(), *owner.policy)) return true;
+    answer_error(now, datagram, ResultCode::user_ex_quota);
+    return false;
+  };
+  // What it is about: a mapping of its own, or those that have any of its ports (RFC 7753 s4.4.1).
+  std::vector<MappingKey> overlapping;
+  if (!wanted.key.is_peer() && (wanted.port_count > 1 || contracts_.has_port_sets()))
+    overlapping = contracts_.overlapping(wanted.key.mapping, wanted.port_count);
+  const bool is_admitted = overlapping.empty()
+                               ? add(wanted.key)
+                               : std::ranges::all_of(overlapping, [&](const MappingKey& mapping) {
+                                   return add({.mapping = mapping, .remote_peer = {}});
+                                 });
+  if (!is_admitted) return batch.drop_from(first);
+  begin(now, datagram, first, batch);
 }
 
 /// Checks a request against the mapping it is about, if that exists; answers if it must be refused, or
@@ -147,8 +151,8 @@ auto Server::is_admissible(TimePoint now, const Inbound& datagram, const Wanted&
     if (!config_.relaxed_nonce_answer || wanted.deletes())
       return refuse(ResultCode::not_authorized, remaining_life(*contract, now));
     // The expired draft's answer: what exists, unchanged, with the nonce of who asks.
-    Item item = item_for(now, datagram, wanted, contract, owner);
-    answer_success(now, item, remaining_life(*contract, now));
+    const Item item = item_for(now, datagram, wanted, contract, owner);
+    answer_success(now, datagram, item, remaining_life(*contract, now));
     return false;
   }
   if (const auto sense = check_sense(wanted); !sense) return refuse(sense.error());
@@ -173,7 +177,7 @@ void Server::answer_about_static(TimePoint now, const Inbound& datagram, const W
     return answer_error(now, datagram, ResultCode::not_authorized);
   if (wanted.options.prefer_failure && !suggests(wanted, contract))
     return answer_error(now, datagram, ResultCode::cannot_provide_external);
-  answer_success(now, item_for(now, datagram, wanted, &contract, owner), endless);
+  answer_success(now, datagram, item_for(now, datagram, wanted, &contract, owner), endless);
 }
 
 /// A new mapping gets as many ports as its owner may have; false if that is none.
@@ -198,7 +202,8 @@ auto Server::item_for(TimePoint now, const Inbound& datagram, const Wanted& want
   }
   return {.client = datagram.client,
           .path = datagram.path,
-          .datagram = {datagram.payload.begin(), datagram.payload.end()},
+          .datagram = {},
+          .is_answered = true,
           .format = wanted.format,
           .key = wanted.key,
           .nonce = wanted.nonce,
@@ -210,45 +215,55 @@ auto Server::item_for(TimePoint now, const Inbound& datagram, const Wanted& want
           .port_count = contract != nullptr ? contract->port_count : wanted.port_count,
           .external_ports = owner.policy->external_ports,
           .subscriber = contract != nullptr ? contract->subscriber : owner.subscriber,
+          .place = contract != nullptr ? contracts_.place_of(*contract) : 0,
           .lifetime = lifetime,
           .details = details_after(contract, wanted, datagram.client.address),
           .before = contract != nullptr ? std::optional(*contract) : std::nullopt,
           .outcome = {}};
 }
 
-void Server::begin(TimePoint now, const Inbound& datagram, std::vector<Item> items, Batch& batch) {
+/// Lets the items of `batch` from `first` on, those of one request, begin; or answers, and drops them.
+void Server::begin(TimePoint now, const Inbound& datagram, std::size_t first, Batch& batch) {
+  const auto items = std::span(batch.items).subspan(first);
   if (is_undoing_ || is_read_only_) {
-    for (const Item& item : items) decide_read_only(now, item);
-    return;
+    for (const Item& item : items) decide_read_only(now, datagram, item);
+    return batch.drop_from(first);
   }
+  const auto refuse = [&](ResultCode result) {
+    batch.drop_from(first);
+    answer_error(now, datagram, result);
+  };
   std::size_t wanted_ports = 0;
   for (const Item& item : items) {
-    const std::size_t filters = item.details ? item.details->filters.size() : 0;
-    if (filters > asker_of(item.key.mapping.internal_address, item.path).policy->filters_max)
-      return answer_error(now, datagram, ResultCode::excessive_remote_peers);
+    if (item.details && item.details->filters.size() >
+                            asker_of(item.key.mapping.internal_address, item.path).policy->filters_max)
+      return refuse(ResultCode::excessive_remote_peers);
     if (!item.before && item.lifetime > Seconds{0}) wanted_ports += item.port_count;
   }
   if (wanted_ports > 0 && contracts_.ports() + contracts_.reserved() + wanted_ports > config_.mappings_max)
-    return answer_error(now, datagram, ResultCode::no_resources);
+    return refuse(ResultCode::no_resources);
   if (pipeline_.size() >= config_.batches_in_flight_max) {
     ++counters_.dropped_overload;
-    return;
+    return batch.drop_from(first);
   }
-  for (Item& item : items) enqueue(now, std::move(item), batch);
+  const Message message{.offset = batch.octets.size(), .size = datagram.payload.size()};
+  batch.octets.insert(batch.octets.end(), datagram.payload.begin(), datagram.payload.end());
+  for (Item& item : items) {
+    item.datagram = message;
+    take_under_way(now, item);
+  }
 }
 
-void Server::enqueue(TimePoint now, Item item, Batch& batch) {
+void Server::take_under_way(TimePoint now, const Item& item) {
   if (!item.before && item.lifetime > Seconds{0}) contracts_.reserve(now, item.subscriber, item.port_count);
   for_each_key(item, [&](const MappingKey& key) { in_flight_.try_emplace(key); });
-  batch.items.push_back(std::move(item));
 }
 
-void Server::decide_read_only(TimePoint now, const Item& item) {
-  if (item.datagram.empty()) return;
+void Server::decide_read_only(TimePoint now, const Inbound& datagram, const Item& item) {
+  if (!item.is_answered) return;
   if (item.lifetime > Seconds{0} && item.before && item.before->expires > now)
-    return answer_success(now, item, remaining_life(*item.before, now));
-  answer_error(now, {.client = item.client, .path = item.path, .payload = item.datagram},
-               ResultCode::no_resources);
+    return answer_success(now, datagram, item, remaining_life(*item.before, now));
+  answer_error(now, datagram, ResultCode::no_resources);
 }
 
 auto Server::defer_if_busy(const Inbound& datagram, const MappingKey& first, std::uint16_t port_count)

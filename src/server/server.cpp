@@ -31,7 +31,7 @@ auto prefix64_data_of(const Config::Nat64Prefix& nat64) -> std::vector<std::byte
 Server::Server(Config config, Random& random)
     : config_(std::move(config)),
       profiles_({}),
-      contracts_(random),
+      contracts_(config_.mappings_max, random),
       updates_(random),
       statics_(0, MappingKeyHash(HashKey::generate(random))),
       unsettled_statics_(0, MappingKeyHash(HashKey::generate(random))),
@@ -58,6 +58,7 @@ void Server::derive_from_config() {
 void Server::reconfigure(TimePoint now, Config config) {
   PORTOLAN_CHECK(config.inside.size() == config_.inside.size());
   PORTOLAN_CHECK(config.epoch_scope == config_.epoch_scope);
+  PORTOLAN_CHECK(config.mappings_max == config_.mappings_max);
   const bool loses_address = std::ranges::any_of(config_.external_addresses, [&](const Ipv4Address& address) {
     return std::ranges::find(config.external_addresses, address) == config.external_addresses.end();
   });
@@ -71,9 +72,33 @@ void Server::reconfigure(TimePoint now, Config config) {
 }
 
 void Server::receive(TimePoint now, std::span<const Inbound> datagrams) {
+  fetch_ahead(datagrams);
   Batch batch;
+  batch.items.reserve(datagrams.size());
   for (const Inbound& datagram : datagrams) admit(now, datagram, batch);
   submit(std::move(batch));
+}
+
+/// With many mappings a request costs little but the wait for memory. What plain MAP requests are about is
+/// fetched while the others are looked at; what is not guessed here is only slower.
+void Server::fetch_ahead(std::span<const Inbound> datagrams) {
+  if (!contracts_.is_fetching_worthwhile()) return;
+  fetching_.clear();
+  for (const Inbound& datagram : datagrams) {
+    const auto request = wire::decode_request(datagram.payload, {});
+    const auto* map = request ? std::get_if<wire::MapRequest>(&request->body) : nullptr;
+    if (map == nullptr) continue;
+    fetching_.push_back(contracts_.fetch_index(
+        {.mapping = {.realm = {},
+                     .internal_address = datagram.client.address,
+                     .protocol = map->protocol,
+                     .internal_port = map->internal_port,
+                     .external_family = map->suggested_external_address.family()},
+         .remote_peer = {}},
+        asker_of(datagram.client.address, datagram.path).subscriber, request->requested_lifetime_s == 0));
+  }
+  for (ContractTable::Fetching& each : fetching_) contracts_.fetch_contract(each);
+  for (const ContractTable::Fetching& each : fetching_) contracts_.fetch_neighbours(each);
 }
 
 // RFC 6887 s8.2, in its order.
@@ -153,9 +178,8 @@ void Server::announce_restart(TimePoint now) {
 
 void Server::advance(TimePoint now) {
   const auto is_busy = [this](const Contract& contract) { return in_flight_.contains(contract.key.mapping); };
-  for (std::size_t i = 0; i < config_.expiries_per_advance_max; ++i) {
-    const auto contract = contracts_.take_expired(now, is_busy);
-    if (!contract) break;
+  std::size_t looks = config_.expiries_per_advance_max;
+  while (const auto contract = contracts_.take_expired(now, is_busy, looks)) {
     ++counters_.expired;
     updates_.cease(contract->key);
     housekeeping_.emplace_back(store::DropMapping{contract->key});

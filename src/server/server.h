@@ -74,8 +74,8 @@ class Server {
   Server(Config config, Random& random);
 
   /// Goes by `config` from now on. What was promised stays so: new limits and rights hold for what is asked
-  /// from now on. Inside interfaces and epoch scope are those of before, and the epoch goes on, unless an
-  /// external address is gone (RFC 6887 s8.5). Other prefixes are announced (RFC 7225 s4.2).
+  /// from now on. Inside interfaces, mappings_max and epoch scope are those of before, and the epoch goes on,
+  /// unless an external address is gone (RFC 6887 s8.5). Other prefixes are announced (RFC 7225 s4.2).
   void reconfigure(TimePoint now, Config config);
 
   /// Takes a batch of datagrams that came in on inside interfaces, in order of arrival.
@@ -114,8 +114,10 @@ class Server {
   struct Item {
     Endpoint client;
     Path path;
-    /// The request; empty for all but the last item of a request that has several but one answer.
-    std::vector<std::byte> datagram;
+    /// The request, among the octets of the batch.
+    Message datagram;
+    /// False for all but the last item of a request that has several but one answer.
+    bool is_answered = true;
     Format format = Format::pcp_2;
     ContractKey key;
     Nonce nonce;
@@ -128,6 +130,8 @@ class Server {
     std::uint16_t port_count = 1;
     PortRange external_ports;
     Prefix subscriber;
+    /// Of the contract.
+    ContractTable::Place place = 0;
     /// What will be granted; 0 deletes.
     Seconds lifetime{};
     std::shared_ptr<const ContractDetails> details;
@@ -139,7 +143,19 @@ class Server {
   struct Batch {
     device::BatchId id;
     std::vector<Item> items;
+    /// The requests, one behind the other.
+    std::vector<std::byte> octets;
     bool is_applied = false;
+
+    void drop_from(std::size_t first) {
+      items.erase(items.begin() + static_cast<std::ptrdiff_t>(first), items.end());
+    }
+    /// As it came in; borrows the batch.
+    [[nodiscard]] auto inbound(const Item& item) const -> Inbound {
+      return {.client = item.client,
+              .path = item.path,
+              .payload = std::span(octets).subspan(item.datagram.offset, item.datagram.size)};
+    }
   };
   /// A datagram that waits for an earlier request on the same mapping.
   struct Deferred {
@@ -154,6 +170,7 @@ class Server {
   };
 
   // server.cpp
+  void fetch_ahead(std::span<const Inbound> datagrams);
   void admit(TimePoint now, const Inbound& datagram, Batch& batch);
   void admit_nat_pmp(TimePoint now, const Inbound& datagram, Batch& batch);
   /// Takes over what is derived from the configuration.
@@ -174,9 +191,10 @@ class Server {
   [[nodiscard]] auto shrink_to_quota(Item& item, const Policy& policy) const -> bool;
   [[nodiscard]] auto item_for(TimePoint now, const Inbound& datagram, const Wanted& wanted,
                               const Contract* contract, const Asker& owner) const -> Item;
-  void begin(TimePoint now, const Inbound& datagram, std::vector<Item> items, Batch& batch);
-  void enqueue(TimePoint now, Item item, Batch& batch);
-  void decide_read_only(TimePoint now, const Item& item);
+  void begin(TimePoint now, const Inbound& datagram, std::size_t first, Batch& batch);
+  /// Nothing else changes the mapping of `item` from now on, until its batch is finished.
+  void take_under_way(TimePoint now, const Item& item);
+  void decide_read_only(TimePoint now, const Inbound& datagram, const Item& item);
   [[nodiscard]] auto defer_if_busy(const Inbound& datagram, const MappingKey& first, std::uint16_t port_count)
       -> bool;
   [[nodiscard]] auto realm_of(const RequestOptions& options) const -> std::expected<Realm, wire::ResultCode>;
@@ -201,7 +219,11 @@ class Server {
   void undone(TimePoint now, std::span<const device::Result> results);
   void release_keys(TimePoint now, const std::vector<Batch>& batches);
   /// Calls `visit` for the key of each internal port of `item`.
-  static void for_each_key(const Item& item, const std::function<void(const MappingKey&)>& visit);
+  template <typename Visit>
+  static void for_each_key(const Item& item, Visit visit) {
+    MappingKey key = item.key.mapping;
+    for (std::uint16_t i = 0; i < item.port_count; ++i, ++key.internal_port.value) visit(key);
+  }
   /// Returns whether the external address is another than before.
   auto move_contract(TimePoint now, const device::Moved& moved) -> bool;
   /// The subscribers of contracts that moved have a new epoch: tells those of their clients who get no
@@ -210,8 +232,8 @@ class Server {
   void lose_contract(TimePoint now, const ContractKey& key);
 
   // answers.cpp
-  void answer(TimePoint now, const Item& item);
-  void answer_success(TimePoint now, const Item& item, Seconds lifetime);
+  void answer(TimePoint now, const Inbound& datagram, const Item& item);
+  void answer_success(TimePoint now, const Inbound& datagram, const Item& item, Seconds lifetime);
   void answer_announce(TimePoint now, const Inbound& datagram, const wire::Request& request);
   void answer_error(TimePoint now, const Inbound& datagram, wire::ResultCode result, Seconds lifetime);
   void answer_error(TimePoint now, const Inbound& datagram, wire::ResultCode result) {
@@ -222,15 +244,19 @@ class Server {
   void send_error(TimePoint now, const Inbound& datagram, wire::ResultCode result, Seconds lifetime,
                   std::uint8_t version, bool parsed);
   void answer_nat_pmp_address(TimePoint now, const Inbound& datagram);
-  void answer_nat_pmp_map(TimePoint now, const Item& item, const Contract& mapping, Seconds lifetime);
+  void answer_nat_pmp_map(TimePoint now, const Inbound& datagram, const Item& item, const Contract& mapping,
+                          Seconds lifetime);
   void answer_nat_pmp_error(TimePoint now, const Inbound& datagram, wire::ResultCode result);
   [[nodiscard]] auto error_lifetime(wire::ResultCode result) const -> Seconds;
   /// Sends the message that `write` writes into a buffer of 1100 octets; it returns the size.
-  void send(const Endpoint& client, const Path& path,
-            const std::function<std::size_t(std::span<std::byte>)>& write);
-  [[nodiscard]] auto append_processed_options(const Item& item, const Contract& mapping,
-                                              std::span<std::byte> buffer, std::size_t size) const
-      -> std::size_t;
+  template <typename Write>
+  void send(const Endpoint& client, const Path& path, Write write) {
+    send(client, path, std::span<const std::byte>(scratch_).first(write(std::span<std::byte>(scratch_))));
+  }
+  void send(const Endpoint& client, const Path& path, std::span<const std::byte> message);
+  [[nodiscard]] auto append_processed_options(std::span<const std::byte> datagram, const Item& item,
+                                              const Contract& mapping, std::span<std::byte> buffer,
+                                              std::size_t size) const -> std::size_t;
   void send_update(TimePoint now, const Updates::Update& update);
   void send_nat_pmp(const Endpoint& client, const Path& path, const wire::nat_pmp::Response& response);
   void send_announcements(TimePoint now);
@@ -249,6 +275,8 @@ class Server {
   /// Data of the PREFIX64 options.
   std::vector<std::vector<std::byte>> prefix64_data_;
   std::array<std::byte, wire::message_octets_max> scratch_;
+  /// Of fetch_ahead(), kept for its memory.
+  std::vector<ContractTable::Fetching> fetching_;
 
   /// Batches not yet answered, oldest first.
   std::deque<Batch> pipeline_;

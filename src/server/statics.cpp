@@ -42,10 +42,16 @@ void Server::review_statics(TimePoint now) {
     if (in_flight_.contains(unsettled.first)) return false;
     auto item = change_of_static(unsettled.first);
     if (!item) return true;
+    if (!item->before && contracts_.ports() + contracts_.reserved() >= config_.mappings_max) {
+      note_refused_static(unsettled.first, device::Refusal::no_resources);
+      return false;
+    }
     // A host's port set that gives way has more keys than one.
     bool is_busy = false;
     for_each_key(*item, [&](const MappingKey& key) { is_busy |= in_flight_.contains(key); });
-    if (!is_busy) enqueue(now, *std::move(item), batch);
+    if (is_busy) return false;
+    take_under_way(now, *item);
+    batch.items.push_back(*std::move(item));
     return false;
   });
   submit(std::move(batch));
@@ -61,6 +67,7 @@ auto Server::change_of_static(const MappingKey& key) const -> std::optional<Item
   Item item;
   item.key = {.mapping = key, .remote_peer = {}};
   item.is_static = true;
+  item.is_answered = false;
   if (contract != nullptr) {
     item.before = *contract;
     if (wanted == statics_.end() || !is_in_place(*contract, wanted->second)) {

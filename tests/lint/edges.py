@@ -41,7 +41,7 @@ INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTIL
 
 # (file, header): why it is no system call.
 ALLOWED = {
-    ("src/nat/lazy_array.h", "cstdlib"): "calloc: zero pages that cost nothing until touched",
+    ("src/base/lazy_array.h", "cstdlib"): "calloc: zero pages that cost nothing until touched",
     ("src/base/address.cpp", "arpa/inet.h"): "inet_pton and inet_ntop only parse and print",
     ("src/base/random.cpp", "sys/random.h"): "the random source of a process; engines get it as an argument",
 }

@@ -25,11 +25,9 @@ void Nat64Device::apply(BatchId batch, std::vector<Operation> operations) {
   ++answers_->outstanding;
   worker_.submit([answers = answers_, post = post_, batch, is_refused, operations = std::move(operations)](
                      TimePoint now, nat::Nat64& nat64) {
-    std::vector<Result> results;
-    results.reserve(operations.size());
-    for (const Operation& operation : operations)
-      results.push_back(is_refused ? Result(std::unexpected(Refusal::no_resources))
-                                   : device::apply(nat64, now, operation));
+    std::vector<Result> results =
+        is_refused ? std::vector<Result>(operations.size(), std::unexpected(Refusal::no_resources))
+                   : device::apply(nat64, now, operations);
     post([answers, batch, results = std::move(results)]() mutable {
       if (answers->is_device_gone) return;
       --answers->outstanding;

@@ -76,8 +76,18 @@ auto carry_out(nat::Nat64& nat64, TimePoint now, const ReleasePeer& unwanted) ->
 
 }  // namespace
 
-auto apply(nat::Nat64& nat64, TimePoint now, const Operation& operation) -> Result {
-  return std::visit([&](const auto& each) { return carry_out(nat64, now, each); }, operation);
+auto apply(nat::Nat64& nat64, TimePoint now, std::span<const Operation> operations) -> std::vector<Result> {
+  using Step = nat::Nat64::FetchStep;
+  for (const Step step : {Step::index, Step::records, Step::ports}) {
+    if (!nat64.is_fetching_worthwhile()) break;
+    for (const Operation& operation : operations)
+      std::visit([&](const auto& each) { nat64.fetch(each.key, step); }, operation);
+  }
+  std::vector<Result> results;
+  results.reserve(operations.size());
+  for (const Operation& operation : operations)
+    results.push_back(std::visit([&](const auto& each) { return carry_out(nat64, now, each); }, operation));
+  return results;
 }
 
 auto event_of(const nat::PoolChange& change) -> Event {

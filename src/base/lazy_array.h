@@ -13,7 +13,7 @@
 
 #include "base/check.h"
 
-namespace portolan::nat {
+namespace portolan {
 
 /// `count` zeroed elements. Throws std::bad_alloc at construction only.
 template <typename T>
@@ -81,4 +81,4 @@ class Numbers {
   std::uint32_t maximum_;
 };
 
-}  // namespace portolan::nat
+}  // namespace portolan

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "nat/timer_wheel.h"
+#include "base/timer_wheel.h"
 
 #include <algorithm>
 
-namespace portolan::nat {
+namespace portolan {
 
 void TimerWheel::schedule(std::uint32_t number, TimePoint deadline, TimePoint now) {
   cancel(number);
@@ -78,4 +78,4 @@ auto TimerWheel::next_tick() const -> std::optional<std::int64_t> {
   return std::nullopt;
 }
 
-}  // namespace portolan::nat
+}  // namespace portolan

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Finds numbered records by hash: open addressing over 8-octet slots {hash, number}; the records
-// themselves lie elsewhere and decide whether they match. Removal shifts back, as in FlatTable.
+// themselves lie elsewhere and decide whether they match. Removal shifts back, as in nat::FlatTable.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 
-#include "nat/lazy_array.h"
+#include "base/check.h"
+#include "base/lazy_array.h"
 
-namespace portolan::nat {
+namespace portolan {
 
 class HashIndex {
  public:
-  /// Room for `maximum` numbers at two thirds load.
+  /// Room for `maximum` numbers at two thirds load. With more it grows, which takes a pause for copying.
   explicit HashIndex(std::uint32_t maximum)
       : capacity_(maximum + maximum / 2 + 16), slots_(std::size_t{capacity_}) {}
 
@@ -26,11 +29,18 @@ class HashIndex {
     }
   }
 
-  /// Adds `number` (not 0); at most `maximum` are in the index at a time.
+  /// Starts fetching what find() looks at first, for a call soon.
+  void prefetch(std::uint32_t hash) const { __builtin_prefetch(&slots_[home(hash)]); }
+  /// First number with `hash`, most likely the only one, or 0.
+  [[nodiscard]] auto find_likely(std::uint32_t hash) const -> std::uint32_t {
+    return find(hash, [](std::uint32_t) { return true; });
+  }
+
+  /// Adds `number` (not 0).
   void insert(std::uint32_t hash, std::uint32_t number) {
-    std::uint32_t slot = home(hash);
-    while (slots_[slot].number != 0) slot = after(slot);
-    slots_[slot] = {.hash = hash, .number = number};
+    if (used_ >= capacity_ - capacity_ / 4) grow();
+    ++used_;
+    place({.hash = hash, .number = number});
   }
 
   /// Removes `number`, which was inserted with `hash`.
@@ -50,6 +60,7 @@ class HashIndex {
       hole = next;
     }
     slots_[hole] = {};
+    --used_;
   }
 
  private:
@@ -64,8 +75,23 @@ class HashIndex {
     return slot + 1 == capacity_ ? 0 : slot + 1;
   }
 
+  void place(const Slot& entry) {
+    std::uint32_t slot = home(entry.hash);
+    while (slots_[slot].number != 0) slot = after(slot);
+    slots_[slot] = entry;
+  }
+  void grow() {
+    PORTOLAN_CHECK(capacity_ <= capacity_max / 2);
+    const LazyArray<Slot> before = std::exchange(slots_, LazyArray<Slot>(std::size_t{capacity_} * 2));
+    capacity_ *= 2;
+    for (std::size_t slot = 0; slot < before.size(); ++slot)
+      if (before[slot].number != 0) place(before[slot]);
+  }
+
+  static constexpr std::uint32_t capacity_max = 1U << 31U;
   std::uint32_t capacity_;
+  std::uint32_t used_ = 0;
   LazyArray<Slot> slots_;
 };
 
-}  // namespace portolan::nat
+}  // namespace portolan
