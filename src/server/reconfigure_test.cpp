@@ -47,7 +47,6 @@ TEST(Reconfigure, what_was_promised_stays_under_smaller_limits) {
     world.ask(MapAsk{.internal_port = port});
   Config config;
   config.policy.mappings_max = 1;
-  config.mappings_max = 2;
   world.server.reconfigure(world.now, config);
   EXPECT_EQ(world.server.contracts().size(), 3U);
   EXPECT_EQ(world.ask(MapAsk{.internal_port = 2}).response().result, ResultCode::success) << "a renewal";

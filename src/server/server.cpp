@@ -58,12 +58,12 @@ void Server::derive_from_config() {
 void Server::reconfigure(TimePoint now, Config config) {
   PORTOLAN_CHECK(config.inside.size() == config_.inside.size());
   PORTOLAN_CHECK(config.epoch_scope == config_.epoch_scope);
-  PORTOLAN_CHECK(config.mappings_max == config_.mappings_max);
   const bool loses_address = std::ranges::any_of(config_.external_addresses, [&](const Ipv4Address& address) {
     return std::ranges::find(config.external_addresses, address) == config.external_addresses.end();
   });
   const auto prefixes_before = std::move(prefix64_data_);
   config.epoch_base = config_.epoch_base;
+  config.mappings_max = config_.mappings_max;  // the tables have their size
   config_ = std::move(config);
   derive_from_config();
   was_reconfigured_ = true;
