@@ -297,7 +297,7 @@ TEST(Settings, what_is_fixed_at_start_names_its_line_and_says_how_to_change_it) 
 TEST(Settings, what_may_change_at_run_time_is_taken) {
   const auto running = parse_settings(good, "test.toml");
   ASSERT_TRUE(running);
-  const auto settings = parse_settings(with("[[inside]]", R"(mappings_max = 5
+  const auto settings = parse_settings(with("[[inside]]", R"(mappings_per_user_max = 5
 nonce = "relaxed"
 nat_pmp = false
 announcements = 1

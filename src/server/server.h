@@ -125,7 +125,7 @@ class Server {
     Port suggested_external_port;
     bool prefer_failure = false;
     bool preserve_parity = false;
-    /// Of the operator's making: nobody is answered.
+    /// Of the operator's making.
     bool is_static = false;
     std::uint16_t port_count = 1;
     PortRange external_ports;
