@@ -163,7 +163,13 @@ class Simulation {
     while (!world_.answers.empty()) {
       const Answer answer = world_.take_answer();
       ++answered_;
-      const wire::Response response = answer.response();
+      const auto decoded = wire::decode_response(answer.octets);
+      if (!decoded) {
+        // A copy of a request that is too short for its opcode is too short for an answer (RFC 6887 s8.2).
+        PORTOLAN_CHECK(answer.octets.at(3) == static_cast<std::byte>(wire::ResultCode::malformed_request));
+        continue;
+      }
+      const wire::Response& response = *decoded;
       const auto* map = std::get_if<wire::MapResponse>(&response.body);
       if (map == nullptr || response.result != wire::ResultCode::success) continue;
       const MappingKey key{.realm = {},
