@@ -87,6 +87,7 @@ auto main(int argc, char** argv) -> int {
   namespace io = portolan::io;
   namespace portoland = portolan::portoland;
   io::allocate_huge_pages(argv);
+  io::give_back_large_blocks();
   portoland::Options options;
   CLI::App app("portoland: a Port Control Protocol server (RFC 6887) that drives a NAT64", "portoland");
   app.set_version_flag("--version", "portoland " PORTOLAN_VERSION);

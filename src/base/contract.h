@@ -65,6 +65,7 @@ struct ContractDetails {
   [[nodiscard]] auto is_empty() const -> bool { return *this == ContractDetails{}; }
 };
 
+/// There may be millions: fields are in an order that leaves no holes.
 struct Contract {
   ContractKey key;
   IpAddress external_address;
@@ -74,15 +75,15 @@ struct Contract {
   Nonce nonce;
   Format format = Format::pcp_2;
   /// PREFER_FAILURE was in the request (RFC 6887 s13.2).
-  bool prefer_failure = false;
+  bool prefer_failure : 1 = false;
   /// The operator made it (RFC 6887 s11.3): it has no nonce, and no client changes it.
-  bool is_static = false;
+  bool is_static : 1 = false;
   /// Where the client asked from, and by which Path: for updates nobody asked for (RFC 6887 s14.2).
   Port client_port{};
   std::uint16_t path = 0;
-  TimePoint expires{};
   /// Whose quota it counts against.
   Prefix subscriber{};
+  TimePoint expires{};
   /// Null: none.
   std::shared_ptr<const ContractDetails> details{};
 
@@ -90,13 +91,14 @@ struct Contract {
   auto operator==(const Contract& other) const -> bool {
     const auto fields = [](const Contract& contract) {
       return std::tie(contract.key, contract.external_address, contract.external_port, contract.port_count,
-                      contract.nonce, contract.format, contract.prefer_failure, contract.is_static,
-                      contract.client_port, contract.path, contract.expires, contract.subscriber);
+                      contract.nonce, contract.format, contract.client_port, contract.path,
+                      contract.subscriber, contract.expires);
     };
     const auto details_of = [](const Contract& contract) {
       return contract.details ? *contract.details : ContractDetails{};
     };
-    return fields(*this) == fields(other) && details_of(*this) == details_of(other);
+    return fields(*this) == fields(other) && prefer_failure == other.prefer_failure &&
+           is_static == other.is_static && details_of(*this) == details_of(other);
   }
   [[nodiscard]] auto filters() const -> std::vector<RemoteFilter> {
     return details ? details->filters : std::vector<RemoteFilter>{};
@@ -106,5 +108,6 @@ struct Contract {
                                                   : key.mapping.internal_address;
   }
 };
+static_assert(sizeof(Contract) == 128);
 
 }  // namespace portolan

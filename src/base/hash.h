@@ -30,7 +30,7 @@ struct HashKey {
   std::uint64_t v1 = key.high ^ 0x646f72616e646f6dULL;
   std::uint64_t v2 = key.low ^ 0x6c7967656e657261ULL;
   std::uint64_t v3 = key.high ^ 0x7465646279746573ULL;
-  const auto round = [&] {
+  const auto round = [&]() __attribute__((always_inline)) {
     v0 += v1;
     v1 = std::rotl(v1, 13) ^ v0;
     v0 = std::rotl(v0, 32);

@@ -17,7 +17,13 @@ class HashIndex {
  public:
   /// Room for `maximum` numbers at two thirds load. With more it grows, which takes a pause for copying.
   explicit HashIndex(std::uint32_t maximum)
-      : capacity_(maximum + maximum / 2 + 16), slots_(std::size_t{capacity_}) {}
+      : capacity_(capacity_for(maximum)), capacity_step_max_(capacity_max), slots_(std::size_t{capacity_}) {}
+  /// Begins small, so that it is near as long as little is in it, and grows to no more than `maximum` needs.
+  [[nodiscard]] static auto growing(std::uint32_t maximum) -> HashIndex {
+    HashIndex index(0);
+    index.capacity_step_max_ = capacity_for(maximum);
+    return index;
+  }
 
   /// First number with `hash` for which matches(number) holds, or 0. Cost O(1) expected.
   template <typename Matches>
@@ -81,15 +87,22 @@ class HashIndex {
     slots_[slot] = entry;
   }
   void grow() {
-    PORTOLAN_CHECK(capacity_ <= capacity_max / 2);
-    const LazyArray<Slot> before = std::exchange(slots_, LazyArray<Slot>(std::size_t{capacity_} * 2));
-    capacity_ *= 2;
+    // What was to be the most is exceeded only if the owner was wrong about it.
+    const std::uint32_t most = capacity_ < capacity_step_max_ ? capacity_step_max_ : capacity_max;
+    PORTOLAN_CHECK(capacity_ < capacity_max);
+    capacity_ = capacity_ < most / 2 ? capacity_ * 2 : most;
+    const LazyArray<Slot> before = std::exchange(slots_, LazyArray<Slot>(std::size_t{capacity_}));
     for (std::size_t slot = 0; slot < before.size(); ++slot)
       if (before[slot].number != 0) place(before[slot]);
   }
 
+  [[nodiscard]] static auto capacity_for(std::uint32_t maximum) -> std::uint32_t {
+    return maximum + maximum / 2 + 16;
+  }
+
   static constexpr std::uint32_t capacity_max = 1U << 31U;
   std::uint32_t capacity_;
+  std::uint32_t capacity_step_max_;
   std::uint32_t used_ = 0;
   LazyArray<Slot> slots_;
 };

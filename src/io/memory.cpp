@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "io/memory.h"
 
+#include <malloc.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
@@ -29,5 +30,7 @@ void allocate_huge_pages(char** arguments) {
   if (!value || ::setenv(variable, value->c_str(), 1) != 0) return;
   ::execv("/proc/self/exe", arguments);
 }
+
+void give_back_large_blocks() { ::mallopt(M_MMAP_THRESHOLD, 1 << 20); }
 
 }  // namespace portolan::io

@@ -20,4 +20,8 @@ namespace portolan::io {
 /// GLIBC_TUNABLES=glibc.malloc.hugetlb=0 prevents it.
 void allocate_huge_pages(char** arguments);
 
+/// Blocks of 1 MiB and more go back to the system when they are freed. Left to itself the C library keeps
+/// blocks of up to 32 MiB, and a table that has grown leaves all its former selves behind.
+void give_back_large_blocks();
+
 }  // namespace portolan::io

@@ -119,8 +119,6 @@ class Nat64 {
 
   /// With many bindings, control costs little but the wait for memory. Before several calls that are about
   /// `key` and others, each step, for all keys in turn, starts fetching what the next one and they touch.
-  /// Small tables are near anyway.
-  [[nodiscard]] auto is_fetching_worthwhile() const -> bool { return bindings_.size() >= 8192; }
   enum class FetchStep : std::uint8_t { index, records, ports };
   void fetch(const MappingKey& key, FetchStep step) const;
 

@@ -112,8 +112,8 @@ void Server::settle(TimePoint now, Item& item, const device::Result& result) {
            .is_static = item.is_static,
            .client_port = item.client.port,
            .path = item.is_static ? no_path : path_number(item.path),
-           .expires = now + (item.is_static ? item.lifetime : std::min(result->lifetime, lifetime_max)),
            .subscriber = item.subscriber,
+           .expires = now + (item.is_static ? item.lifetime : std::min(result->lifetime, lifetime_max)),
            .details = item.details},
           item.place);
   }

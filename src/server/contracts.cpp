@@ -29,8 +29,9 @@ ContractTable::ContractTable(std::size_t maximum, Random& random)
     : hash_(HashKey::generate(random)),
       user_hash_(HashKey::generate(random)),
       numbers_(static_cast<Number>(maximum)),
-      index_(static_cast<Number>(maximum)),
+      index_(HashIndex::growing(static_cast<Number>(maximum))),
       user_numbers_(static_cast<Number>(maximum)),
+      user_index_(HashIndex::growing(static_cast<Number>(maximum))),
       port_sets_(0, MappingKeyHash(HashKey::generate(random))),
       wheel_(static_cast<Number>(maximum)) {}
 

@@ -40,9 +40,7 @@ class ContractTable {
   /// Of a contract of this table.
   [[nodiscard]] auto place_of(const Contract& contract) const -> Place;
   /// With many contracts, memory takes longer than all else a search costs. Before several calls, each
-  /// step, for all keys in turn, starts fetching what the next one and they touch. Small tables are near
-  /// anyway.
-  [[nodiscard]] auto is_fetching_worthwhile() const -> bool { return size() >= 8192; }
+  /// step, for all keys in turn, starts fetching what the next one and they touch.
   struct Fetching {
     std::uint32_t hash = 0;
     std::uint32_t user_hash = 0;
@@ -135,11 +133,11 @@ class ContractTable {
   HashKey user_hash_;
   Numbers numbers_;
   std::vector<Slot> slab_;
+  /// Both grow: as long as they are small they shall be near.
   HashIndex index_;
   Numbers user_numbers_;
   std::vector<User> users_;
-  /// Grows: nobody knows how many users the contracts are of.
-  HashIndex user_index_{0};
+  HashIndex user_index_;
   /// First ports of the port sets of a host and protocol.
   boost::unordered_flat_map<MappingKey, std::vector<Number>, MappingKeyHash> port_sets_;
   std::size_t ports_ = 0;

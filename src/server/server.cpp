@@ -82,7 +82,6 @@ void Server::receive(TimePoint now, std::span<const Inbound> datagrams) {
 /// With many mappings a request costs little but the wait for memory. What plain MAP requests are about is
 /// fetched while the others are looked at; what is not guessed here is only slower.
 void Server::fetch_ahead(std::span<const Inbound> datagrams) {
-  if (!contracts_.is_fetching_worthwhile()) return;
   fetching_.clear();
   for (const Inbound& datagram : datagrams) {
     const auto request = wire::decode_request(datagram.payload, {});

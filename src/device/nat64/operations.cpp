@@ -79,7 +79,6 @@ auto carry_out(nat::Nat64& nat64, TimePoint now, const ReleasePeer& unwanted) ->
 auto apply(nat::Nat64& nat64, TimePoint now, std::span<const Operation> operations) -> std::vector<Result> {
   using Step = nat::Nat64::FetchStep;
   for (const Step step : {Step::index, Step::records, Step::ports}) {
-    if (!nat64.is_fetching_worthwhile()) break;
     for (const Operation& operation : operations)
       std::visit([&](const auto& each) { nat64.fetch(each.key, step); }, operation);
   }
