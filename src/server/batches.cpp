@@ -200,7 +200,8 @@ void Server::undo_if_possible(TimePoint now) {
         append_restoring(now, *item->before, apply.operations);
       } else {
         contracts_.erase(item->key);
-        if (item->before) housekeeping_.emplace_back(store::DropMapping{item->key});
+        // Also of a new one: a row is to be written if the device moved it.
+        housekeeping_.emplace_back(store::DropMapping{item->key});
         if (item->key.is_peer())
           apply.operations.emplace_back(
               device::ReleasePeer{.key = item->key.mapping, .remote_peer = item->key.remote_peer});
@@ -332,6 +333,19 @@ void Server::lose_contract(TimePoint now, const ContractKey& key) {
   const Contract* found = contracts_.find(key);
   if (found == nullptr) return;
   const Contract contract = *found;
+  for (Batch& batch : pipeline_) {
+    for (Item& item : batch.items) {
+      if (item.key != key) continue;
+      if (item.outcome) {
+        // The device has taken back what it said of a request that is not answered yet.
+        if (*item.outcome) item.outcome = std::unexpected(device::Refusal::network_failure);
+      } else if (item.before) {
+        // A renewal that the device has yet to see makes a new mapping, in the place of this one.
+        item.before.reset();
+        if (item.lifetime > Seconds{0}) contracts_.reserve(now, item.subscriber, item.port_count);
+      }
+    }
+  }
   contracts_.erase(key);
   if (contract.is_static) {
     unsettled_statics_.try_emplace(key.mapping);

@@ -196,5 +196,47 @@ TEST(Epoch, of_one_subscriber_begins_anew_when_its_address_changes_and_nobody_el
   EXPECT_EQ(world.ask(MapAsk{.from = "2001:db8:113::2"}).response().epoch_time_s, 105U);
 }
 
+// Found by the simulator: the server ended itself.
+TEST(Loss, of_what_is_not_yet_durable_is_answered_as_refused) {
+  World world;
+  world.receive({MapAsk{}});
+  world.apply_next();
+  world.set_pool({});
+  world.settle();
+  EXPECT_EQ(world.take_answer().response().result, wire::ResultCode::network_failure);
+  EXPECT_EQ(world.server.contracts().size(), 0U);
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
+TEST(Loss, of_what_is_being_renewed_leaves_its_place_in_the_quota) {
+  Config config;
+  config.policy.mappings_max = 1;
+  World world(config);
+  world.ask(MapAsk{});
+  world.receive({MapAsk{}});
+  world.set_pool({});
+  world.set_pool({*IpAddress::parse("192.0.2.14")});
+  world.receive({MapAsk{.internal_port = 1}});
+  world.settle();
+  EXPECT_EQ(world.server.contracts().size(), 1U);
+  EXPECT_EQ(world.server.broken_invariant(), std::nullopt);
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
+TEST(Moved, what_is_then_undone_leaves_no_row) {
+  World world;
+  world.receive({MapAsk{.internal_port = 1}});
+  world.apply_next();
+  world.receive({MapAsk{.internal_port = 2}});
+  world.store_fails = true;
+  world.commit_next();
+  world.set_pool({*IpAddress::parse("192.0.2.15")});
+  world.settle();
+  world.store_fails = false;
+  world.pass(Seconds{1});
+  EXPECT_EQ(world.server.contracts().size(), 0U);
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
 }  // namespace
 }  // namespace portolan::server

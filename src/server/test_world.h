@@ -181,6 +181,13 @@ class World {
     settle();
   }
 
+  /// The device's external addresses change, and the server hears what became of mappings.
+  void set_pool(std::vector<IpAddress> pool) {
+    const auto events = nat.set_pool(now, std::move(pool));
+    server.happened(now, events);
+    collect();
+  }
+
   /// Sends one request, lets everything settle and returns the answer to it.
   auto ask(const MapAsk& ask) -> Answer {
     receive({ask});
