@@ -235,7 +235,10 @@ void Server::begin(TimePoint now, const Inbound& datagram, std::size_t first, Ba
   };
   std::size_t wanted_ports = 0;
   for (const Item& item : items) {
-    if (item.details && item.details->filters.size() >
+    // What leaves its filters as they are asks for none (RFC 6887 s7.4).
+    const bool adds_filters =
+        item.details && (!item.before || item.before->filters() != item.details->filters);
+    if (adds_filters && item.details->filters.size() >
                             asker_of(item.key.mapping.internal_address, item.path).policy->filters_max)
       return refuse(ResultCode::excessive_remote_peers);
     if (!item.before && item.lifetime > Seconds{0}) wanted_ports += item.port_count;
