@@ -226,6 +226,27 @@ TEST_F(MappingsTest, a_host_takes_its_pairing_to_the_next_address) {
   EXPECT_EQ((*out)[15], 15) << "the address its mapping moved to";
 }
 
+TEST_F(MappingsTest, a_host_is_mapped_where_its_other_mappings_are_unless_it_suggests_an_address) {
+  config.pool.push_back(*Ipv4Address::parse(other_pool));
+  config.pool.push_back(*Ipv4Address::parse("192.0.2.16"));
+  restart();
+  const auto address_of = [&](std::uint16_t port, const char* suggested, std::uint16_t port_count) {
+    Suggestion suggestion{};
+    if (suggested != nullptr) suggestion.external_address = Ipv4Address::parse(suggested);
+    const auto made =
+        engine->install(now, key(Protocol::udp, port), suggestion, Seconds{100}, {.port_count = port_count});
+    return made ? made->address : Ipv4Address{};
+  };
+  for (const char* first : {other_pool, "192.0.2.16", pool}) {
+    restart();
+    EXPECT_EQ(address_of(4000, first, 1), Ipv4Address::parse(first));
+    EXPECT_EQ(address_of(4001, nullptr, 1), Ipv4Address::parse(first));
+    EXPECT_EQ(address_of(5000, nullptr, 8), Ipv4Address::parse(first)) << "a port set";
+    EXPECT_EQ(address_of(6000, nullptr, 8), Ipv4Address::parse(first)) << "and another";
+  }
+  EXPECT_EQ(address_of(4002, other_pool, 1), Ipv4Address::parse(other_pool));
+}
+
 TEST_F(MappingsTest, sessions_at_addresses_that_stay_are_left_alone) {
   config.pool.push_back(*Ipv4Address::parse(other_pool));
   restart();
