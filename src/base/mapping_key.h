@@ -30,6 +30,12 @@ struct MappingKey {
   auto operator<=>(const MappingKey&) const = default;
 };
 
+/// `mapping` with port 0: names a host's ports of one protocol.
+[[nodiscard]] inline auto without_port(MappingKey mapping) -> MappingKey {
+  mapping.internal_port = Port{0};
+  return mapping;
+}
+
 /// Keyed hasher for hash containers.
 class MappingKeyHash {
  public:

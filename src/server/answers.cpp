@@ -109,6 +109,7 @@ auto Server::error_lifetime(ResultCode result) const -> Seconds {
 void Server::answer(TimePoint now, const Inbound& datagram, const Item& item) {
   if (!item.is_answered) return;
   const device::Result& outcome = *item.outcome;
+  if (item.leaves_some) return answer_error(now, datagram, ResultCode::not_authorized);
   const bool deletes = item.lifetime == Seconds{0};
   if (!outcome) {
     // What can't be mapped can't be there to be deleted (RFC 6887 s15.1).

@@ -143,6 +143,9 @@ TEST(Conformance, nat_pmp_ignores_the_suggestion_of_a_deletion) {
             (decltype(deleted.body){wire::nat_pmp::MapResponse{
                 .protocol = Protocol::udp, .internal_port = Port{5000}, .mapped_external_port = Port{0}}}));
   EXPECT_EQ(world.server.contracts().size(), 0U);
+  pmp(world, "0001 0000 1388 1389 00000e10");
+  EXPECT_EQ(pmp(world, "0001 0000 0000 2222 00000000").result, wire::nat_pmp::ResultCode::success);
+  EXPECT_EQ(world.server.contracts().size(), 0U) << "after deleting all";
 }
 
 TEST(Conformance, nat_pmp_failures_say_which_request_failed_and_when) {

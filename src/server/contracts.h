@@ -107,11 +107,6 @@ class ContractTable {
     Number first = 0;
     TimePoint since;
   };
-  /// `mapping` with port 0: names a host's ports of one protocol.
-  [[nodiscard]] static auto without_port(MappingKey mapping) -> MappingKey {
-    mapping.internal_port = Port{0};
-    return mapping;
-  }
   [[nodiscard]] auto hash_of(const ContractKey& key) const -> std::uint32_t {
     return static_cast<std::uint32_t>(hash_(key) >> 32U);
   }

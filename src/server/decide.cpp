@@ -85,6 +85,7 @@ void Server::decide_nat_pmp(TimePoint now, const Inbound& datagram, const wire::
 void Server::delete_all(TimePoint now, const Inbound& datagram, const Wanted& wanted, Batch& batch) {
   const Asker owner = asker_of(datagram.client.address, datagram.path);
   const std::size_t first = batch.items.size();
+  const bool leaves_some = static_hosts_.contains(without_port(wanted.key.mapping));
   contracts_.for_each_of(owner.subscriber, [&](const Contract& contract) {
     const MappingKey& mapping = contract.key.mapping;
     if (contract.format != Format::nat_pmp || mapping.protocol != wanted.key.mapping.protocol ||
@@ -95,12 +96,14 @@ void Server::delete_all(TimePoint now, const Inbound& datagram, const Wanted& wa
     batch.items.push_back(item_for(now, datagram, one, &contract, owner));
   });
   const auto items = std::span(batch.items).subspan(first);
+  if (items.empty() && leaves_some) return answer_error(now, datagram, ResultCode::not_authorized);
   if (items.empty())
     return answer_success(now, datagram, item_for(now, datagram, wanted, nullptr, owner), Seconds{0});
   for (const Item& item : items)
     if (defer_if_busy(datagram, item.key.mapping, item.port_count)) return batch.drop_from(first);
   // One answer, with the last of them.
   for (Item& item : items) item.is_answered = &item == &items.back();
+  items.back().leaves_some = leaves_some;
   begin(now, datagram, first, batch);
 }
 

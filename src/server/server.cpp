@@ -34,6 +34,7 @@ Server::Server(Config config, Random& random)
       contracts_(config_.mappings_max, random),
       updates_(random),
       statics_(0, MappingKeyHash(HashKey::generate(random))),
+      static_hosts_(0, MappingKeyHash(HashKey::generate(random))),
       unsettled_statics_(0, MappingKeyHash(HashKey::generate(random))),
       in_flight_(0, MappingKeyHash(HashKey::generate(random))) {
   derive_from_config();
@@ -46,8 +47,10 @@ void Server::derive_from_config() {
   profiles_ = Profiles(config_.profiles);
   for (const auto& [key, mapping] : statics_) unsettled_statics_.try_emplace(key);
   statics_.clear();
+  static_hosts_.clear();
   for (const Config::StaticMapping& mapping : config_.static_mappings) {
     statics_.insert_or_assign(mapping.key, mapping);
+    static_hosts_.insert(without_port(mapping.key));
     unsettled_statics_.try_emplace(mapping.key);
   }
   next_static_review_ = {};

@@ -29,6 +29,7 @@
 #include <vector>
 
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <boost/unordered/unordered_flat_set.hpp>
 
 #include "base/random.h"
 #include "base/time.h"
@@ -125,6 +126,8 @@ class Server {
     Port suggested_external_port;
     bool prefer_failure = false;
     bool preserve_parity = false;
+    /// Deleting all passed over mappings of the operator (RFC 6886 s3.4).
+    bool leaves_some = false;
     /// Of the operator's making.
     bool is_static = false;
     std::uint16_t port_count = 1;
@@ -300,6 +303,8 @@ class Server {
   EpochAnnouncements epoch_announcements_;
 
   boost::unordered_flat_map<MappingKey, Config::StaticMapping, MappingKeyHash> statics_;
+  /// Their keys without port.
+  boost::unordered_flat_set<MappingKey, MappingKeyHash> static_hosts_;
   /// Keys that may not be as statics_ has them, or no longer has them; and what the device said last.
   boost::unordered_flat_map<MappingKey, std::optional<device::Refusal>, MappingKeyHash> unsettled_statics_;
   TimePoint next_static_review_{};

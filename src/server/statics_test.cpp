@@ -135,8 +135,12 @@ TEST(Statics, nat_pmp_is_told_them_and_not_authorized_to_delete) {
   ASSERT_EQ(made.result, wire::nat_pmp::ResultCode::success);
   EXPECT_EQ(std::get<wire::nat_pmp::MapResponse>(made.body).mapped_external_port, Port{8080});
   EXPECT_EQ(pmp("0001 0000 1388 0000 00000000").result, wire::nat_pmp::ResultCode::not_authorized);
-  pmp("0001 0000 0000 0000 00000000");
-  EXPECT_EQ(world.nat.explicit_mappings(world.now).size(), 1U) << "after deleting all";
+  pmp("0001 0000 1389 0000 00000e10");
+  EXPECT_EQ(world.nat.explicit_mappings(world.now).size(), 2U);
+  EXPECT_EQ(pmp("0001 0000 0000 0000 00000000").result, wire::nat_pmp::ResultCode::not_authorized);
+  EXPECT_EQ(world.nat.explicit_mappings(world.now).size(), 1U) << "the others are deleted";
+  EXPECT_EQ(pmp("0001 0000 0000 0000 00000000").result, wire::nat_pmp::ResultCode::not_authorized);
+  EXPECT_EQ(pmp("0002 0000 0000 0000 00000000").result, wire::nat_pmp::ResultCode::success) << "none of TCP";
 }
 
 TEST(Statics, that_leave_the_configuration_end) {

@@ -72,10 +72,8 @@ struct MapRequest {
   std::uint32_t requested_lifetime_s = 0;
 
   [[nodiscard]] auto is_delete() const -> bool { return requested_lifetime_s == 0; }
-  /// All mappings of the protocol are to end (RFC 6886 s3.4).
-  [[nodiscard]] auto is_delete_all() const -> bool {
-    return is_delete() && internal_port == Port{} && suggested_external_port == Port{};
-  }
+  /// All mappings of the protocol are to end, whatever is suggested (RFC 6886 s3.4).
+  [[nodiscard]] auto is_delete_all() const -> bool { return is_delete() && internal_port == Port{}; }
   auto operator==(const MapRequest&) const -> bool = default;
 };
 

@@ -52,7 +52,7 @@ TEST(NatPmpRequest, to_delete_one_or_all) {
   map.internal_port = Port{};
   EXPECT_TRUE(map.is_delete_all());
   map.suggested_external_port = Port{1};
-  EXPECT_FALSE(map.is_delete_all());
+  EXPECT_TRUE(map.is_delete_all());
   map.suggested_external_port = Port{};
   map.requested_lifetime_s = 1;
   EXPECT_FALSE(map.is_delete() || map.is_delete_all());
