@@ -188,8 +188,9 @@ void EngineRun::count_answers() {
 /// Every request is answered, or counted as dropped; only to be asked when nothing is under way.
 auto EngineRun::miscounted() const -> std::optional<std::string> {
   const server::Counters& counters = world_.server.counters();
-  const std::uint64_t ends = answered_ - counters.updates_sent + counters.dropped_too_short +
-                             counters.dropped_response + counters.dropped_overload;
+  const std::uint64_t unasked = counters.updates_sent + counters.announcements_sent - world_.announced.size();
+  const std::uint64_t ends = answered_ - unasked + counters.dropped_too_short + counters.dropped_response +
+                             counters.dropped_overload;
   if (has_port_sets_ ? ends < asked_ : ends != asked_)
     return fmt::format("{} requests, {} answers and drops", asked_, ends);
   return {};
