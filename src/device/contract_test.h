@@ -570,6 +570,24 @@ TYPED_TEST_P(DeviceContract, a_peer_nothing_can_be_sent_to_is_refused) {
   }
 }
 
+TYPED_TEST_P(DeviceContract, a_mapping_is_not_given_less_time_than_traffic_keeps_it) {
+  ASSERT_TRUE(this->install(this->key(1, 3000), 4000));
+  ASSERT_TRUE(this->out(this->key(1, 3000), 1));
+  this->under.pass(Seconds{100});
+  Install shorter = this->wish(this->key(1, 3000), 4000);
+  shorter.lifetime = Seconds{10};
+  const Result kept = this->apply(shorter);
+  ASSERT_TRUE(kept);
+  EXPECT_GE(kept->lifetime, Seconds{199});
+  EXPECT_LE(kept->lifetime, Seconds{200});
+  this->under.pass(Seconds{190});
+  EXPECT_TRUE(this->in(this->at(4000), 2)) << "it was promised, whoever comes";
+  this->under.pass(Seconds{600});
+  const Result short_indeed = this->apply(shorter);
+  ASSERT_TRUE(short_indeed);
+  EXPECT_EQ(short_indeed->lifetime, Seconds{10});
+}
+
 TYPED_TEST_P(DeviceContract, a_removed_mapping_lives_on_as_long_as_peer_keeps_it) {
   ASSERT_TRUE(this->install(this->key(1, 3000), 4000));
   ASSERT_TRUE(this->peer(this->key(1, 3000), 1, 0, Seconds{2000}));
@@ -658,7 +676,8 @@ REGISTER_TYPED_TEST_SUITE_P(
     a_peer_mapping_that_cannot_be_where_suggested_is_refused,
     a_peer_of_a_mapped_endpoint_is_added_where_that_is,
     a_peer_mapping_lives_as_long_as_it_was_promised_and_no_longer,
-    peer_extends_what_traffic_made_and_traffic_what_peer_made, a_released_peer_lives_only_by_its_traffic,
+    peer_extends_what_traffic_made_and_traffic_what_peer_made,
+    a_mapping_is_not_given_less_time_than_traffic_keeps_it, a_released_peer_lives_only_by_its_traffic,
     a_peer_nothing_can_be_sent_to_is_refused, a_removed_mapping_lives_on_as_long_as_peer_keeps_it,
     a_peer_passes_filters, mappings_of_an_address_that_is_gone_move_with_all_they_have,
     without_any_address_mappings_are_lost);

@@ -55,10 +55,11 @@ enum class Match : std::uint8_t {
 
 /// Creates or renews the explicit mapping `key`; idempotent.
 ///
-/// Spec    RFC 6887 s11.3, s13.3, s10; RFC 7753 s4.2, s4.4
+/// Spec    RFC 6887 s11.3, s13.3, s15, s10; RFC 7753 s4.2, s4.4
 /// In      external_address, external_port: the suggestion; all-zeros and 0 for no preference;
 ///         lifetime > 0, counted from when the device applies it
-/// Effect  An explicit mapping of `key` keeps its external endpoint and gets the lifetime. Otherwise
+/// Effect  An explicit mapping of `key` keeps its external endpoint and gets the lifetime, or a longer one
+///         for which outbound traffic keeps it anyway. Otherwise
 ///         an implicit one of the same internal endpoint becomes explicit. Otherwise one is made at
 ///         the suggestion if it is free (ports in hold-down are free for their last owner), else by
 ///         Match.
@@ -135,7 +136,7 @@ struct Applied {
   /// Of the mapping installed or removed; unspecified if there was none to remove.
   IpAddress external_address;
   Port external_port;
-  /// Install: the lifetime given. Remove, ReleasePeer: how long outbound traffic keeps the mapping alive
+  /// Install: the lifetime it got. Remove, ReleasePeer: how long outbound traffic keeps the mapping alive
   /// if no more comes (RFC 6887 s15), 0 if it is gone. InstallPeer: how long the tuple lives at least.
   Seconds lifetime{};
   /// How many consecutive ports the mapping has.

@@ -76,7 +76,7 @@ auto Nat64::find_pool(const Suggestion& suggestion, Wanted& wanted) const -> boo
 }
 
 auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& suggestion, Seconds lifetime,
-                    const Extras& extras) -> std::expected<External, InstallError> {
+                    const Extras& extras) -> std::expected<Installed, InstallError> {
   const auto internal = endpoint_of(key);
   if (!internal) return std::unexpected(internal.error());
   if (!bindings_.has_pool()) return std::unexpected(InstallError::network_failure);
@@ -110,12 +110,13 @@ auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& sugg
   for (const RemoteFilter& filter : extras.filters)
     new_filters_.push_back(to_peer_filter(filter, embedding_));
   if (filters_.replace(bindings_[number].filters, new_filters_)) end_forbidden_sessions(number, now);
+  lifetime = std::max(lifetime, remaining(number, now));
   const TimePoint until = now + lifetime;
   // A deadline that moves away is looked at when the earlier one comes up.
   if (!was_explicit || until.time_since_epoch().count() < explicit_until_[number])
     explicit_wheel_.schedule(number, until, now);
   explicit_until_[number] = until.time_since_epoch().count();
-  return external_of(bindings_[number]);
+  return Installed{.external = external_of(bindings_[number]), .lifetime = lifetime};
 }
 
 auto Nat64::bind_set(const InternalEndpoint& first, std::uint32_t number, const Wanted& wanted,
@@ -220,11 +221,15 @@ auto Nat64::remove(TimePoint now, const MappingKey& key) -> std::expected<Remove
     return end_explicit(number, now);
   }
   if (!binding.was_explicit) return std::unexpected(RemoveError::outbound_mapping);
-  Removed removed{.external = external_of(binding), .remaining = {}};
-  for (std::uint32_t i = 0; i < binding.port_count; ++i)
-    if (const std::uint32_t each = member(number, i); each != 0)
-      removed.remaining = std::max(removed.remaining, remaining(bindings_[each], now));
-  return removed;
+  return Removed{.external = external_of(binding), .remaining = remaining(number, now)};
+}
+
+auto Nat64::remaining(std::uint32_t head, TimePoint now) -> Seconds {
+  Seconds longest{};
+  for (std::uint32_t i = 0; i < bindings_[head].port_count; ++i)
+    if (const std::uint32_t number = member(head, i); number != 0)
+      longest = std::max(longest, remaining(bindings_[number], now));
+  return longest;
 }
 
 auto Nat64::remaining(const Binding& binding, TimePoint now) -> Seconds {

@@ -31,7 +31,7 @@ class MappingsTest : public Engine {
     return out ? static_cast<std::uint16_t>((*out)[20] << 8U | (*out)[21]) : std::uint16_t{0};
   }
   auto filter(Protocol protocol, std::uint16_t port, const std::vector<RemoteFilter>& filters)
-      -> std::expected<External, InstallError> {
+      -> std::expected<Installed, InstallError> {
     const auto made = engine->install(
         now, key(protocol, port), {.external_address = {}, .external_port = Port{port}, .exact = false},
         Seconds{1000}, {.filters = filters, .port_count = 1, .preserve_parity = false});
@@ -48,7 +48,7 @@ class MappingsTest : public Engine {
   static auto only_far() -> RemoteFilter {
     return {.remote_peers = Prefix{*IpAddress::parse(far6), 128}, .remote_port = {}};
   }
-  auto set(std::uint16_t port, std::uint16_t count) -> std::expected<External, InstallError> {
+  auto set(std::uint16_t port, std::uint16_t count) -> std::expected<Installed, InstallError> {
     const auto made = engine->install(now, key(Protocol::udp, port), {}, Seconds{1000},
                                       {.filters = {}, .port_count = count, .preserve_parity = false});
     engine->check_invariants();
@@ -113,15 +113,15 @@ TEST_F(MappingsTest, a_set_is_cut_at_its_limit_and_at_that_of_bindings) {
   config.limits.ports_per_set = 10;
   config.limits.bindings = 15;
   restart();
-  EXPECT_EQ(set(3000, 9)->port_count, 9);
-  EXPECT_EQ(set(4000, 65535)->port_count, 6);
+  EXPECT_EQ(set(3000, 9)->external.port_count, 9);
+  EXPECT_EQ(set(4000, 65535)->external.port_count, 6);
   EXPECT_EQ(engine->counters().explicit_bindings, 15U);
   const auto none = set(5000, 2);
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error(), InstallError::no_resources);
   unmap(Protocol::udp, 3000);
   unmap(Protocol::udp, 4000);
-  EXPECT_EQ(set(5000, 65535)->port_count, 10);
+  EXPECT_EQ(set(5000, 65535)->external.port_count, 10);
 }
 
 TEST_F(MappingsTest, a_set_gets_the_longest_run_there_is) {
@@ -134,13 +134,13 @@ TEST_F(MappingsTest, a_set_gets_the_longest_run_there_is) {
     ASSERT_EQ(engine
                   ->install(now, key(Protocol::udp, static_cast<std::uint16_t>(port), other_inside), {},
                             Seconds{1000})
-                  ->port,
+                  ->external.port,
               Port{static_cast<std::uint16_t>(port)});
   }
   const auto made = set(3000, 9);
   ASSERT_TRUE(made);
-  EXPECT_EQ(made->port, Port{20000});
-  EXPECT_EQ(made->port_count, 5);
+  EXPECT_EQ(made->external.port, Port{20000});
+  EXPECT_EQ(made->external.port_count, 5);
 }
 
 TEST_F(MappingsTest, ports_that_traffic_mapped_where_the_set_goes_become_part_of_it) {
@@ -148,7 +148,7 @@ TEST_F(MappingsTest, ports_that_traffic_mapped_where_the_set_goes_become_part_of
   ASSERT_EQ(send_out(3001, 53), 3001);
   const auto made = set(3000, 3);
   ASSERT_TRUE(made);
-  EXPECT_EQ(made->port_count, 3);
+  EXPECT_EQ(made->external.port_count, 3);
   const auto removed = unmap(Protocol::udp, 3000);
   ASSERT_TRUE(removed);
   EXPECT_EQ(removed->remaining, Seconds{300});
@@ -235,7 +235,7 @@ TEST_F(MappingsTest, a_host_is_mapped_where_its_other_mappings_are_unless_it_sug
     if (suggested != nullptr) suggestion.external_address = Ipv4Address::parse(suggested);
     const auto made =
         engine->install(now, key(Protocol::udp, port), suggestion, Seconds{100}, {.port_count = port_count});
-    return made ? made->address : Ipv4Address{};
+    return made ? made->external.address : Ipv4Address{};
   };
   for (const char* first : {other_pool, "192.0.2.16", pool}) {
     restart();

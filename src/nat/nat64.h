@@ -69,6 +69,14 @@ struct External {
   auto operator==(const External&) const -> bool = default;
 };
 
+/// An explicit mapping made or renewed.
+struct Installed {
+  External external;
+  /// What was asked for, or longer: as sessions begun from inside keep the endpoint mapped if no more packets
+  /// come (RFC 6887 s15).
+  Seconds lifetime{};
+};
+
 /// An explicit mapping taken back, or a session that PEER no longer keeps.
 struct Removed {
   External external;
@@ -124,13 +132,13 @@ class Nat64 {
 
   /// Creates or renews the explicit mapping of `key`; lifetime > 0.
   ///
-  /// Spec    RFC 6887 s11.3; device.h says the same for every device
+  /// Spec    RFC 6887 s11.3, s15; device.h says the same for every device
   /// Effect  An existing binding of the endpoint, explicit or not, keeps its external endpoint, and an
   ///         explicit one the size of its port set
-  /// Cost    O(ports of the set); O(sessions) if filters changed
+  /// Cost    O(ports of the set and their sessions)
   [[nodiscard]] auto install(TimePoint now, const MappingKey& key, const Suggestion& suggestion,
                              Seconds lifetime, const Extras& extras = {})
-      -> std::expected<External, InstallError>;
+      -> std::expected<Installed, InstallError>;
   /// Takes the explicit mapping of `key` back, a port set as a whole. One taken back before is answered
   /// again while traffic keeps its binding.
   ///
@@ -239,8 +247,9 @@ class Nat64 {
   /// The binding of the set's i-th port, if it is or was in it.
   [[nodiscard]] auto member(std::uint32_t head, std::uint32_t i) const -> std::uint32_t;
   void end_forbidden_sessions(std::uint32_t head, TimePoint now);
-  /// How long sessions begun from inside keep a binding.
+  /// How long sessions begun from inside keep a binding, or any of a set; O(sessions).
   [[nodiscard]] auto remaining(const Binding& binding, TimePoint now) -> Seconds;
+  [[nodiscard]] auto remaining(std::uint32_t head, TimePoint now) -> Seconds;
   [[nodiscard]] auto end_explicit(std::uint32_t head, TimePoint now) -> Removed;
   [[nodiscard]] auto external_of(const Binding& binding) const -> External;
 

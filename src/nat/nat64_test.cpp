@@ -480,7 +480,7 @@ TEST_F(Nat64Test, an_exact_port_may_lie_on_any_address_if_none_is_named) {
         engine->install(now, key(Protocol::udp, 4000, host),
                         {.external_address = {}, .external_port = Port{4444}, .exact = true}, Seconds{100});
     ASSERT_TRUE(made);
-    addresses.insert(made->address.value);
+    addresses.insert(made->external.address.value);
   }
   EXPECT_EQ(addresses.size(), 2U);
   const auto third =

@@ -275,21 +275,31 @@ class History {
       if (known != nullptr) RC_ASSERT(known->external != suggested);
       return;
     }
-    if (known != nullptr) RC_ASSERT(made->port.value == known->external);
-    if (exact) RC_ASSERT(made->port.value == suggested);
+    const External& external = made->external;
+    if (known != nullptr) RC_ASSERT(external.port.value == known->external);
+    if (exact) RC_ASSERT(external.port.value == suggested);
     if (is_explicit)
-      RC_ASSERT(made->port_count == known->port_count);
+      RC_ASSERT(external.port_count == known->port_count);
     else
-      RC_ASSERT(made->port_count >= 1 && made->port_count <= port_count);
-    if (!is_explicit && next != nullptr && made->port_count > 1)
+      RC_ASSERT(external.port_count >= 1 && external.port_count <= port_count);
+    if (!is_explicit && next != nullptr && external.port_count > 1)
       RC_ASSERT(known != nullptr && !next->explicit_until && next->external == known->external + 1);
-    for (std::uint16_t i = 0; i < made->port_count; ++i) {
+    TimePoint until = now_ + lifetime;
+    for (std::uint16_t i = 0; i < external.port_count; ++i) {
       auto& entry = model_.entries[{key.first, static_cast<std::uint16_t>(key.second + i)}];
-      entry.external = static_cast<std::uint16_t>(made->port.value + i);
-      entry.explicit_until = now_ + lifetime;
+      for (const auto& each : {entry.traffic_until, entry.peer_until})
+        until = std::max(until, each.value_or(until));
+    }
+    // Sessions are kept in ticks, lifetimes in whole seconds.
+    RC_ASSERT(now_ + made->lifetime > until - Seconds{1});
+    RC_ASSERT(now_ + made->lifetime < until + Seconds{1});
+    for (std::uint16_t i = 0; i < external.port_count; ++i) {
+      auto& entry = model_.entries[{key.first, static_cast<std::uint16_t>(key.second + i)}];
+      entry.external = static_cast<std::uint16_t>(external.port.value + i);
+      entry.explicit_until = now_ + made->lifetime;
       entry.was_explicit = true;
       entry.first = key;
-      entry.port_count = made->port_count;
+      entry.port_count = external.port_count;
     }
   }
 

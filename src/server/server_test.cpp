@@ -120,6 +120,22 @@ TEST(Server, deleting_under_live_traffic_says_how_long_the_mapping_stays) {
   expect_result(world.ask({.internal_port = 3000, .lifetime_s = 0}), ResultCode::success, Seconds{200});
 }
 
+TEST(Server, a_lifetime_is_no_shorter_than_live_traffic_keeps_the_mapping) {
+  World world;
+  world.ask({.internal_port = 3000});
+  world.nat.outbound(world.now, {.realm = {},
+                                 .internal_address = *IpAddress::parse("2001:db8:112::1"),
+                                 .protocol = Protocol::udp,
+                                 .internal_port = Port{3000},
+                                 .external_family = Family::ipv4});
+  world.pass(Seconds{100});
+  expect_result(world.ask({.internal_port = 3000, .lifetime_s = 130}), ResultCode::success, Seconds{200});
+  world.pass(Seconds{199});
+  EXPECT_EQ(world.server.contracts().size(), 1U);
+  world.pass(Seconds{2});
+  EXPECT_EQ(world.server.contracts().size(), 0U);
+}
+
 TEST(Server, a_deleted_port_comes_back_to_its_owner) {
   World world;
   world.ask({.suggested_external_port = 8080});

@@ -44,13 +44,13 @@ auto carry_out(nat::Nat64& nat64, TimePoint now, const Install& wanted) -> Resul
   const auto suggestion =
       suggestion_of(wanted.external_address, wanted.external_port, wanted.match == Match::exact);
   if (!suggestion) return std::unexpected(Refusal::cannot_provide_external);
-  const auto external = nat64.install(now, wanted.key, *suggestion, wanted.lifetime,
+  const auto installed = nat64.install(now, wanted.key, *suggestion, wanted.lifetime,
                                       {.filters = wanted.filters,
                                        .port_count = wanted.port_count,
                                        .preserve_parity = wanted.preserve_parity,
                                        .external_ports = wanted.external_ports});
-  if (!external) return std::unexpected(refusal_of(external.error()));
-  return applied(*external, wanted.lifetime);
+  if (!installed) return std::unexpected(refusal_of(installed.error()));
+  return applied(installed->external, installed->lifetime);
 }
 
 auto carry_out(nat::Nat64& nat64, TimePoint now, const Remove& unwanted) -> Result {

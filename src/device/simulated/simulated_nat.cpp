@@ -111,20 +111,24 @@ auto SimulatedNat::carry_out(TimePoint now, const Install& wanted) -> Result {
     external = place.external;
     count = place.count;
   }
+  Seconds lifetime = wanted.lifetime;
+  for (unsigned i = 0; i < count; ++i)
+    if (const Entry* each = find(now, ith(wanted.key, i)); each != nullptr)
+      lifetime = std::max(lifetime, left(each->implicit_until(), now));
   for (unsigned i = 0; i < count; ++i) {
     const MappingKey key = ith(wanted.key, i);
     Entry* each = find(now, key);
     if (each == nullptr) each = &assign(key, ith(external, i));
     each->first = wanted.key;
     each->was_explicit = true;
-    each->explicit_until = now + wanted.lifetime;
+    each->explicit_until = now + lifetime;
     each->held_until = std::max(each->explicit_until, each->implicit_until()) + config_.hold_down;
     each->filters = wanted.filters;
     each->external_ports = wanted.external_ports;
     each->reserves_companion = wanted.reserves_companion;
     each->port_count = static_cast<std::uint16_t>(count);
   }
-  return applied(external, wanted.lifetime, static_cast<std::uint16_t>(count));
+  return applied(external, lifetime, static_cast<std::uint16_t>(count));
 }
 
 auto SimulatedNat::carry_out(TimePoint now, const Remove& unwanted) -> Result {

@@ -87,7 +87,7 @@ class Engine : public ::testing::Test {
         engine->install(now, key(protocol, port, host),
                         {.external_address = {}, .external_port = Port{external}, .exact = false}, lifetime);
     engine->check_invariants();
-    return made ? made->port.value : std::uint16_t{0};
+    return made ? made->external.port.value : std::uint16_t{0};
   }
   auto unmap(Protocol protocol, std::uint16_t port, const char* host = inside) -> std::optional<Removed> {
     const auto removed = engine->remove(now, key(protocol, port, host));
