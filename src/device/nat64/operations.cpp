@@ -45,10 +45,10 @@ auto carry_out(nat::Nat64& nat64, TimePoint now, const Install& wanted) -> Resul
       suggestion_of(wanted.external_address, wanted.external_port, wanted.match == Match::exact);
   if (!suggestion) return std::unexpected(Refusal::cannot_provide_external);
   const auto installed = nat64.install(now, wanted.key, *suggestion, wanted.lifetime,
-                                      {.filters = wanted.filters,
-                                       .port_count = wanted.port_count,
-                                       .preserve_parity = wanted.preserve_parity,
-                                       .external_ports = wanted.external_ports});
+                                       {.filters = wanted.filters,
+                                        .port_count = wanted.port_count,
+                                        .preserve_parity = wanted.preserve_parity,
+                                        .external_ports = wanted.external_ports});
   if (!installed) return std::unexpected(refusal_of(installed.error()));
   return applied(installed->external, installed->lifetime);
 }
