@@ -606,51 +606,6 @@ TYPED_TEST_P(DeviceContract, a_peer_passes_filters) {
   EXPECT_FALSE(this->in(this->at(4000), 3));
 }
 
-TYPED_TEST_P(DeviceContract, mappings_of_an_address_that_is_gone_move_with_all_they_have) {
-  Install wanted = this->wish(this->key(1, 3000), 4000, 2);
-  wanted.filters = {this->only(1)};
-  ASSERT_TRUE(this->apply(wanted));
-  ASSERT_TRUE(this->out(this->key(1, 3000), 2));
-  this->under.pass(Seconds{500});
-  const auto events = this->under.set_pool({this->under.other_external_address()});
-  ASSERT_EQ(events.size(), 1U);
-  const auto* moved = std::get_if<Moved>(&events[0]);
-  ASSERT_NE(moved, nullptr);
-  EXPECT_EQ(moved->key, this->key(1, 3000));
-  EXPECT_EQ(moved->external_address, this->under.other_external_address());
-  EXPECT_EQ(moved->external_port, Port{4000});
-  EXPECT_EQ(moved->port_count, 2);
-  const Endpoint second{this->under.other_external_address(), Port{4001}};
-  EXPECT_TRUE(this->in(second, 1));
-  EXPECT_FALSE(this->in(second, 2));
-  EXPECT_FALSE(this->in(this->at(4000), 1));
-  this->under.pass(Seconds{490});
-  EXPECT_TRUE(this->in(second, 1));
-  this->under.pass(Seconds{11});
-  EXPECT_FALSE(this->in({this->under.other_external_address(), Port{4000}}, 1))
-      << "the lifetime is the one it had";
-}
-
-TYPED_TEST_P(DeviceContract, without_any_address_mappings_are_lost) {
-  ASSERT_TRUE(this->install(this->key(1, 3000), 4000));
-  ASSERT_TRUE(this->peer(this->key(2, 3000), 1));
-  const auto events = this->under.set_pool({});
-  ASSERT_EQ(events.size(), 2U);
-  bool is_lost = false;
-  bool is_peer_lost = false;
-  for (const Event& event : events) {
-    if (const auto* lost = std::get_if<Lost>(&event)) is_lost = lost->key == this->key(1, 3000);
-    if (const auto* lost = std::get_if<LostPeer>(&event))
-      is_peer_lost = lost->key == this->key(2, 3000) && lost->remote_peer == this->under.remote_peer(1);
-  }
-  EXPECT_TRUE(is_lost && is_peer_lost);
-  const Result refused = this->install(this->key(1, 3000));
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error(), Refusal::network_failure);
-  EXPECT_TRUE(this->under.set_pool({this->under.external_address()}).empty());
-  EXPECT_TRUE(this->install(this->key(1, 3000), 4000, Match::exact));
-}
-
 REGISTER_TYPED_TEST_SUITE_P(
     DeviceContract, a_free_suggested_port_is_given_and_leads_inside,
     installing_again_keeps_the_external_endpoint_whatever_is_suggested,
@@ -679,8 +634,7 @@ REGISTER_TYPED_TEST_SUITE_P(
     peer_extends_what_traffic_made_and_traffic_what_peer_made,
     a_mapping_is_not_given_less_time_than_traffic_keeps_it, a_released_peer_lives_only_by_its_traffic,
     a_peer_nothing_can_be_sent_to_is_refused, a_removed_mapping_lives_on_as_long_as_peer_keeps_it,
-    a_peer_passes_filters, mappings_of_an_address_that_is_gone_move_with_all_they_have,
-    without_any_address_mappings_are_lost);
+    a_peer_passes_filters);
 
 // NOLINTEND(readability-identifier-naming)
 

@@ -79,6 +79,8 @@ enum class Match : std::uint8_t {
 ///         Range: a new place, also one after the pool has changed, is looked for in `external_ports`, and
 ///         every port of a set is in it. What is suggested beyond is not to be had. A mapping that exists,
 ///         implicit or explicit, stays where it is.
+///         Bound: when its external address leaves the pool, a mapping with `is_bound_to_address` as last
+///         asked for is lost instead of moved (RFC 6887 s14.2).
 struct Install {
   MappingKey key;
   IpAddress external_address;
@@ -91,6 +93,7 @@ struct Install {
   bool preserve_parity = false;
   PortRange external_ports{};
   bool reserves_companion = false;
+  bool is_bound_to_address = false;
 };
 
 /// Ends the explicit mapping `key`, a port set as a whole.

@@ -119,6 +119,7 @@ auto Bindings::make_at(const InternalEndpoint& internal, std::uint16_t pool_inde
                        .is_explicit = false,
                        .was_explicit = false,
                        .was_peered = false,
+                       .is_bound = false,
                        .ports = {}};
   index_.insert(hash(internal), number);
   ports.give_to_binding(port, number);

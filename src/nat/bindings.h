@@ -58,6 +58,7 @@ struct Binding {
   bool is_explicit;
   bool was_explicit;
   bool was_peered;  ///< PEER made it or one of its sessions
+  bool is_bound;    ///< in the head: to its external address
   PortRange ports;  ///< in the head: where the set may lie
 };
 

@@ -106,6 +106,7 @@ auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& sugg
   }
 
   bindings_[number].ports = extras.external_ports;
+  bindings_[number].is_bound = extras.is_bound_to_address;
   new_filters_.clear();
   for (const RemoteFilter& filter : extras.filters)
     new_filters_.push_back(to_peer_filter(filter, embedding_));

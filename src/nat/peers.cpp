@@ -156,14 +156,16 @@ auto Nat64::move_set(std::uint32_t head) -> PoolChange {
   const std::uint16_t port = bindings_[head].external_port;
   const std::uint32_t count = bindings_[head].port_count;
   PoolChange change{.kind = PoolChange::Kind::lost, .key = key_of(first), .external = {}, .remote_peer = {}};
-  const auto run = bindings_.choose_run(first,
-                                        {.pool_index = std::nullopt,
-                                         .port = port,
-                                         .exact = false,
-                                         .is_explicit = true,
-                                         .same_parity = (first.port ^ port) % 2 == 0,
-                                         .ports = bindings_[head].ports},
-                                        count);
+  std::optional<Run> run;
+  if (!bindings_[head].is_bound)
+    run = bindings_.choose_run(first,
+                               {.pool_index = std::nullopt,
+                                .port = port,
+                                .exact = false,
+                                .is_explicit = true,
+                                .same_parity = (first.port ^ port) % 2 == 0,
+                                .ports = bindings_[head].ports},
+                               count);
   const std::uint32_t kept = run ? run->count : 0;
   if (kept == 0) {
     explicit_wheel_.cancel(head);

@@ -36,7 +36,8 @@ void append_restoring(TimePoint now, const Contract& contract, std::vector<devic
                                           .lifetime = remaining_life(contract, now),
                                           .filters = contract.filters(),
                                           .port_count = contract.port_count,
-                                          .reserves_companion = contract.format == Format::nat_pmp});
+                                          .reserves_companion = contract.format == Format::nat_pmp,
+                                          .is_bound_to_address = contract.prefer_failure});
 }
 
 }  // namespace
@@ -75,7 +76,8 @@ auto Server::operation_for(const Item& item) -> device::Operation {
       .port_count = item.port_count,
       .preserve_parity = item.preserve_parity,
       .external_ports = item.external_ports,
-      .reserves_companion = (item.before ? item.before->format : item.format) == Format::nat_pmp};
+      .reserves_companion = (item.before ? item.before->format : item.format) == Format::nat_pmp,
+      .is_bound_to_address = item.prefer_failure};
 }
 
 void Server::applied(TimePoint now, device::BatchId batch, std::span<const device::Result> results) {

@@ -230,14 +230,16 @@ auto Server::epoch_time_s(TimePoint now, const Prefix& subscriber) const -> std:
   return static_cast<std::uint32_t>(std::chrono::floor<Seconds>(now - since).count());
 }
 
-auto Server::broken_invariant() const -> std::optional<std::string> {
+auto Server::broken_invariant(TimePoint now) const -> std::optional<std::string> {
   std::optional<std::string> broken;
   boost::unordered_flat_map<std::string, MappingKey> external;
   std::size_t ports = 0;
   contracts_.for_each([&](const Contract& contract) {
     const MappingKey& mapping = contract.key.mapping;
     ports += contract.port_count;
-    for (std::uint16_t i = 0; i < contract.port_count && !contract.key.is_peer(); ++i) {
+    // One whose time is up may wait to be taken off while the device gives its port away.
+    const bool is_mapped = !contract.key.is_peer() && contract.expires > now;
+    for (std::uint16_t i = 0; i < contract.port_count && is_mapped; ++i) {
       const Port port{static_cast<std::uint16_t>(contract.external_port.value + i)};
       const auto [entry, is_new] = external.try_emplace(
           fmt::format("{} {}", mapping.protocol, Endpoint{contract.external_address, port}), mapping);

@@ -108,7 +108,7 @@ class Server {
   [[nodiscard]] auto contracts() const -> const ContractTable& { return contracts_; }
 
   /// Says which internal truth does not hold, or nothing. For tests and the simulator; O(mappings).
-  [[nodiscard]] auto broken_invariant() const -> std::optional<std::string>;
+  [[nodiscard]] auto broken_invariant(TimePoint now) const -> std::optional<std::string>;
 
  private:
   /// One change of one mapping under way.

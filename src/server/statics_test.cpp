@@ -205,7 +205,7 @@ TEST(Statics, take_the_place_of_a_clients_port_set_though_another_of_its_ports_i
   config.static_mappings.back().external_port = Port{4001};
   world.server.reconfigure(world.now, config);
   for (int i = 0; i < 400; ++i) world.pass(Seconds{1});
-  EXPECT_EQ(world.server.broken_invariant(), std::nullopt);
+  EXPECT_EQ(world.server.broken_invariant(world.now), std::nullopt);
   EXPECT_EQ(world.nat.explicit_mappings(world.now).at(key_of(MapAsk{})).port, Port{8080});
 }
 

@@ -213,7 +213,7 @@ class World {
   /// The device may have mappings without a contract for `slack`: an undo gives back the lifetime that was
   /// left when it was decided, and takes its time to reach the device.
   [[nodiscard]] auto disagreement(Seconds slack = Seconds{1}) const -> std::optional<std::string> {
-    if (auto broken = server.broken_invariant()) return broken;
+    if (auto broken = server.broken_invariant(now)) return broken;
     const auto at_device = nat.explicit_mappings(now);
     std::optional<std::string> found;
     server.contracts().for_each([&](const Contract& contract) {

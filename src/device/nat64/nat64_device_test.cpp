@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "device/contract_test.h"
+#include "device/pool_contract_test.h"
 #include "device/port_range_contract_test.h"
 #include "nat/testing/test_packets.h"
 
@@ -215,6 +216,7 @@ class Nat64UnderTest final : public DeviceUnderTest {
 };
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DeviceContract, Nat64UnderTest);
+INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DevicePoolContract, Nat64UnderTest);
 INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DevicePortRangeContract, Nat64UnderTest);
 
 auto install(std::uint16_t port) -> Operation {

@@ -48,7 +48,8 @@ auto carry_out(nat::Nat64& nat64, TimePoint now, const Install& wanted) -> Resul
                                        {.filters = wanted.filters,
                                         .port_count = wanted.port_count,
                                         .preserve_parity = wanted.preserve_parity,
-                                        .external_ports = wanted.external_ports});
+                                        .external_ports = wanted.external_ports,
+                                        .is_bound_to_address = wanted.is_bound_to_address});
   if (!installed) return std::unexpected(refusal_of(installed.error()));
   return applied(installed->external, installed->lifetime);
 }

@@ -104,8 +104,8 @@ auto Worker::serve_packets() -> bool {
                      .offload = {}};
     std::memcpy(&frame.offload, into.data(), sizeof frame.offload);
     if (engine_.process(now, frame).action == nat::Action::forward) {
-      const auto out = std::span(buffer_).subspan(frame.offset - PacketLink::header_size,
-                                                  frame.size + PacketLink::header_size);
+      const auto out =
+          frame.buffer.subspan(frame.offset - PacketLink::header_size, frame.size + PacketLink::header_size);
       std::memcpy(out.data(), &frame.offload, sizeof frame.offload);
       if (!link_->write(out)) ++counters_.packets_unsent;
     }

@@ -126,6 +126,7 @@ auto SimulatedNat::carry_out(TimePoint now, const Install& wanted) -> Result {
     each->filters = wanted.filters;
     each->external_ports = wanted.external_ports;
     each->reserves_companion = wanted.reserves_companion;
+    each->is_bound_to_address = wanted.is_bound_to_address;
     each->port_count = static_cast<std::uint16_t>(count);
   }
   return applied(external, lifetime, static_cast<std::uint16_t>(count));
@@ -254,6 +255,10 @@ auto SimulatedNat::set_pool(TimePoint now, std::vector<IpAddress> pool) -> std::
     return true;
   });
   for (const auto& [key, entry] : displaced) {
+    if (entry.is_bound_to_address) {
+      events.emplace_back(Lost{key});
+      continue;
+    }
     const Result moved = carry_out(
         now,
         Install{.key = key,

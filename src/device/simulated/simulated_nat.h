@@ -75,6 +75,7 @@ class SimulatedNat {
     std::vector<RemoteFilter> filters;
     PortRange external_ports;
     bool reserves_companion = false;
+    bool is_bound_to_address = false;
     std::map<Endpoint, Tuple> tuples;
 
     [[nodiscard]] auto implicit_until() const -> TimePoint;
