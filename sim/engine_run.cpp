@@ -53,7 +53,7 @@ auto device_config() -> device::SimulatedConfig {
           .last_port = Port{last_external_port}};
 }
 
-/// All that an error answer must leave alone.
+/// All that an error answer must leave alone; not what only waits to be taken off.
 struct State {
   std::map<ContractKey, Contract> contracts;
   std::map<MappingKey, Endpoint> at_device;
@@ -62,8 +62,9 @@ struct State {
 
 auto state_of(const server::World& world) -> State {
   State state{.contracts = {}, .at_device = world.nat.explicit_mappings(world.now)};
-  world.server.contracts().for_each(
-      [&](const Contract& contract) { state.contracts[contract.key] = contract; });
+  world.server.contracts().for_each([&](const Contract& contract) {
+    if (contract.expires > world.now) state.contracts[contract.key] = contract;
+  });
   return state;
 }
 
@@ -77,7 +78,7 @@ EngineRun::EngineRun(Choices& choices)
 auto EngineRun::step() -> std::optional<std::string> {
   if (auto broken = act()) return broken;
   count_answers();
-  return world_.server.broken_invariant();
+  return world_.server.broken_invariant(world_.now);
 }
 
 auto EngineRun::quiesce() -> std::optional<std::string> {

@@ -47,7 +47,7 @@ class Simulation {
   auto step() -> std::optional<std::string> {
     act();
     note_promises();
-    if (auto broken = world_.server.broken_invariant()) return broken;
+    if (auto broken = world_.server.broken_invariant(world_.now)) return broken;
     if (auto lost = lost_promise()) return lost;
     return {};
   }
