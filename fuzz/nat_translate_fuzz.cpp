@@ -59,7 +59,8 @@ auto make_config() -> nat::Config {
                    .hosts = 16,
                    .sessions_per_host = 32,
                    .hold_downs = 8,
-                   .errors_per_second = 100};
+                   .errors_per_second = 100,
+                   .fragments = 256};
   return config;
 }
 
@@ -87,10 +88,11 @@ void check_forwarded(const nat::Frame& frame, bool had_valid_checksum, bool was_
   if (had_valid_checksum && offload.flags == 0) PORTOLAN_CHECK(nat::test::find_fault(packet).empty());
 }
 
-/// Behind IPv6 extension headers find_fault() does not look.
+/// Behind IPv6 extension headers find_fault() does not look; a fragment alone says nothing of its packet.
 auto is_surely_valid(std::span<const std::uint8_t> packet) -> bool {
   if (packet.size() < 28 || !nat::test::find_fault(packet).empty()) return false;
-  return packet[0] >> 4U == 4 || packet[6] == 6 || packet[6] == 17 || packet[6] == 58;
+  if (packet[0] >> 4U == 4) return (packet[6] & 0x3fU) == 0 && packet[7] == 0;
+  return packet[6] == 6 || packet[6] == 17 || packet[6] == 58;
 }
 
 }  // namespace

@@ -70,6 +70,23 @@ void read_nat64_limits(Reader& reader, const toml::table& nat64, nat::Limits& li
   limit("sessions_max", limits.sessions);
   limit("hosts_max", limits.hosts);
   limit("hold_downs_max", limits.hold_downs);
+  reader.number(nat64, "nat64.", "fragments_max", 256, 100'000'000, "",
+                [&](auto number) { limits.fragments = static_cast<std::uint32_t>(number); });
+}
+
+/// Least values: RFC 6146 s4, RFC 4787 s4.3, RFC 5382 s5, RFC 5508 s3.2.
+void read_nat64_timeouts(Reader& reader, const toml::table& nat64, nat::Timeouts& timeouts) {
+  constexpr std::int64_t longest = 30 * 86400;
+  const auto timeout = [&](std::string_view key, Seconds& value, std::int64_t least) {
+    reader.number(nat64, "nat64.", key, least, longest, " seconds",
+                  [&](auto number) { value = Seconds{number}; });
+  };
+  timeout("udp_timeout", timeouts.udp, 120);
+  timeout("tcp_established_timeout", timeouts.tcp_established, 7200);
+  timeout("tcp_transitory_timeout", timeouts.tcp_transitory, 240);
+  timeout("icmp_timeout", timeouts.icmp, 60);
+  timeout("hold_down", timeouts.hold_down, 0);
+  timeout("fragment_timeout", timeouts.fragment, 2);
 }
 
 void read_nat64(Reader& reader, const toml::table& root, Settings& settings) {
@@ -79,9 +96,11 @@ void read_nat64(Reader& reader, const toml::table& root, Settings& settings) {
       reader.fail_missing(root, "[nat64]", "device = \"nat64\" needs its prefix and pool");
     return;
   }
-  reader.refuse_unknown(*nat64, "nat64.",
-                        {"prefix", "pool", "outside", "tun", "mtu", "manage_forwarding", "bindings_max",
-                         "sessions_max", "hosts_max", "hold_downs_max"});
+  reader.refuse_unknown(
+      *nat64, "nat64.",
+      {"prefix", "pool", "outside", "tun", "mtu", "lowest_ipv6_mtu", "mss_max", "manage_forwarding",
+       "bindings_max", "sessions_max", "hosts_max", "hold_downs_max", "fragments_max", "udp_timeout",
+       "tcp_established_timeout", "tcp_transitory_timeout", "icmp_timeout", "hold_down", "fragment_timeout"});
   if (nat64->get("prefix") == nullptr)
     reader.fail_missing(*nat64, "nat64.prefix",
                         "write prefix = \"2001:db8:64:ff9b::/96\" with a prefix of yours");
@@ -108,7 +127,12 @@ void read_nat64(Reader& reader, const toml::table& root, Settings& settings) {
   if (auto name = reader.interface(*nat64, "nat64.", "tun")) settings.nat64.tun = std::move(*name);
   reader.number(*nat64, "nat64.", "mtu", 1280, 65535, "; 1500 is usual",
                 [&](auto value) { settings.nat64.mtu = static_cast<unsigned>(value); });
+  reader.number(*nat64, "nat64.", "lowest_ipv6_mtu", 1280, 65535, "; at most mtu",
+                [&](auto value) { settings.nat64.lowest_ipv6_mtu = static_cast<unsigned>(value); });
+  reader.number(*nat64, "nat64.", "mss_max", 536, 65535, "; leave it out and the ends decide",
+                [&](auto value) { settings.nat64.mss_max = static_cast<unsigned>(value); });
   read_nat64_limits(reader, *nat64, settings.nat64.limits);
+  read_nat64_timeouts(reader, *nat64, settings.nat64.timeouts);
   if (const toml::node* node = nat64->get("manage_forwarding")) {
     if (const auto value = node->value_exact<bool>())
       settings.nat64.manage_forwarding = *value;

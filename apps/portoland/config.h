@@ -32,9 +32,13 @@ struct Nat64Settings {
   std::string outside;
   std::string tun = "nat64";
   unsigned mtu = 1500;
+  unsigned lowest_ipv6_mtu = 1280;
+  /// 0: none.
+  unsigned mss_max = 0;
   /// Whether the daemon turns forwarding on, and off again at its end if it was off.
   bool manage_forwarding = false;
   nat::Limits limits;
+  nat::Timeouts timeouts;
 };
 
 struct SimulatedSettings {

@@ -56,11 +56,22 @@ void refuse_changes(Reader& reader, const toml::table& root, const Settings& wan
   nat64.fixed("outside", wanted.nat64.outside, running.nat64.outside);
   nat64.fixed("tun", wanted.nat64.tun, running.nat64.tun);
   nat64.fixed("mtu", wanted.nat64.mtu, running.nat64.mtu);
+  nat64.fixed("lowest_ipv6_mtu", wanted.nat64.lowest_ipv6_mtu, running.nat64.lowest_ipv6_mtu);
+  nat64.fixed("mss_max", wanted.nat64.mss_max, running.nat64.mss_max);
   nat64.fixed("manage_forwarding", wanted.nat64.manage_forwarding, running.nat64.manage_forwarding);
   nat64.fixed("bindings_max", wanted.nat64.limits.bindings, running.nat64.limits.bindings);
   nat64.fixed("sessions_max", wanted.nat64.limits.sessions, running.nat64.limits.sessions);
   nat64.fixed("hosts_max", wanted.nat64.limits.hosts, running.nat64.limits.hosts);
   nat64.fixed("hold_downs_max", wanted.nat64.limits.hold_downs, running.nat64.limits.hold_downs);
+  nat64.fixed("fragments_max", wanted.nat64.limits.fragments, running.nat64.limits.fragments);
+  const nat::Timeouts& wanted_timeouts = wanted.nat64.timeouts;
+  const nat::Timeouts& timeouts = running.nat64.timeouts;
+  nat64.fixed("udp_timeout", wanted_timeouts.udp, timeouts.udp);
+  nat64.fixed("tcp_established_timeout", wanted_timeouts.tcp_established, timeouts.tcp_established);
+  nat64.fixed("tcp_transitory_timeout", wanted_timeouts.tcp_transitory, timeouts.tcp_transitory);
+  nat64.fixed("icmp_timeout", wanted_timeouts.icmp, timeouts.icmp);
+  nat64.fixed("hold_down", wanted_timeouts.hold_down, timeouts.hold_down);
+  nat64.fixed("fragment_timeout", wanted_timeouts.fragment, timeouts.fragment);
 }
 
 }  // namespace portolan::portoland::detail

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include "portoland/engine_config.h"
+
 namespace portolan::portoland {
 namespace {
 
@@ -193,18 +195,57 @@ TEST(Settings, forwarding_is_left_alone_unless_asked_for) {
 TEST(Settings, limits_of_the_nat64_are_read_and_have_bounds) {
   const nat::Limits defaults;
   EXPECT_EQ(parse_settings(good, "test.toml")->nat64.limits.bindings, defaults.bindings);
-  const auto settings = parse_settings(
-      with("outside = ",
-           "bindings_max = 1\nsessions_max = 2\nhosts_max = 3\nhold_downs_max = 100000000\noutside = "),
-      "test.toml");
+  const auto settings =
+      parse_settings(with("outside = ",
+                          "bindings_max = 1\nsessions_max = 2\nhosts_max = 3\nhold_downs_max = 100000000\n"
+                          "fragments_max = 256\noutside = "),
+                     "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();
   EXPECT_EQ(settings->nat64.limits.bindings, 1U);
   EXPECT_EQ(settings->nat64.limits.sessions, 2U);
   EXPECT_EQ(settings->nat64.limits.hosts, 3U);
   EXPECT_EQ(settings->nat64.limits.hold_downs, 100'000'000U);
+  EXPECT_EQ(settings->nat64.limits.fragments, 256U);
   for (const char* wrong : {"bindings_max = 0", "hosts_max = 100000001"})
     EXPECT_THAT(errors_of(with("outside = ", std::string(wrong) + "\noutside = ")),
                 ElementsAre(HasSubstr("1 to 100000000")));
+}
+
+TEST(Settings, timeouts_of_the_nat64_are_read_and_are_no_shorter_than_the_rfcs_have_them) {
+  const auto settings =
+      parse_settings(with("outside = ",
+                          "udp_timeout = 120\ntcp_established_timeout = 7201\ntcp_transitory_timeout = 240\n"
+                          "icmp_timeout = 61\nhold_down = 0\nfragment_timeout = 2\noutside = "),
+                     "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  const nat::Timeouts timeouts = nat64_config(settings->nat64).timeouts;
+  EXPECT_EQ(timeouts.udp, Seconds{120});
+  EXPECT_EQ(timeouts.tcp_established, Seconds{7201});
+  EXPECT_EQ(timeouts.tcp_transitory, Seconds{240});
+  EXPECT_EQ(timeouts.icmp, Seconds{61});
+  EXPECT_EQ(timeouts.hold_down, Seconds{0});
+  EXPECT_EQ(timeouts.fragment, Seconds{2});
+  for (const char* wrong :
+       {"udp_timeout = 119", "tcp_established_timeout = 7199", "tcp_transitory_timeout = 239",
+        "icmp_timeout = 59", "fragment_timeout = 1", "hold_down = 2592001"})
+    EXPECT_THAT(errors_of(with("outside = ", std::string(wrong) + "\noutside = ")),
+                ElementsAre(HasSubstr("to 2592000 seconds")));
+}
+
+TEST(Settings, the_lowest_mtu_is_no_higher_than_the_mtu) {
+  const auto settings = parse_settings(with("outside = ", "lowest_ipv6_mtu = 1400\noutside = "), "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  EXPECT_EQ(nat64_config(settings->nat64).lowest_ipv6_mtu, 1400);
+  EXPECT_EQ(nat64_config(settings->nat64).mss_max, 0);
+  EXPECT_THAT(errors_of(with("outside = ", "lowest_ipv6_mtu = 1501\noutside = ")),
+              ElementsAre(HasSubstr("lowest_ipv6_mtu 1501")));
+}
+
+TEST(Settings, a_clamp_of_segment_sizes_is_read) {
+  const auto settings = parse_settings(with("outside = ", "mss_max = 1360\noutside = "), "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  EXPECT_EQ(nat64_config(settings->nat64).mss_max, 1360);
+  EXPECT_THAT(errors_of(with("outside = ", "mss_max = 535\noutside = ")), ElementsAre(HasSubstr("from 536")));
 }
 
 constexpr std::string_view mapping_table = R"([[mapping]]
@@ -287,6 +328,15 @@ TEST(Settings, what_is_fixed_at_start_names_its_line_and_says_how_to_change_it) 
            {"outside = ", "sessions_max = 1\noutside = "},
            {"outside = ", "hosts_max = 1\noutside = "},
            {"outside = ", "hold_downs_max = 1\noutside = "},
+           {"outside = ", "fragments_max = 256\noutside = "},
+           {"outside = ", "udp_timeout = 120\noutside = "},
+           {"outside = ", "tcp_established_timeout = 86400\noutside = "},
+           {"outside = ", "tcp_transitory_timeout = 300\noutside = "},
+           {"outside = ", "icmp_timeout = 100\noutside = "},
+           {"outside = ", "hold_down = 0\noutside = "},
+           {"outside = ", "fragment_timeout = 30\noutside = "},
+           {"outside = ", "lowest_ipv6_mtu = 1500\noutside = "},
+           {"outside = ", "mss_max = 1360\noutside = "},
            {"[pcp]", "runtime_directory = \"/run/other\"\n[pcp]"},
            {"[pcp]", "[pcp]\nreceive_buffer = 65536"},
            {"[pcp]", "[pcp]\nepoch = \"subscriber\""},

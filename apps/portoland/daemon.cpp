@@ -65,6 +65,9 @@ void log_nat64(const device::WorkerCounters& counters) {
   if (nat.without_session != 0)
     spdlog::info("nat64: session limits reached: {} packets of mappings passed without a session",
                  nat.without_session);
+  if (nat.reassembled != 0 || nat.fragmented_packets != 0)
+    spdlog::info("nat64: packets that came in fragments: {}; {} wait for the rest", nat.reassembled,
+                 nat.fragmented_packets);
   spdlog::info("nat64: errors made {}, not made for their rate {}, lost {}; packets unread {}, unsent {}",
                nat.errors_generated, nat.errors_rate_limited, nat.outputs_lost, counters.packets_unread,
                counters.packets_unsent);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "nat/embedding.h"
+#include "nat/reassembly.h"
 
 namespace portolan::nat {
 namespace {
@@ -59,7 +60,8 @@ auto check(const Config& config) -> std::expected<void, std::string> {
         Minimum{"tcp_established", config.timeouts.tcp_established, Seconds{7200}},
         Minimum{"tcp_transitory", config.timeouts.tcp_transitory, Seconds{240}},
         Minimum{"icmp", config.timeouts.icmp, Seconds{60}},
-        Minimum{"hold_down", config.timeouts.hold_down, Seconds{0}}}) {
+        Minimum{"hold_down", config.timeouts.hold_down, Seconds{0}},
+        Minimum{"fragment", config.timeouts.fragment, Seconds{2}}}) {
     constexpr Seconds maximum{30 * 86400};
     if (value < minimum || value > maximum)
       return std::unexpected(fmt::format("timeout {} is {} s, must be {} to {} s", name, value.count(),
@@ -74,12 +76,18 @@ auto check(const Config& config) -> std::expected<void, std::string> {
     if (value == 0 || value > table_max)
       return std::unexpected(fmt::format("limit {} is {}, must be 1 to {}", name, value, table_max));
   }
+  constexpr std::uint32_t fragments_min = 2 * Reassembly::pieces_per_packet_max;
+  if (config.limits.fragments < fragments_min || config.limits.fragments > table_max)
+    return std::unexpected(fmt::format("limit fragments is {}, must be {} to {}", config.limits.fragments,
+                                       fragments_min, table_max));
   if (config.first_port.value == 0) return std::unexpected("first_port must not be 0");
   if (config.ipv6_mtu < 1280)
     return std::unexpected(fmt::format("ipv6_mtu {} is below 1280", config.ipv6_mtu));
   if (config.lowest_ipv6_mtu < 1280 || config.lowest_ipv6_mtu > config.ipv6_mtu)
     return std::unexpected(fmt::format("lowest_ipv6_mtu {} is not between 1280 and ipv6_mtu {}",
                                        config.lowest_ipv6_mtu, config.ipv6_mtu));
+  if (config.mss_max != 0 && config.mss_max < 536)
+    return std::unexpected(fmt::format("mss_max {} is below 536", config.mss_max));
   if (config.ipv4_mtu < 68) return std::unexpected(fmt::format("ipv4_mtu {} is below 68", config.ipv4_mtu));
   return {};
 }

@@ -20,6 +20,7 @@ struct Timeouts {
   Seconds tcp_transitory{240};    ///< at least 240
   Seconds icmp{60};               ///< at least 60
   Seconds hold_down{120};         ///< how long a released port waits (RFC 6888 s2 REQ-8)
+  Seconds fragment{5};            ///< at least 2 (FRAGMENT_MIN): from a packet's first fragment to the last
 };
 
 /// Limits of tables; memory for all of them is reserved, not touched, at start. Sessions begun from
@@ -35,6 +36,7 @@ struct Limits {
   std::uint32_t filters_per_mapping = 8;   ///< remote peers (RFC 6887 s13.3)
   std::uint32_t filters = 65'536;          ///< of all mappings
   std::uint32_t ports_per_set = 256;       ///< of one port set (RFC 7753)
+  std::uint32_t fragments = 16'384;  ///< of 1.5 kB that wait for others, half from each side; at least 256
 };
 
 struct Config {
@@ -53,6 +55,8 @@ struct Config {
   std::uint16_t lowest_ipv6_mtu = 1280;
   /// Largest packet the IPv4 network takes, at least 68 (used in ICMP only; the kernel fragments).
   std::uint16_t ipv4_mtu = 1500;
+  /// Largest maximum segment size that a SYN may carry through, at least 536; 0: the ends decide.
+  std::uint16_t mss_max = 0;
   Timeouts timeouts;
   Limits limits;
 };

@@ -12,6 +12,8 @@ auto to_string(DropReason reason) -> std::string_view {
     case DropReason::bad_offload: return "bad_offload";
     case DropReason::too_long: return "too_long";
     case DropReason::fragment: return "fragment";
+    case DropReason::fragments_malformed: return "fragments_malformed";
+    case DropReason::fragments_incomplete: return "fragments_incomplete";
     case DropReason::unsupported_protocol: return "unsupported_protocol";
     case DropReason::source_route: return "source_route";
     case DropReason::routing_header: return "routing_header";

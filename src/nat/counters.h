@@ -22,7 +22,9 @@ enum class DropReason : std::uint8_t {
   bad_checksum,               ///< IPv4 header or ICMP checksum wrong, or none in a UDP packet over IPv6
   bad_offload,                ///< offload metadata does not fit the packet
   too_long,                   ///< would exceed 65535 octets
-  fragment,                   ///< a fragment (RFC 6146 s3.4)
+  fragment,                   ///< a fragment; none is dropped for that alone
+  fragments_malformed,        ///< fragments that overlap, contradict each other or are too many (RFC 5722)
+  fragments_incomplete,       ///< packets of which some fragments did not come in time, or made room
   unsupported_protocol,       ///< neither TCP, UDP nor ICMP
   source_route,               ///< IPv4 source route option not used up (RFC 7915 s4.1)
   routing_header,             ///< IPv6 routing header with segments left (RFC 7915 s5.1)
@@ -67,6 +69,7 @@ struct Counters {
   std::uint64_t without_session = 0;  ///< packets of explicit mappings that passed while limits were reached
   std::uint64_t errors_generated = 0;
   std::uint64_t fragmented = 0;           ///< packets that left as several
+  std::uint64_t reassembled = 0;          ///< packets that came as several
   std::uint64_t probes_sent = 0;          ///< to TCP connections idle for long
   std::uint64_t errors_rate_limited = 0;  ///< not generated because of Limits::errors_per_second
   std::uint64_t outputs_lost = 0;         ///< generated, but the output queue was full
@@ -77,6 +80,7 @@ struct Counters {
   std::uint32_t sessions = 0;
   std::uint32_t hosts = 0;
   std::uint32_t hold_downs = 0;
+  std::uint32_t fragmented_packets = 0;  ///< of which some fragments are here
 
   [[nodiscard]] auto drops(DropReason reason) const -> std::uint64_t {
     return dropped[std::to_underlying(reason)];

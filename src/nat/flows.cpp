@@ -233,12 +233,13 @@ void Nat64::advance(TimePoint now) {
       static_cast<void>(end_explicit(*due, now));
   }
   bindings_.advance(now, steps);
+  reassembly_.advance(now);
 }
 
 auto Nat64::next_deadline() const -> std::optional<TimePoint> {
   std::optional<TimePoint> next;
-  for (const auto& deadline :
-       {sessions_.next_deadline(), explicit_wheel_.next_deadline(), bindings_.next_deadline()})
+  for (const auto& deadline : {sessions_.next_deadline(), explicit_wheel_.next_deadline(),
+                               bindings_.next_deadline(), reassembly_.next_deadline()})
     if (deadline && (!next || *deadline < *next)) next = deadline;
   return next;
 }

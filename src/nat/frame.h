@@ -25,7 +25,11 @@ struct Frame {
   [[nodiscard]] auto packet() const -> std::span<std::byte> { return buffer.subspan(offset, size); }
 };
 
-enum class Action : std::uint8_t { forward, drop };
+enum class Action : std::uint8_t {
+  forward,
+  drop,
+  keep,  ///< a fragment: what it is part of goes on when the rest has come
+};
 
 struct Verdict {
   Action action = Action::drop;

@@ -39,6 +39,7 @@ void Bindings::check_invariants() const {
 
 void Nat64::check_invariants() const {
   bindings_.check_invariants();
+  reassembly_.check_invariants();
   std::uint32_t sessions = 0;
   std::uint32_t explicit_bindings = 0;
   std::size_t filters = 0;

@@ -41,6 +41,7 @@ Nat64::Nat64(const Config& config, Random& random)
       bindings_(config, random),
       sessions_(config, random),
       filters_(config.limits),
+      reassembly_(config, random),
       explicit_until_(std::size_t{config.limits.bindings} + 1),
       explicit_wheel_(config.limits.bindings),
       outputs_(outputs_max),
@@ -69,6 +70,7 @@ auto Nat64::process(TimePoint now, Frame& frame) -> Verdict {
                             : DropReason::malformed;
   }
   if (reason == DropReason::none) return {.action = Action::forward, .reason = reason};
+  if (reason == DropReason::fragment) return {.action = Action::keep, .reason = DropReason::none};
   ++counters_.dropped[static_cast<std::size_t>(reason)];
   return {.action = Action::drop, .reason = reason};
 }
@@ -78,6 +80,7 @@ auto Nat64::from_ipv6(TimePoint now, Frame& frame) -> DropReason {
   const DropReason parsed = parse_ipv6(frame.packet(), Extent::whole, packet);
   if (parsed == DropReason::malformed || parsed == DropReason::truncated) return parsed;
   if (const DropReason bad = check_addresses_v6(packet); bad != DropReason::none) return bad;
+  if (parsed == DropReason::fragment) return reassemble(now, frame, packet, Direction::from_ipv6);
   if (parsed != DropReason::none) {
     report_drop_v6(now, packet, parsed);
     return parsed;
@@ -91,6 +94,16 @@ auto Nat64::from_ipv6(TimePoint now, Frame& frame) -> DropReason {
   const DropReason reason = flow_from_ipv6(now, frame, packet);
   if (reason != DropReason::none) report_drop_v6(now, packet, reason);
   return reason == DropReason::none ? hairpin(now, frame) : reason;
+}
+
+auto Nat64::reassemble(TimePoint now, Frame& frame, const Packet& fragment, Direction side) -> DropReason {
+  // Checksums and segments are whole packets' matters.
+  if ((frame.offload.flags & Offload::needs_csum) != 0 || frame.offload.gso_type != Offload::gso_none)
+    return DropReason::bad_offload;
+  const auto whole = reassembly_.add(now, fragment, side);
+  if (!whole) return whole.error();
+  frame = *whole;
+  return side == Direction::from_ipv6 ? from_ipv6(now, frame) : from_ipv4(now, frame);
 }
 
 auto Nat64::flow_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) -> DropReason {
@@ -108,6 +121,7 @@ auto Nat64::flow_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) ->
   extract(embedding_, packet.data + ipv6::destination, remote);
   key.remote = load_raw32(remote);
 
+  if (config_.mss_max != 0) clamp_mss(frame, packet, config_.mss_max);
   const std::uint16_t suffix = suffix_delta(packet.data + ipv6::destination);
   if (SessionEntry* entry = sessions_.find(key); entry != nullptr) {
     touch(*entry, Direction::from_ipv6, packet, now);
@@ -140,6 +154,7 @@ auto Nat64::from_ipv4(TimePoint now, Frame& frame) -> DropReason {
   const bool is_error = parsed == DropReason::none && packet.protocol == protocol::icmp &&
                         is_error_v4(packet.transport()[icmp::type]);
   if (const DropReason bad = check_addresses_v4(packet, is_error); bad != DropReason::none) return bad;
+  if (parsed == DropReason::fragment) return reassemble(now, frame, packet, Direction::from_ipv4);
   if (parsed != DropReason::none) {
     report_drop_v4(now, packet, parsed);
     return parsed;
@@ -172,6 +187,7 @@ auto Nat64::flow_from_ipv4(TimePoint now, Frame& frame, const Packet& packet) ->
   if (entry == nullptr &&
       bindings_.find(base_of(packet.protocol), *pool_index, from_raw16(key.external_port)) == 0)
     return DropReason::no_mapping;
+  if (config_.mss_max != 0) clamp_mss(frame, packet, config_.mss_max);
   limit_segments(frame.offload, packet, config_.ipv6_mtu);
   const std::uint32_t size = wire_size(frame.offload, packet, ipv6::header_size);
   const bool may_fragment = !packet.dont_fragment && frame.offload.gso_type == Offload::gso_none;
@@ -308,6 +324,9 @@ auto Nat64::counters() const -> Counters {
   counters.sessions = sessions_.size();
   counters.hosts = bindings_.host_count();
   counters.hold_downs = bindings_.hold_down_count();
+  counters.reassembled = reassembly_.completed();
+  counters.fragmented_packets = reassembly_.waiting();
+  counters.dropped[static_cast<std::size_t>(DropReason::fragments_incomplete)] = reassembly_.incomplete();
   return counters;
 }
 

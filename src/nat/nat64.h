@@ -29,6 +29,7 @@
 #include "nat/frame.h"
 #include "nat/icmp.h"
 #include "nat/parse.h"
+#include "nat/reassembly.h"
 #include "nat/session_entry.h"
 #include "nat/sessions.h"
 
@@ -47,7 +48,8 @@ struct Extras {
   std::span<const RemoteFilter> filters{};
   std::uint16_t port_count = 1;  ///< at least 1
   bool preserve_parity = false;
-  PortRange external_ports{};  ///< where a new one is looked for
+  PortRange external_ports{};        ///< where a new one is looked for
+  bool is_bound_to_address = false;  ///< lost, not moved, when its address leaves the pool
 };
 
 /// Why a mapping was not installed; nothing changed.
@@ -114,8 +116,9 @@ class Nat64 {
   ///
   /// Spec    RFC 6146 s3.4-s3.8, RFC 7915 s4, s5
   /// In      frame: Frame::headroom_min octets before the packet; any content
-  /// Out     forward: frame holds the translated packet. drop: frame's octets are undefined. Either
-  ///         way errors for the sender may be in output().
+  /// Out     forward: frame holds the translated packet, in its buffer or, if it came in fragments, in one of
+  ///         the engine's until the next call. drop, keep: frame's octets are undefined. Either way errors
+  ///         for the sender, or further fragments, may be in output().
   /// Cost    O(packet headers); O(octets) for UDP without checksum and ICMP errors. No allocation.
   [[nodiscard]] auto process(TimePoint now, Frame& frame) -> Verdict;
 
@@ -193,6 +196,9 @@ class Nat64 {
   [[nodiscard]] static auto own_address(const Config& config, const Embedding& embedding) -> Ipv6Address;
   /// Whether a host may have `address`: not multicast, link-local, loopback, unspecified, IPv4-mapped.
   [[nodiscard]] static auto is_inside_address(const std::uint8_t* address) -> bool;
+  /// Keeps a fragment; with the last one missing, `frame` becomes the whole packet, which goes on.
+  [[nodiscard]] auto reassemble(TimePoint now, Frame& frame, const Packet& fragment, Direction side)
+      -> DropReason;
   [[nodiscard]] auto flow_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) -> DropReason;
   [[nodiscard]] auto flow_from_ipv4(TimePoint now, Frame& frame, const Packet& packet) -> DropReason;
   /// Sends a packet that is for a pool address back in.
@@ -281,6 +287,7 @@ class Nat64 {
   Bindings bindings_;
   Sessions sessions_;
   Filters filters_;
+  Reassembly reassembly_;
   std::vector<PeerFilter> new_filters_;     // of the mapping at hand
   LazyArray<std::int64_t> explicit_until_;  // by binding
   TimerWheel explicit_wheel_;

@@ -121,6 +121,10 @@ constexpr uint32_t data_offset = 12;
 constexpr uint32_t flags = 13;
 constexpr uint32_t checksum = 16;
 
+constexpr uint8_t option_end = 0;
+constexpr uint8_t option_no_operation = 1;
+constexpr uint8_t option_mss = 2;
+
 constexpr uint8_t fin = 0x01;
 constexpr uint8_t syn = 0x02;
 constexpr uint8_t rst = 0x04;

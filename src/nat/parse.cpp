@@ -27,6 +27,20 @@ auto parse_transport(std::uint32_t available, Extent extent, Packet& packet) -> 
   return DropReason::none;
 }
 
+/// Whether more is needed than this packet has; of a quoted packet the start is enough.
+auto is_fragment(const Packet& packet, Extent extent) -> bool {
+  return packet.fragment_offset != 0 || (packet.more_fragments && extent == Extent::whole);
+}
+
+/// RFC 8200 s4.5, RFC 791 s3.1.
+auto check_fragment(const Packet& packet) -> DropReason {
+  if (packet.header_size > packet.size) return DropReason::malformed;
+  const std::uint32_t size = packet.size - packet.header_size;
+  const bool is_cut_well = !packet.more_fragments || size % 8 == 0;
+  return is_cut_well && packet.fragment_offset + size <= 0xffff ? DropReason::fragment
+                                                                : DropReason::malformed;
+}
+
 /// Whether the options hold a source route with stops to come.
 auto has_source_route(const std::uint8_t* options, std::uint32_t size) -> bool {
   for (std::uint32_t at = 0; at < size;) {
@@ -82,12 +96,14 @@ auto parse_ipv6(std::span<std::byte> octets, Extent extent, Packet& packet) -> D
         break;
       case protocol::fragment:
         if (available < packet.header_size + ipv6::fragment_header_size) return DropReason::truncated;
-        if ((load16(header + 2) & (ipv6::fragment_offset_mask | ipv6::fragment_more)) != 0)
-          return DropReason::fragment;
         packet.is_atomic_fragment = true;
         packet.identification = load16(header + 6);
+        packet.fragment_identification = load32(header + 4);
+        packet.fragment_offset = load16(header + 2) & ipv6::fragment_offset_mask;
+        packet.more_fragments = (load16(header + 2) & ipv6::fragment_more) != 0;
         packet.protocol = header[0];
         packet.header_size += ipv6::fragment_header_size;
+        if (is_fragment(packet, extent)) return check_fragment(packet);
         break;
       default: return DropReason::unsupported_protocol;
     }
@@ -117,7 +133,10 @@ auto parse_ipv4(std::span<std::byte> octets, Extent extent, Packet& packet) -> D
   // Routers on the way change a quoted header without mending its checksum.
   if (extent == Extent::whole && fold(sum_octets(data, packet.header_size)) != 0xffff)
     return DropReason::bad_checksum;
-  if ((flags & (ipv4::more_fragments | ipv4::offset_mask)) != 0) return DropReason::fragment;
+  packet.fragment_identification = packet.identification;
+  packet.fragment_offset = (flags & ipv4::offset_mask) * 8U;
+  packet.more_fragments = (flags & ipv4::more_fragments) != 0;
+  if (is_fragment(packet, extent)) return check_fragment(packet);
   if (has_source_route(data + ipv4::header_size, packet.header_size - ipv4::header_size))
     return DropReason::source_route;
   if (packet.protocol != protocol::tcp && packet.protocol != protocol::udp &&

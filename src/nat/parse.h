@@ -23,7 +23,12 @@ struct Packet {
   std::uint16_t identification = 0;  ///< IPv4, or low half of an atomic fragment's
   bool dont_fragment = false;        ///< IPv4 DF
   bool is_atomic_fragment = false;   ///< IPv6 fragment header on a whole packet (RFC 6946)
-  std::uint32_t error_pointer = 0;   ///< for routing_header: offset of Segments Left
+  // Of a fragment, whose octets of the packet's payload begin at header_size; IPv6: behind the fragment
+  // header.
+  std::uint32_t fragment_offset = 0;          ///< of these octets, in octets
+  std::uint32_t fragment_identification = 0;  ///< all 32 bits of IPv6's
+  bool more_fragments = false;
+  std::uint32_t error_pointer = 0;  ///< for routing_header: offset of Segments Left
 
   [[nodiscard]] auto transport() const -> std::uint8_t* { return data + header_size; }
   [[nodiscard]] auto transport_size() const -> std::uint32_t { return size - header_size; }
@@ -32,7 +37,7 @@ struct Packet {
 /// How much of the packet must be there.
 enum class Extent : std::uint8_t {
   whole,  ///< a packet received
-  start,  ///< a packet quoted in an ICMP error: its headers and 8 octets more
+  start,  ///< a packet quoted in an ICMP error: its headers and 8 octets more; a first fragment will do
 };
 
 /// Reads an IPv6 packet, stepping over extension headers (RFC 7915 s5.1).

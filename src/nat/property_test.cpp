@@ -27,7 +27,8 @@ auto test_config() -> Config {
                    .hosts = 16,
                    .sessions_per_host = 64,
                    .hold_downs = 16,
-                   .errors_per_second = 100};
+                   .errors_per_second = 100,
+                   .fragments = 256};
   return config;
 }
 
@@ -39,7 +40,7 @@ auto through(Nat64& engine, TimePoint now, const Octets& packet, Offload& offloa
               .offset = Frame::headroom_min,
               .size = packet.size(),
               .offload = offload};
-  if (engine.process(now, frame).action == Action::drop) return std::nullopt;
+  if (engine.process(now, frame).action != Action::forward) return std::nullopt;
   offload = frame.offload;
   const auto octets_of = [](std::span<const std::byte> sent) {
     const auto* data = reinterpret_cast<const std::uint8_t*>(sent.data());

@@ -133,6 +133,31 @@ void limit_segments(Offload& offload, const Packet& packet, std::uint32_t mtu) {
   if (offload.gso_size > room) offload.gso_size = static_cast<std::uint16_t>(room);
 }
 
+void clamp_mss(const Frame& frame, const Packet& packet, std::uint16_t mss_max) {
+  if (packet.protocol != protocol::tcp || (packet.tcp_flags & tcp::syn) == 0) return;
+  std::uint8_t* const header = packet.transport();
+  const std::uint32_t end = transport_header_size(packet);
+  for (std::uint32_t at = tcp::header_size; at < end && header[at] != tcp::option_end;) {
+    if (header[at] == tcp::option_no_operation) {
+      ++at;
+      continue;
+    }
+    if (at + 2 > end || header[at + 1] < 2 || at + header[at + 1] > end) return;
+    if (header[at] == tcp::option_mss && header[at + 1] == 4 && load16(header + at + 2) > mss_max) {
+      // Behind an odd offset the octets count with their places swapped.
+      const auto sum_at = [&] {
+        const std::uint16_t word = load_raw16(header + at + 2);
+        return at % 2 == 0 ? word : static_cast<std::uint16_t>(word << 8U | word >> 8U);
+      };
+      const std::uint16_t before = sum_at();
+      store16(header + at + 2, mss_max);
+      if ((frame.offload.flags & Offload::needs_csum) == 0)
+        adjust_transport(header + tcp::checksum, false, false, 0, difference(sum_at(), before));
+    }
+    at += header[at + 1];
+  }
+}
+
 void write_ipv4(std::uint8_t* at, const Ipv4Fields& fields) {
   at[0] = 0x45;
   at[ipv4::tos] = fields.tos;

@@ -25,6 +25,11 @@ namespace portolan::nat {
 /// IPv6. Only TCP can: the cuts between UDP datagrams have a meaning.
 void limit_segments(Offload& offload, const Packet& packet, std::uint32_t mtu);
 
+/// Lowers the maximum segment size that a SYN announces to `mss_max`, and mends its checksum.
+///
+/// Spec    RFC 9293 s3.7.1
+void clamp_mss(const Frame& frame, const Packet& packet, std::uint16_t mss_max);
+
 /// Whether an IPv6 packet can become an IPv4 one: too_long, bad_checksum (UDP without one), or none.
 [[nodiscard]] auto check_for_ipv4(const Frame& frame, const Packet& packet) -> DropReason;
 

@@ -32,7 +32,8 @@ class Engine : public ::testing::Test {
                      .hosts = 100,
                      .sessions_per_host = 500,
                      .hold_downs = 100,
-                     .errors_per_second = 1000};
+                     .errors_per_second = 1000,
+                     .fragments = 256};
     restart();
   }
 
@@ -51,7 +52,7 @@ class Engine : public ::testing::Test {
                 .offload = offload != nullptr ? *offload : Offload{}};
     verdict = engine->process(now, frame);
     engine->check_invariants();
-    if (verdict.action == Action::drop) return std::nullopt;
+    if (verdict.action != Action::forward) return std::nullopt;
     if (offload != nullptr) *offload = frame.offload;
     const auto out = frame.packet();
     const auto* data = reinterpret_cast<const std::uint8_t*>(out.data());
@@ -61,6 +62,7 @@ class Engine : public ::testing::Test {
   /// The same in words.
   auto send(const Octets& packet) -> std::string {
     const auto out = send_raw(packet);
+    if (verdict.action == Action::keep) return "kept";
     return out ? describe(*out) : "dropped: " + std::string(to_string(verdict.reason));
   }
 

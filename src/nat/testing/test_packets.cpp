@@ -222,6 +222,12 @@ auto PacketBuilder::tcp(std::uint16_t source_port, std::uint16_t destination_por
   return *this;
 }
 
+auto PacketBuilder::tcp_options(const Octets& options) -> PacketBuilder& {
+  transport_header_.insert(transport_header_.end(), options.begin(), options.end());
+  transport_header_[12] = static_cast<std::uint8_t>(transport_header_.size() / 4 << 4U);
+  return *this;
+}
+
 auto PacketBuilder::echo_request(std::uint16_t identifier) -> PacketBuilder& {
   return icmp(source_.is_ipv4() ? 8 : 128, 0, static_cast<std::uint32_t>(identifier) << 16U | 7, {});
 }

@@ -33,6 +33,8 @@ class PacketBuilder {
   auto udp(std::uint16_t source_port, std::uint16_t destination_port) -> PacketBuilder&;
   auto tcp(std::uint16_t source_port, std::uint16_t destination_port, std::string_view flags)
       -> PacketBuilder&;
+  /// Of a TCP segment, in multiples of 4 octets.
+  auto tcp_options(const Octets& options) -> PacketBuilder&;
   auto echo_request(std::uint16_t identifier) -> PacketBuilder&;
   auto echo_reply(std::uint16_t identifier) -> PacketBuilder&;
   /// An ICMP message of the packet's family whose octets 4-7 are `rest` and that quotes `quoted`.
