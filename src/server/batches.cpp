@@ -95,6 +95,9 @@ void Server::settle(TimePoint now, Item& item, const device::Result& result) {
   item.outcome = result;
   if (!result && item.is_static) note_refused_static(item.key.mapping, result.error());
   if (result) {
+    // Restored by an undo, it lived longer at the device than here: the device rounds up, and counts traffic.
+    if (!item.before && item.lifetime > Seconds{0} && result->port_count > item.port_count)
+      ++counters_.larger_sets_found;
     updates_.cease(item.key);
     // A host's mapping had to give way.
     if (item.is_static && item.lifetime == Seconds{0} && !item.before->is_static)

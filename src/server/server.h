@@ -67,6 +67,9 @@ struct Counters {
   /// Commits that failed, and operations the device would not undo thereafter.
   std::uint64_t failed_commits = 0;
   std::uint64_t refused_undos = 0;
+  /// Port sets that the device still had under a key that was new here, larger than asked for: they may
+  /// exceed quotas until they end.
+  std::uint64_t larger_sets_found = 0;
 };
 
 class Server {
