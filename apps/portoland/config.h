@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/address.h"
-#include "nat/config.h"
+#include "gateway/nat64_settings.h"
 #include "server/config.h"
 
 namespace portolan::portoland {
@@ -25,21 +25,7 @@ struct InsideInterface {
   auto operator==(const InsideInterface&) const -> bool = default;
 };
 
-struct Nat64Settings {
-  Prefix prefix;
-  std::vector<Ipv4Address> pool;
-  /// Interface on which the pool's addresses are answered for; empty: they are routed here by others.
-  std::string outside;
-  std::string tun = "nat64";
-  unsigned mtu = 1500;
-  unsigned lowest_ipv6_mtu = 1280;
-  /// 0: none.
-  unsigned mss_max = 0;
-  /// Whether the daemon turns forwarding on, and off again at its end if it was off.
-  bool manage_forwarding = false;
-  nat::Limits limits;
-  nat::Timeouts timeouts;
-};
+using gateway::Nat64Settings;
 
 struct SimulatedSettings {
   std::vector<IpAddress> pool;

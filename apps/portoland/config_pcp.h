@@ -3,10 +3,12 @@
 // The parts of the configuration that are about the protocol and its users.
 #pragma once
 
+#include "gateway/config_reader.h"
 #include "portoland/config.h"
-#include "portoland/config_reader.h"
 
 namespace portolan::portoland::detail {
+
+using gateway::Reader;
 
 /// Table pcp.
 void read_pcp(Reader& reader, const toml::table& root, Settings& settings);

@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
-#include "portoland/engine_config.h"
-
 namespace portolan::portoland {
 namespace {
 
@@ -218,7 +216,7 @@ TEST(Settings, timeouts_of_the_nat64_are_read_and_are_no_shorter_than_the_rfcs_h
                           "icmp_timeout = 61\nhold_down = 0\nfragment_timeout = 2\noutside = "),
                      "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();
-  const nat::Timeouts timeouts = nat64_config(settings->nat64).timeouts;
+  const nat::Timeouts timeouts = gateway::nat64_config(settings->nat64).timeouts;
   EXPECT_EQ(timeouts.udp, Seconds{120});
   EXPECT_EQ(timeouts.tcp_established, Seconds{7201});
   EXPECT_EQ(timeouts.tcp_transitory, Seconds{240});
@@ -235,8 +233,8 @@ TEST(Settings, timeouts_of_the_nat64_are_read_and_are_no_shorter_than_the_rfcs_h
 TEST(Settings, the_lowest_mtu_is_no_higher_than_the_mtu) {
   const auto settings = parse_settings(with("outside = ", "lowest_ipv6_mtu = 1400\noutside = "), "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();
-  EXPECT_EQ(nat64_config(settings->nat64).lowest_ipv6_mtu, 1400);
-  EXPECT_EQ(nat64_config(settings->nat64).mss_max, 0);
+  EXPECT_EQ(gateway::nat64_config(settings->nat64).lowest_ipv6_mtu, 1400);
+  EXPECT_EQ(gateway::nat64_config(settings->nat64).mss_max, 0);
   EXPECT_THAT(errors_of(with("outside = ", "lowest_ipv6_mtu = 1501\noutside = ")),
               ElementsAre(HasSubstr("lowest_ipv6_mtu 1501")));
 }
@@ -244,7 +242,7 @@ TEST(Settings, the_lowest_mtu_is_no_higher_than_the_mtu) {
 TEST(Settings, a_clamp_of_segment_sizes_is_read) {
   const auto settings = parse_settings(with("outside = ", "mss_max = 1360\noutside = "), "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();
-  EXPECT_EQ(nat64_config(settings->nat64).mss_max, 1360);
+  EXPECT_EQ(gateway::nat64_config(settings->nat64).mss_max, 1360);
   EXPECT_THAT(errors_of(with("outside = ", "mss_max = 535\noutside = ")), ElementsAre(HasSubstr("from 536")));
 }
 

@@ -3,14 +3,10 @@
 
 #include <utility>
 
-#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
-#include "device/nat64/nat64_device.h"
 #include "device/simulated/simulated_device.h"
-#include "io/sysctl.h"
-#include "io/tun.h"
-#include "nat/config.h"
+#include "gateway/nat64_gateway.h"
 #include "portoland/engine_config.h"
 
 namespace portolan::portoland {
@@ -46,31 +42,6 @@ auto is_multicast(const IpAddress& address) -> bool {
 
 auto is_link_local(const IpAddress& address) -> bool {
   return address.bits().octets[0] == 0xfe && (address.bits().octets[1] & 0xc0U) == 0x80;
-}
-
-void log_nat64(const device::WorkerCounters& counters) {
-  const nat::Counters& nat = counters.nat;
-  spdlog::info("nat64: bindings {} ({} explicit), sessions {}, hosts {}, hold-downs {}; made {} and {}",
-               nat.bindings, nat.explicit_bindings, nat.sessions, nat.hosts, nat.hold_downs,
-               nat.bindings_made, nat.sessions_made);
-  for (const nat::Direction direction : {nat::Direction::from_ipv6, nat::Direction::from_ipv4}) {
-    for (std::size_t kind = 0; kind < nat::kind_count; ++kind)
-      if (const auto packets = nat.packets(direction, static_cast<nat::Kind>(kind)); packets != 0)
-        spdlog::info("nat64: {} from {}: {} packets", nat::to_string(static_cast<nat::Kind>(kind)),
-                     direction == nat::Direction::from_ipv6 ? "IPv6" : "IPv4", packets);
-  }
-  for (std::size_t reason = 0; reason < nat::drop_reason_count; ++reason)
-    if (const auto drops = nat.drops(static_cast<nat::DropReason>(reason)); drops != 0)
-      spdlog::info("nat64: dropped {}: {}", nat::to_string(static_cast<nat::DropReason>(reason)), drops);
-  if (nat.without_session != 0)
-    spdlog::info("nat64: session limits reached: {} packets of mappings passed without a session",
-                 nat.without_session);
-  if (nat.reassembled != 0 || nat.fragmented_packets != 0)
-    spdlog::info("nat64: packets that came in fragments: {}; {} wait for the rest", nat.reassembled,
-                 nat.fragmented_packets);
-  spdlog::info("nat64: errors made {}, not made for their rate {}, lost {}; packets unread {}, unsent {}",
-               nat.errors_generated, nat.errors_rate_limited, nat.outputs_lost, counters.packets_unread,
-               counters.packets_unsent);
 }
 
 }  // namespace
@@ -150,8 +121,9 @@ auto Daemon::make_device() -> std::expected<void, std::string> {
                               .first_port = settings_.simulated.first_port,
                               .last_port = settings_.simulated.last_port},
       completion(), io::monotonic_now, posting(), event_handler());
-  set_device_pool_ = [device = simulated.get()](const Settings& wanted) {
+  reload_device_ = [device = simulated.get()](const Settings& wanted) {
     device->set_pool(wanted.simulated.pool);
+    return std::expected<void, std::string>{};
   };
   device_ = std::move(simulated);
   spdlog::warn("device \"simulated\": mappings are answered, nothing is translated");
@@ -159,40 +131,12 @@ auto Daemon::make_device() -> std::expected<void, std::string> {
 }
 
 auto Daemon::make_nat64() -> std::expected<void, std::string> {
-  const Nat64Settings& wanted = settings_.nat64;
-  const nat::Config config = nat64_config(wanted);
-  if (const auto fine = nat::check(config); !fine) return std::unexpected(fine.error());
-  for (const Family family : {Family::ipv6, Family::ipv4}) {
-    if (wanted.manage_forwarding)
-      if (const auto set = host_.set_sysctl(io::forwarding_sysctl(family), "1"); !set) return set;
-    if (const auto complaint = io::forwarding_complaint(family)) spdlog::warn("{}", *complaint);
-  }
-
-  io::TunOptions options;
-  options.name = wanted.tun;
-  options.mtu = wanted.mtu;
-  auto tun = io::Tun::open(options);
-  if (!tun) return std::unexpected(tun.error());
-  spdlog::info("TUN {}: offloads {}", tun->name(), io::to_string(tun->offloads()));
-
-  // The engine translates before anything is routed to it.
-  auto nat64 = std::make_unique<device::Nat64Device>(std::make_unique<device::TunLink>(std::move(*tun)),
-                                                     std::make_unique<io::SystemRandom>(), io::monotonic_now,
-                                                     config, completion(), posting(), event_handler());
-  log_device_counters_ = [device = nat64.get()] { log_nat64(device->counters()); };
-  set_device_pool_ = [device = nat64.get()](const Settings& settings) {
-    device->set_pool(settings.nat64.pool);
-  };
-  device_ = std::move(nat64);
-  if (const auto routed = host_.add_route(wanted.prefix, wanted.tun); !routed) return routed;
-  for (const Ipv4Address address : wanted.pool)
-    if (const auto claimed = claim_address(address); !claimed) return claimed;
-  // The kernel answers ARP for others up to 0.8 s late, to let the real owner go first. There is none.
-  if (!wanted.outside.empty()) {
-    const auto name = fmt::format("net/ipv4/neigh/{}/proxy_delay", wanted.outside);
-    if (const auto set = host_.set_sysctl(name, "0"); !set)
-      spdlog::warn("{}: a first packet from outside may wait up to 0.8 s", set.error());
-  }
+  auto gateway =
+      gateway::Nat64Gateway::start(settings_.nat64, host_, completion(), posting(), event_handler());
+  if (!gateway) return std::unexpected(gateway.error());
+  reload_device_ = [nat64 = gateway->get()](const Settings& wanted) { return nat64->reload(wanted.nat64); };
+  log_device_counters_ = [nat64 = gateway->get()] { nat64->log_counters(); };
+  device_ = *std::move(gateway);
   return {};
 }
 

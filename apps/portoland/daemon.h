@@ -46,9 +46,6 @@ class Daemon {
   /// Makes the configured device; its changes to the host are listed in host_.
   [[nodiscard]] auto make_device() -> std::expected<void, std::string>;
   [[nodiscard]] auto make_nat64() -> std::expected<void, std::string>;
-  /// Has the host hand packets to an address of the NAT64's pool to it; release_address() ends that.
-  [[nodiscard]] auto claim_address(Ipv4Address address) -> std::expected<void, std::string>;
-  void release_address(Ipv4Address address);
 
   /// Has receive() called when requests wait.
   void listen();
@@ -74,8 +71,8 @@ class Daemon {
   server::Server server_;
   store::NoStore store_;
   std::unique_ptr<device::Device> device_;
-  /// Gives the device the pool of other settings.
-  std::function<void(const Settings&)> set_device_pool_;
+  /// Gives the device what of other settings is its own. Errors: nothing has changed.
+  std::function<std::expected<void, std::string>(const Settings&)> reload_device_;
   /// Says what the device has counted.
   std::function<void()> log_device_counters_ = [] {};
 

@@ -23,16 +23,4 @@ auto server_config(const Settings& settings, TimePoint now) -> server::Config {
   return config;
 }
 
-auto nat64_config(const Nat64Settings& settings) -> nat::Config {
-  nat::Config config;
-  config.prefix = settings.prefix;
-  config.pool = settings.pool;
-  config.limits = settings.limits;
-  config.timeouts = settings.timeouts;
-  config.ipv6_mtu = config.ipv4_mtu = static_cast<std::uint16_t>(settings.mtu);
-  config.lowest_ipv6_mtu = static_cast<std::uint16_t>(settings.lowest_ipv6_mtu);
-  config.mss_max = static_cast<std::uint16_t>(settings.mss_max);
-  return config;
-}
-
 }  // namespace portolan::portoland

@@ -20,6 +20,7 @@ EDGES = {
     "store": ["base/"],
     "store/*": ["base/", "store/store.h", "io/"],
     "control": ["base/", "server/", "wire/"],
+    "gateway": ["base/", "nat/", "device/", "io/"],
     "sip": ["base/", "client/", "io/"],
     "io": ["base/"],
     "io/*": ["base/", "io/"],

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Reading values out of a parsed TOML file; mistakes are collected with file, line, key, value and remedy.
+// Expensive to compile: for the files that read settings only.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <expected>
+#include <filesystem>
 #include <initializer_list>
 #include <optional>
 #include <sstream>
@@ -17,12 +20,19 @@
 #include <fmt/ranges.h>
 #include <toml++/toml.h>
 
-namespace portolan::portoland::detail {
+namespace portolan::gateway {
 
 /// Longest lists the configuration may hold.
 inline constexpr std::size_t inside_max = 256;
 inline constexpr std::size_t pool_max = 256;
 inline constexpr std::size_t interface_name_octets_max = 15;
+
+/// The octets of the file at `path`. Errors: "PATH: what is wrong; what to do".
+[[nodiscard]] auto read_file(const std::filesystem::path& path)
+    -> std::expected<std::string, std::vector<std::string>>;
+/// Parses `text`; errors say "FILE:LINE: what is wrong".
+[[nodiscard]] auto parse_toml(std::string_view text, std::string_view file)
+    -> std::expected<toml::table, std::vector<std::string>>;
 
 /// A value as it would be written in the file, on one line.
 inline auto shown(const toml::node& node) -> std::string {
@@ -152,4 +162,30 @@ class Reader {
   std::vector<std::string> errors_;
 };
 
-}  // namespace portolan::portoland::detail
+/// Finds what differs between the settings of one table, as read again, and those that run.
+class Comparison {
+ public:
+  /// `name` empty: the root.
+  Comparison(Reader& reader, const toml::table& root, std::string_view name)
+      : reader_(reader), table_(name.empty() ? &root : root.get_as<toml::table>(name)) {
+    if (!name.empty()) where_ = fmt::format("{}.", name);
+  }
+
+  /// A difference in `key` is an error: only a restart changes it.
+  void fixed(std::string_view key, const auto& wanted, const auto& running) {
+    if (wanted == running) return;
+    constexpr std::string_view problem = "can't change while the daemon runs: restart it to change this";
+    const auto name = fmt::format("{}{}", where_, key);
+    const toml::node* node = table_ == nullptr ? nullptr : table_->get(key);
+    if (node != nullptr) return reader_.fail(*node, name, problem);
+    const unsigned line = table_ == nullptr ? 1 : std::max(table_->source().begin.line, 1U);
+    reader_.fail_at(line, fmt::format("{} was given and is missing now: it {}", name, problem));
+  }
+
+ private:
+  Reader& reader_;
+  const toml::table* table_;
+  std::string where_;
+};
+
+}  // namespace portolan::gateway

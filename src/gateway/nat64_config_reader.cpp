@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "gateway/nat64_config_reader.h"
+
+#include <array>
+
+#include "nat/config.h"
+
+namespace portolan::gateway {
+namespace {
+
+/// Prefix lengths RFC 6052 s2.2 knows.
+auto is_nat64_prefix_length(unsigned length) -> bool {
+  constexpr std::array lengths{32U, 40U, 48U, 56U, 64U, 96U};
+  return std::ranges::find(lengths, length) != lengths.end();
+}
+
+void read_nat64_limits(Reader& reader, const toml::table& nat64, nat::Limits& limits) {
+  const auto limit = [&](std::string_view key, std::uint32_t& value) {
+    reader.number(nat64, "nat64.", key, 1, 100'000'000, "",
+                  [&](auto number) { value = static_cast<std::uint32_t>(number); });
+  };
+  limit("bindings_max", limits.bindings);
+  limit("sessions_max", limits.sessions);
+  limit("hosts_max", limits.hosts);
+  limit("hold_downs_max", limits.hold_downs);
+  reader.number(nat64, "nat64.", "fragments_max", 256, 100'000'000, "",
+                [&](auto number) { limits.fragments = static_cast<std::uint32_t>(number); });
+}
+
+/// Least values: RFC 6146 s4, RFC 4787 s4.3, RFC 5382 s5, RFC 5508 s3.2.
+void read_nat64_timeouts(Reader& reader, const toml::table& nat64, nat::Timeouts& timeouts) {
+  constexpr std::int64_t longest = 30 * 86400;
+  const auto timeout = [&](std::string_view key, Seconds& value, std::int64_t least) {
+    reader.number(nat64, "nat64.", key, least, longest, " seconds",
+                  [&](auto number) { value = Seconds{number}; });
+  };
+  timeout("udp_timeout", timeouts.udp, 120);
+  timeout("tcp_established_timeout", timeouts.tcp_established, 7200);
+  timeout("tcp_transitory_timeout", timeouts.tcp_transitory, 240);
+  timeout("icmp_timeout", timeouts.icmp, 60);
+  timeout("hold_down", timeouts.hold_down, 0);
+  timeout("fragment_timeout", timeouts.fragment, 2);
+}
+
+}  // namespace
+
+void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted_by,
+                Nat64Settings& settings) {
+  const toml::table* nat64 = reader.table(root, "nat64");
+  if (nat64 == nullptr) {
+    if (!wanted_by.empty())
+      reader.fail_missing(root, "[nat64]", fmt::format("{} needs its prefix and pool", wanted_by));
+    return;
+  }
+  reader.refuse_unknown(
+      *nat64, "nat64.",
+      {"prefix", "pool", "outside", "tun", "mtu", "lowest_ipv6_mtu", "mss_max", "manage_forwarding",
+       "bindings_max", "sessions_max", "hosts_max", "hold_downs_max", "fragments_max", "udp_timeout",
+       "tcp_established_timeout", "tcp_transitory_timeout", "icmp_timeout", "hold_down", "fragment_timeout"});
+  if (nat64->get("prefix") == nullptr)
+    reader.fail_missing(*nat64, "nat64.prefix",
+                        "write prefix = \"2001:db8:64:ff9b::/96\" with a prefix of yours");
+  if (const auto text = reader.text(*nat64, "nat64.", "prefix")) {
+    const auto prefix = Prefix::parse(*text);
+    if (!prefix || prefix->address().is_ipv4() || !is_nat64_prefix_length(prefix->length()))
+      reader.fail(*nat64->get("prefix"), "nat64.prefix",
+                  "must be an IPv6 prefix of length 32, 40, 48, 56, 64 or 96, such as \"64:ff9b::/96\", "
+                  "without bits behind the length");
+    else
+      settings.prefix = *prefix;
+  }
+  reader.texts(*nat64, "nat64.", "pool", "[\"192.0.2.14\"]",
+               [&](const std::string& text, const toml::node& node) {
+                 const auto address = Ipv4Address::parse(text);
+                 if (!address)
+                   reader.fail(node, "nat64.pool", "is no IPv4 address: write it as \"192.0.2.14\"");
+                 else if (std::ranges::find(settings.pool, *address) != settings.pool.end())
+                   reader.fail(node, "nat64.pool", "is listed twice: remove one");
+                 else
+                   settings.pool.push_back(*address);
+               });
+  if (auto name = reader.interface(*nat64, "nat64.", "outside")) settings.outside = std::move(*name);
+  if (auto name = reader.interface(*nat64, "nat64.", "tun")) settings.tun = std::move(*name);
+  reader.number(*nat64, "nat64.", "mtu", 1280, 65535, "; 1500 is usual",
+                [&](auto value) { settings.mtu = static_cast<unsigned>(value); });
+  reader.number(*nat64, "nat64.", "lowest_ipv6_mtu", 1280, 65535, "; at most mtu",
+                [&](auto value) { settings.lowest_ipv6_mtu = static_cast<unsigned>(value); });
+  reader.number(*nat64, "nat64.", "mss_max", 536, 65535, "; leave it out and the ends decide",
+                [&](auto value) { settings.mss_max = static_cast<unsigned>(value); });
+  read_nat64_limits(reader, *nat64, settings.limits);
+  read_nat64_timeouts(reader, *nat64, settings.timeouts);
+  if (const toml::node* node = nat64->get("manage_forwarding")) {
+    if (const auto value = node->value_exact<bool>())
+      settings.manage_forwarding = *value;
+    else
+      reader.fail(*node, "nat64.manage_forwarding", "must be true or false");
+  }
+  if (reader.has_errors() || wanted_by.empty()) return;
+  if (const auto fine = nat::check(nat64_config(settings)); !fine)
+    reader.fail_at(nat64->source().begin.line, fmt::format("[nat64]: {}: change it", fine.error()));
+}
+
+void refuse_changes(Reader& reader, const toml::table& root, const Nat64Settings& wanted,
+                    const Nat64Settings& running) {
+  Comparison nat64(reader, root, "nat64");
+  nat64.fixed("prefix", wanted.prefix, running.prefix);
+  nat64.fixed("outside", wanted.outside, running.outside);
+  nat64.fixed("tun", wanted.tun, running.tun);
+  nat64.fixed("mtu", wanted.mtu, running.mtu);
+  nat64.fixed("lowest_ipv6_mtu", wanted.lowest_ipv6_mtu, running.lowest_ipv6_mtu);
+  nat64.fixed("mss_max", wanted.mss_max, running.mss_max);
+  nat64.fixed("manage_forwarding", wanted.manage_forwarding, running.manage_forwarding);
+  nat64.fixed("bindings_max", wanted.limits.bindings, running.limits.bindings);
+  nat64.fixed("sessions_max", wanted.limits.sessions, running.limits.sessions);
+  nat64.fixed("hosts_max", wanted.limits.hosts, running.limits.hosts);
+  nat64.fixed("hold_downs_max", wanted.limits.hold_downs, running.limits.hold_downs);
+  nat64.fixed("fragments_max", wanted.limits.fragments, running.limits.fragments);
+  const nat::Timeouts& wanted_timeouts = wanted.timeouts;
+  const nat::Timeouts& timeouts = running.timeouts;
+  nat64.fixed("udp_timeout", wanted_timeouts.udp, timeouts.udp);
+  nat64.fixed("tcp_established_timeout", wanted_timeouts.tcp_established, timeouts.tcp_established);
+  nat64.fixed("tcp_transitory_timeout", wanted_timeouts.tcp_transitory, timeouts.tcp_transitory);
+  nat64.fixed("icmp_timeout", wanted_timeouts.icmp, timeouts.icmp);
+  nat64.fixed("hold_down", wanted_timeouts.hold_down, timeouts.hold_down);
+  nat64.fixed("fragment_timeout", wanted_timeouts.fragment, timeouts.fragment);
+}
+
+}  // namespace portolan::gateway

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "gateway/nat64_gateway.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "io/sysctl.h"
+#include "io/system.h"
+#include "io/tun.h"
+
+namespace portolan::gateway {
+namespace {
+
+/// Addresses of `pool` that are not in `other`.
+auto only_in(const std::vector<Ipv4Address>& pool, const std::vector<Ipv4Address>& other)
+    -> std::vector<Ipv4Address> {
+  std::vector<Ipv4Address> found;
+  std::ranges::copy_if(pool, std::back_inserter(found),
+                       [&](Ipv4Address address) { return std::ranges::find(other, address) == other.end(); });
+  return found;
+}
+
+void log(const device::WorkerCounters& counters) {
+  const nat::Counters& nat = counters.nat;
+  spdlog::info("nat64: bindings {} ({} explicit), sessions {}, hosts {}, hold-downs {}; made {} and {}",
+               nat.bindings, nat.explicit_bindings, nat.sessions, nat.hosts, nat.hold_downs,
+               nat.bindings_made, nat.sessions_made);
+  for (const nat::Direction direction : {nat::Direction::from_ipv6, nat::Direction::from_ipv4}) {
+    for (std::size_t kind = 0; kind < nat::kind_count; ++kind)
+      if (const auto packets = nat.packets(direction, static_cast<nat::Kind>(kind)); packets != 0)
+        spdlog::info("nat64: {} from {}: {} packets", nat::to_string(static_cast<nat::Kind>(kind)),
+                     direction == nat::Direction::from_ipv6 ? "IPv6" : "IPv4", packets);
+  }
+  for (std::size_t reason = 0; reason < nat::drop_reason_count; ++reason)
+    if (const auto drops = nat.drops(static_cast<nat::DropReason>(reason)); drops != 0)
+      spdlog::info("nat64: dropped {}: {}", nat::to_string(static_cast<nat::DropReason>(reason)), drops);
+  if (nat.without_session != 0)
+    spdlog::info("nat64: session limits reached: {} packets of mappings passed without a session",
+                 nat.without_session);
+  if (nat.reassembled != 0 || nat.fragmented_packets != 0)
+    spdlog::info("nat64: packets that came in fragments: {}; {} wait for the rest", nat.reassembled,
+                 nat.fragmented_packets);
+  spdlog::info("nat64: errors made {}, not made for their rate {}, lost {}; packets unread {}, unsent {}",
+               nat.errors_generated, nat.errors_rate_limited, nat.outputs_lost, counters.packets_unread,
+               counters.packets_unsent);
+}
+
+}  // namespace
+
+auto Nat64Gateway::start(const Nat64Settings& settings, io::HostChanges& host, Completion completion,
+                         Post post, EventHandler events)
+    -> std::expected<std::unique_ptr<Nat64Gateway>, std::string> {
+  if (const auto fine = nat::check(nat64_config(settings)); !fine) return std::unexpected(fine.error());
+  for (const Family family : {Family::ipv6, Family::ipv4}) {
+    if (settings.manage_forwarding)
+      if (const auto set = host.set_sysctl(io::forwarding_sysctl(family), "1"); !set)
+        return std::unexpected(set.error());
+    if (const auto complaint = io::forwarding_complaint(family)) spdlog::warn("{}", *complaint);
+  }
+
+  io::TunOptions options;
+  options.name = settings.tun;
+  options.mtu = settings.mtu;
+  auto tun = io::Tun::open(options);
+  if (!tun) return std::unexpected(tun.error());
+  spdlog::info("TUN {}: offloads {}", tun->name(), io::to_string(tun->offloads()));
+
+  // The engine translates before anything is routed to it.
+  std::unique_ptr<Nat64Gateway> gateway(new Nat64Gateway(
+      settings, host, *std::move(tun), std::move(completion), std::move(post), std::move(events)));
+  if (const auto routed = gateway->route(); !routed) return std::unexpected(routed.error());
+  return gateway;
+}
+
+Nat64Gateway::Nat64Gateway(const Nat64Settings& settings, io::HostChanges& host, io::Tun tun,
+                           Completion completion, Post post, EventHandler events)
+    : settings_(settings),
+      host_(host),
+      device_(std::make_unique<device::TunLink>(std::move(tun)), std::make_unique<io::SystemRandom>(),
+              io::monotonic_now, nat64_config(settings), std::move(completion), std::move(post),
+              std::move(events)) {}
+
+auto Nat64Gateway::route() -> std::expected<void, std::string> {
+  if (const auto routed = host_.add_route(settings_.prefix, settings_.tun); !routed) return routed;
+  for (const Ipv4Address address : settings_.pool)
+    if (const auto claimed = claim_address(address); !claimed) return claimed;
+  // The kernel answers ARP for others up to 0.8 s late, to let the real owner go first. There is none.
+  if (!settings_.outside.empty()) {
+    const auto name = fmt::format("net/ipv4/neigh/{}/proxy_delay", settings_.outside);
+    if (const auto set = host_.set_sysctl(name, "0"); !set)
+      spdlog::warn("{}: a first packet from outside may wait up to 0.8 s", set.error());
+  }
+  return {};
+}
+
+auto Nat64Gateway::reload(const Nat64Settings& wanted) -> std::expected<void, std::string> {
+  const auto come = only_in(wanted.pool, settings_.pool);
+  const auto gone = only_in(settings_.pool, wanted.pool);
+  for (const Ipv4Address address : come) {
+    const auto claimed = claim_address(address);
+    if (claimed) continue;
+    for (const Ipv4Address each : come) release_address(each);
+    return claimed;
+  }
+  settings_ = wanted;
+  device_.set_pool(settings_.pool);
+  for (const Ipv4Address address : gone) release_address(address);
+  return {};
+}
+
+auto Nat64Gateway::claim_address(Ipv4Address address) -> std::expected<void, std::string> {
+  if (const auto routed = host_.add_route(Prefix{IpAddress{address}, 128}, settings_.tun); !routed)
+    return routed;
+  return settings_.outside.empty() ? std::expected<void, std::string>{}
+                                   : host_.add_proxy_neighbour(IpAddress{address}, settings_.outside);
+}
+
+void Nat64Gateway::release_address(Ipv4Address address) {
+  const auto warn = [](const std::expected<bool, std::string>& removed) {
+    if (!removed) spdlog::warn("left on this host: {}", removed.error());
+  };
+  if (!settings_.outside.empty()) warn(host_.remove_proxy_neighbour(IpAddress{address}, settings_.outside));
+  warn(host_.remove_route(Prefix{IpAddress{address}, 128}, settings_.tun));
+}
+
+void Nat64Gateway::log_counters() const { log(device_.counters()); }
+
+}  // namespace portolan::gateway

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The NAT64 of this host: a TUN, what makes the host hand packets to it, and the device that translates.
+#pragma once
+
+#include <expected>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/device.h"
+#include "device/nat64/nat64_device.h"
+#include "gateway/nat64_settings.h"
+#include "io/host_network.h"
+
+namespace portolan::gateway {
+
+class Nat64Gateway final : public device::Device {
+ public:
+  using Post = std::function<void(std::function<void()>)>;
+
+  /// Makes the TUN, begins to translate, and has the host route to it. `host` outlives the gateway, and
+  /// undoes the changes that are listed there. `post` as in Nat64Device. Errors  text for the operator;
+  /// changes made so far are listed in `host`
+  [[nodiscard]] static auto start(const Nat64Settings& settings, io::HostChanges& host, Completion completion,
+                                  Post post, EventHandler events)
+      -> std::expected<std::unique_ptr<Nat64Gateway>, std::string>;
+
+  void apply(device::BatchId batch, std::vector<device::Operation> operations) override {
+    device_.apply(batch, std::move(operations));
+  }
+
+  /// Takes `wanted`, which differs in nothing that is fixed at start: routes to new addresses come first,
+  /// then the engine takes over, then routes to old addresses go. Errors  text for the operator; nothing has
+  /// changed
+  [[nodiscard]] auto reload(const Nat64Settings& wanted) -> std::expected<void, std::string>;
+
+  [[nodiscard]] auto settings() const -> const Nat64Settings& { return settings_; }
+  [[nodiscard]] auto device() -> device::Nat64Device& { return device_; }
+  /// Writes what has been counted so far to the log.
+  void log_counters() const;
+
+ private:
+  Nat64Gateway(const Nat64Settings& settings, io::HostChanges& host, io::Tun tun, Completion completion,
+               Post post, EventHandler events);
+
+  [[nodiscard]] auto route() -> std::expected<void, std::string>;
+  /// Has the host hand packets to an address of the pool to the NAT64; release_address() ends that.
+  [[nodiscard]] auto claim_address(Ipv4Address address) -> std::expected<void, std::string>;
+  void release_address(Ipv4Address address);
+
+  Nat64Settings settings_;
+  io::HostChanges& host_;
+  device::Nat64Device device_;
+};
+
+}  // namespace portolan::gateway

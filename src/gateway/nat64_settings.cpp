@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "gateway/nat64_settings.h"
+
+namespace portolan::gateway {
+
+auto nat64_config(const Nat64Settings& settings) -> nat::Config {
+  nat::Config config;
+  config.prefix = settings.prefix;
+  config.pool = settings.pool;
+  config.limits = settings.limits;
+  config.timeouts = settings.timeouts;
+  config.ipv6_mtu = config.ipv4_mtu = static_cast<std::uint16_t>(settings.mtu);
+  config.lowest_ipv6_mtu = static_cast<std::uint16_t>(settings.lowest_ipv6_mtu);
+  config.mss_max = static_cast<std::uint16_t>(settings.mss_max);
+  return config;
+}
+
+}  // namespace portolan::gateway

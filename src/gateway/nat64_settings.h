@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Section [nat64] of a daemon's configuration: what it may say, and what that means to the engine.
+// docs/man/portoland.8 describes every key.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "nat/config.h"
+
+namespace portolan::gateway {
+
+struct Nat64Settings {
+  Prefix prefix;
+  std::vector<Ipv4Address> pool;
+  /// Interface on which the pool's addresses are answered for; empty: they are routed here by others.
+  std::string outside;
+  std::string tun = "nat64";
+  unsigned mtu = 1500;
+  unsigned lowest_ipv6_mtu = 1280;
+  /// 0: none.
+  unsigned mss_max = 0;
+  /// Whether the daemon turns forwarding on, and off again at its end if it was off.
+  bool manage_forwarding = false;
+  nat::Limits limits;
+  nat::Timeouts timeouts;
+};
+
+/// What the settings mean to the engine; whether it is a NAT64 that can be had is nat::check()'s to say.
+[[nodiscard]] auto nat64_config(const Nat64Settings& settings) -> nat::Config;
+
+}  // namespace portolan::gateway
