@@ -80,6 +80,9 @@ auto check(const Config& config) -> std::expected<void, std::string> {
   if (config.limits.fragments < fragments_min || config.limits.fragments > table_max)
     return std::unexpected(fmt::format("limit fragments is {}, must be {} to {}", config.limits.fragments,
                                        fragments_min, table_max));
+  if (config.limits.errors_per_second > table_max)
+    return std::unexpected(fmt::format("limit errors_per_second is {}, must be at most {}",
+                                       config.limits.errors_per_second, table_max));
   if (config.first_port.value == 0) return std::unexpected("first_port must not be 0");
   if (config.ipv6_mtu < 1280)
     return std::unexpected(fmt::format("ipv6_mtu {} is below 1280", config.ipv6_mtu));

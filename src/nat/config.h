@@ -32,7 +32,7 @@ struct Limits {
   std::uint32_t hosts = 65'536;  ///< internal addresses with any binding
   std::uint32_t sessions_per_host = 16'384;
   std::uint32_t hold_downs = 65'536;       ///< beyond it the oldest port is freed early
-  std::uint32_t errors_per_second = 1000;  ///< ICMP errors generated (RFC 4443 s2.4 (f))
+  std::uint32_t errors_per_second = 1000;  ///< ICMP errors made for each side (RFC 4443 s2.4 (f)); 0: none
   std::uint32_t filters_per_mapping = 8;   ///< remote peers (RFC 6887 s13.3)
   std::uint32_t filters = 65'536;          ///< of all mappings
   std::uint32_t ports_per_set = 256;       ///< of one port set (RFC 7753)
@@ -57,6 +57,11 @@ struct Config {
   std::uint16_t ipv4_mtu = 1500;
   /// Largest maximum segment size that a SYN may carry through, at least 536; 0: the ends decide.
   std::uint16_t mss_max = 0;
+  /// TOS and traffic class become each other; if not, the DS field becomes 0 and only the two ECN bits are
+  /// kept, which must not be erased (RFC 7915 s4.1, s5.1, RFC 3168 s5).
+  bool copies_traffic_class = true;
+  /// UDP from IPv4 without checksum gets one; if not, it is dropped (RFC 7915 s4.5).
+  bool completes_udp_checksums = true;
   Timeouts timeouts;
   Limits limits;
 };

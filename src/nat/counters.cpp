@@ -14,6 +14,7 @@ auto to_string(DropReason reason) -> std::string_view {
     case DropReason::fragment: return "fragment";
     case DropReason::fragments_malformed: return "fragments_malformed";
     case DropReason::fragments_incomplete: return "fragments_incomplete";
+    case DropReason::extension_in_fragment: return "extension_in_fragment";
     case DropReason::unsupported_protocol: return "unsupported_protocol";
     case DropReason::source_route: return "source_route";
     case DropReason::routing_header: return "routing_header";

@@ -19,12 +19,13 @@ enum class DropReason : std::uint8_t {
   none,                       ///< not dropped
   malformed,                  ///< header fields contradict each other
   truncated,                  ///< shorter than its headers say
-  bad_checksum,               ///< IPv4 header or ICMP checksum wrong, or none in a UDP packet over IPv6
+  bad_checksum,               ///< IPv4 header or ICMP checksum wrong, or none in a UDP packet that needs one
   bad_offload,                ///< offload metadata does not fit the packet
   too_long,                   ///< would exceed 65535 octets
   fragment,                   ///< a fragment; none is dropped for that alone
   fragments_malformed,        ///< fragments that overlap, contradict each other or are too many (RFC 5722)
   fragments_incomplete,       ///< packets of which some fragments did not come in time, or made room
+  extension_in_fragment,      ///< IPv6 extension header behind a fragment header (RFC 7915 s5.1.1)
   unsupported_protocol,       ///< neither TCP, UDP nor ICMP
   source_route,               ///< IPv4 source route option not used up (RFC 7915 s4.1)
   routing_header,             ///< IPv6 routing header with segments left (RFC 7915 s5.1)

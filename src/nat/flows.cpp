@@ -15,6 +15,15 @@ auto Nat64::base_of(std::uint8_t protocol) -> Base {
   return protocol == protocol::udp ? Base::udp : Base::icmp;
 }
 
+auto Nat64::protocol_of(Base base) -> std::uint8_t {
+  switch (base) {
+    case Base::udp: return protocol::udp;
+    case Base::tcp: return protocol::tcp;
+    case Base::icmp: break;
+  }
+  return protocol::icmp;
+}
+
 auto Nat64::is_draining(const Binding& binding) -> bool {
   return !binding.is_explicit && binding.was_explicit && binding.outbound_sessions == 0;
 }
@@ -32,6 +41,7 @@ auto Nat64::entries_of(const Binding& binding, std::uint32_t remote, std::uint16
   common.remote_port = remote_port;
 
   const bool is_echo = binding.internal.base == Base::icmp;
+  const std::uint8_t ipv4_protocol = protocol_of(binding.internal.base);
   std::uint8_t embedded[16];
   store_raw32(octets, remote);
   embed(embedding_, octets, embedded);
@@ -41,6 +51,7 @@ auto Nat64::entries_of(const Binding& binding, std::uint32_t remote, std::uint16
 
   Entries entries{.outward = common, .inward = common};
   entries.outward.direction = Direction::from_ipv6;
+  entries.outward.identification_flow = identifications_.flow_of(common.external, remote, ipv4_protocol);
   entries.outward.address_delta = difference(ipv4_sum, ipv6_sum);
   entries.outward.flow_delta =
       sum_of(entries.outward.address_delta, difference(common.external_port, common.inside_port));
@@ -48,14 +59,8 @@ auto Nat64::entries_of(const Binding& binding, std::uint32_t remote, std::uint16
   entries.inward.address_delta = difference(ipv6_sum, ipv4_sum);
   entries.inward.flow_delta =
       sum_of(entries.inward.address_delta, difference(common.inside_port, common.external_port));
-  switch (binding.internal.base) {
-    case Base::udp: entries.outward.protocol = entries.inward.protocol = protocol::udp; break;
-    case Base::tcp: entries.outward.protocol = entries.inward.protocol = protocol::tcp; break;
-    case Base::icmp:
-      entries.outward.protocol = protocol::icmpv6;
-      entries.inward.protocol = protocol::icmp;
-      break;
-  }
+  entries.outward.protocol = is_echo ? protocol::icmpv6 : ipv4_protocol;
+  entries.inward.protocol = ipv4_protocol;
   return entries;
 }
 

@@ -108,6 +108,9 @@ auto split(std::span<const std::uint8_t> message, std::size_t length) -> Quotati
   return {.packet = body.first(length), .extensions = body.subspan(length)};
 }
 
+/// The DS field of a TOS octet or traffic class; the two ECN bits are about one packet's way only.
+auto differentiated_services(std::uint8_t traffic_class) -> std::uint8_t { return traffic_class & 0xfcU; }
+
 void write_header(std::uint8_t* at, const IcmpHeader& header) {
   at[icmp::type] = header.type;
   at[icmp::code] = header.code;
@@ -182,7 +185,9 @@ auto make_icmpv6_error(std::span<std::byte> out, const Ipv6Address& source, cons
   const std::size_t quoted =
       std::min<std::size_t>(invoking.size(), ipv6::minimum_mtu - ipv6::header_size - icmp::header_size);
   const std::size_t message_size = icmp::header_size + quoted;
-  write_ipv6(at, {.traffic_class = 0,
+  const auto* const cause = reinterpret_cast<const std::uint8_t*>(invoking.data());
+  const auto traffic_class = static_cast<std::uint8_t>(cause[0] << 4U | cause[1] >> 4U);
+  write_ipv6(at, {.traffic_class = differentiated_services(traffic_class),
                   .hop_limit = generated_hop_limit,
                   .next_header = protocol::icmpv6,
                   .payload_length = static_cast<std::uint16_t>(message_size)});
@@ -196,7 +201,8 @@ auto make_icmpv6_error(std::span<std::byte> out, const Ipv6Address& source, cons
 }
 
 auto make_icmpv4_error(std::span<std::byte> out, Ipv4Address source, Ipv4Address destination,
-                       const IcmpHeader& header, std::span<const std::byte> invoking) -> std::size_t {
+                       std::uint16_t identification, const IcmpHeader& header,
+                       std::span<const std::byte> invoking) -> std::size_t {
   auto* const at = reinterpret_cast<std::uint8_t*>(out.data());
   const std::size_t quoted =
       std::min<std::size_t>(invoking.size(), icmpv4_error_max - ipv4::header_size - icmp::header_size);
@@ -209,11 +215,11 @@ auto make_icmpv4_error(std::span<std::byte> out, Ipv4Address source, Ipv4Address
   std::array<std::uint8_t, 4> to{};
   store32(from.data(), source.value);
   store32(to.data(), destination.value);
-  write_ipv4(at, {.tos = 0,
+  write_ipv4(at, {.tos = differentiated_services(std::to_integer<std::uint8_t>(invoking[ipv4::tos])),
                   .ttl = generated_hop_limit,
                   .protocol = protocol::icmp,
                   .total_length = static_cast<std::uint16_t>(ipv4::header_size + message_size),
-                  .identification = 0,
+                  .identification = identification,
                   .dont_fragment = false,
                   .source = load_raw32(from.data()),
                   .destination = load_raw32(to.data())});

@@ -64,6 +64,8 @@ void set_icmpv4_checksum(std::span<std::uint8_t> message);
 void set_icmpv6_checksum(std::span<std::uint8_t> message, const std::uint8_t* source,
                          const std::uint8_t* destination);
 
+/// Errors made here have the DS field of what causes them (RFC 5508 s7.7).
+///
 /// Writes an ICMPv6 error that quotes `invoking` as far as 1280 octets allow (RFC 4443 s2.4 (c)).
 /// Returns its size. out: at least 1280 octets.
 [[nodiscard]] auto make_icmpv6_error(std::span<std::byte> out, const Ipv6Address& source,
@@ -71,7 +73,7 @@ void set_icmpv6_checksum(std::span<std::uint8_t> message, const std::uint8_t* so
                                      std::span<const std::byte> invoking) -> std::size_t;
 /// Writes an ICMPv4 error that quotes `invoking` as far as 576 octets allow (RFC 1812 s4.3.2.3).
 [[nodiscard]] auto make_icmpv4_error(std::span<std::byte> out, Ipv4Address source, Ipv4Address destination,
-                                     const IcmpHeader& header, std::span<const std::byte> invoking)
-    -> std::size_t;
+                                     std::uint16_t identification, const IcmpHeader& header,
+                                     std::span<const std::byte> invoking) -> std::size_t;
 
 }  // namespace portolan::nat

@@ -32,14 +32,18 @@ struct Message {
 
 auto round_up(std::size_t value, std::size_t unit) -> std::size_t { return (value + unit - 1) / unit * unit; }
 
-/// Appends the extensions behind the quotation, which then has a padded length; returns that length in
-/// `unit`s, or 0 if there are none or no room for them (RFC 4884 s4.6).
+/// Appends the extensions behind the quotation, which is padded to `unit`s, or cut if there is no room for
+/// both. Returns its length in `unit`s, or 0 if there are no extensions, or room for them beside the least
+/// quotation neither: part of them would say nothing (RFC 4884 s4.6, s5.5).
 auto append_extensions(Message& message, std::span<const std::uint8_t> extensions, std::size_t unit,
                        std::size_t size_max) -> std::uint8_t {
-  if (extensions.empty()) return 0;
-  const std::size_t quotation = round_up(std::max(message.size - icmp::header_size, quotation_min), unit);
-  if (icmp::header_size + quotation + extensions.size() > size_max || quotation / unit > 0xff) return 0;
+  if (extensions.empty() || icmp::header_size + quotation_min + extensions.size() > size_max) return 0;
+  const std::size_t room =
+      std::min(size_max - icmp::header_size - extensions.size(), unit * 0xff) / unit * unit;
+  const std::size_t wanted = round_up(std::max(message.size - icmp::header_size, quotation_min), unit);
+  const std::size_t quotation = std::min(wanted, room);
   message.pad_to(icmp::header_size + quotation);
+  message.size = icmp::header_size + quotation;
   message.append(extensions);
   return static_cast<std::uint8_t>(quotation / unit);
 }
@@ -162,7 +166,8 @@ auto Nat64::error_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) -
                   .ttl = static_cast<std::uint8_t>(packet.hop_limit - 1),
                   .protocol = protocol::icmp,
                   .total_length = static_cast<std::uint16_t>(frame.size),
-                  .identification = next_identification_++,
+                  .identification = identifications_.take(
+                      identifications_.flow_of(entry.external, entry.remote, protocol::icmp), false, 1),
                   .dont_fragment = false,
                   .source = entry.external,
                   .destination = entry.remote});
@@ -283,6 +288,7 @@ void Nat64::report_drop_v6(TimePoint now, const Packet& packet, DropReason reaso
 void Nat64::report_drop_v4(TimePoint now, const Packet& packet, DropReason reason) {
   switch (reason) {
     case DropReason::unsupported_protocol:
+      if (packet.protocol == protocol::igmp) return;  // RFC 7915 s4.2
       return send_error_v4(now, packet, {.type = icmp::v4_unreachable, .code = 2, .rest = 0});
     case DropReason::source_route:
       return send_error_v4(now, packet, {.type = icmp::v4_unreachable, .code = 5, .rest = 0});
@@ -296,7 +302,7 @@ void Nat64::report_drop_v4(TimePoint now, const Packet& packet, DropReason reaso
 }
 
 void Nat64::send_error_v6(TimePoint now, const Packet& packet, const IcmpHeader& header) {
-  if (own_address_ == Ipv6Address{} || !take_error_token(now)) return;
+  if (own_address_ == Ipv6Address{} || !take_error_token(now, Direction::from_ipv6)) return;
   Output* output = claim_output();
   if (output == nullptr) return;
   Ipv6Address destination;
@@ -307,27 +313,28 @@ void Nat64::send_error_v6(TimePoint now, const Packet& packet, const IcmpHeader&
 }
 
 void Nat64::send_error_v4(TimePoint now, const Packet& packet, const IcmpHeader& header) {
-  if (!take_error_token(now)) return;
+  if (!take_error_token(now, Direction::from_ipv4)) return;
   Output* output = claim_output();
   if (output == nullptr) return;
   const std::span invoking{reinterpret_cast<const std::byte*>(packet.data), packet.size};
-  output->size = make_icmpv4_error(output->octets, Ipv4Address{load32(packet.data + ipv4::destination)},
-                                   Ipv4Address{load32(packet.data + ipv4::source)}, header, invoking);
+  const std::uint16_t identification =
+      identifications_.take(identifications_.flow_of(load_raw32(packet.data + ipv4::destination),
+                                                     load_raw32(packet.data + ipv4::source), protocol::icmp),
+                            false, 1);
+  output->size =
+      make_icmpv4_error(output->octets, Ipv4Address{load32(packet.data + ipv4::destination)},
+                        Ipv4Address{load32(packet.data + ipv4::source)}, identification, header, invoking);
   ++counters_.errors_generated;
 }
 
-auto Nat64::take_error_token(TimePoint now) -> bool {
-  const std::uint32_t rate = config_.limits.errors_per_second;
-  // Tokens come back at once per second: a bucket with room for one second.
-  if (now - error_tokens_at_ >= Seconds{1}) {
-    error_tokens_at_ = now;
-    error_tokens_ = rate;
-  }
-  if (error_tokens_ == 0) {
+auto Nat64::take_error_token(TimePoint now, Direction side) -> bool {
+  ErrorTokens& tokens = error_tokens_[static_cast<std::size_t>(side)];
+  if (now - tokens.since >= Seconds{1}) tokens = {.since = now, .used = 0};
+  if (tokens.used >= config_.limits.errors_per_second) {
     ++counters_.errors_rate_limited;
     return false;
   }
-  --error_tokens_;
+  ++tokens.used;
   return true;
 }
 

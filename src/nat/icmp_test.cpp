@@ -171,6 +171,44 @@ TEST_F(IcmpErrors, eight_octets_of_a_quoted_transport_header_are_enough) {
             "dropped: icmp_untranslatable");
 }
 
+TEST_F(IcmpErrors, options_of_a_quoted_packet_are_stepped_over) {
+  const Octets record_route{7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  EXPECT_EQ(send(PacketBuilder(router4, pool)
+                     .icmp(11, 0, 0,
+                           PacketBuilder(pool, far4)
+                               .udp(4400, 33434)
+                               .payload("probe")
+                               .ipv4_options(record_route)
+                               .build())
+                     .build()),
+            "2001:db8:64:ff9b::cb00:7101 > 2001:db8:112::2 icmp 3/0 "
+            "[[2001:db8:112::2]:4000 > [2001:db8:64:ff9b::c633:6407]:33434 udp ttl 64 size 53] ttl 63");
+  EXPECT_EQ(
+      send(PacketBuilder(router4, pool)
+               .ipv4_options(record_route)
+               .icmp(3, 1, 0, PacketBuilder(pool, far4).echo_request(77).ipv4_options(record_route).build())
+               .build()),
+      "2001:db8:64:ff9b::cb00:7101 > 2001:db8:112::2 icmp 1/0 "
+      "[2001:db8:112::2 > 2001:db8:64:ff9b::c633:6407 echo request 77 ttl 64 size 48] ttl 63");
+}
+
+TEST_F(IcmpErrors, extension_headers_of_a_quoted_packet_are_stepped_over) {
+  EXPECT_EQ(
+      send(PacketBuilder(inside, far6)
+               .icmp(1, 4, 0,
+                     PacketBuilder(far6, inside).udp(53, 4000).extension(60, Octets(8)).payload("x").build())
+               .build()),
+      "192.0.2.14 > 198.51.100.7 icmp 3/3 [198.51.100.7:53 > 192.0.2.14:4400 udp ttl 64 size 29] ttl 63");
+  EXPECT_EQ(
+      send(
+          PacketBuilder(inside, far6)
+              .icmp(3, 1, 0,
+                    PacketBuilder(far6, inside).udp(53, 4000).extension(44, {0, 0, 0, 1, 0, 0, 0, 9}).build())
+              .build()),
+      "192.0.2.14 > 198.51.100.7 icmp 11/1 [198.51.100.7:53 > 192.0.2.14:4400 udp ttl 64 size 28] ttl 63")
+      << "reassembly timed out";
+}
+
 TEST_F(IcmpErrors, translated_ones_stay_below_1280_octets) {
   const auto out =
       send_raw(PacketBuilder(router4, pool)
@@ -250,6 +288,33 @@ TEST_F(IcmpErrors, extensions_stay_behind_a_quotation_of_adjusted_length) {
   EXPECT_EQ(back->back(), 0xdd);
 }
 
+TEST_F(IcmpErrors, a_long_quotation_makes_room_for_extensions) {
+  // 1240 octets quoted and 12 of extensions fit an IPv4 packet of 1280, and no IPv6 packet.
+  Octets quoted = PacketBuilder(pool, far4).udp(4400, 33434).payload_size(984).build();
+  ASSERT_EQ(quoted.size(), 1012U);
+  Octets extension(212, 0xab);
+  quoted.insert(quoted.end(), extension.begin(), extension.end());
+  const auto out = send_raw(PacketBuilder(router4, pool).icmp(11, 0, 253U << 16U, quoted).build());
+  ASSERT_TRUE(out);
+  EXPECT_EQ(find_fault(*out), "");
+  EXPECT_EQ((*out)[44], 127) << "in 64-bit words: 1016 octets of 1032";
+  EXPECT_EQ(out->size(), 40U + 8 + 1016 + 212);
+  EXPECT_EQ((*out)[40 + 8 + 1016], 0xab);
+}
+
+TEST_F(IcmpErrors, extensions_too_long_to_stand_beside_any_quotation_are_left_out) {
+  for (const auto& [size, is_there] : {std::pair{1104U, true}, {1105U, false}}) {
+    Octets quoted = PacketBuilder(pool, far4).udp(4400, 33434).build();
+    quoted.resize(128);
+    quoted.resize(128 + size, 0xab);
+    const auto out = send_raw(PacketBuilder(router4, pool).icmp(11, 0, 32U << 16U, quoted).build());
+    ASSERT_TRUE(out);
+    EXPECT_EQ(find_fault(*out), "");
+    EXPECT_EQ((*out)[44], is_there ? 16 : 0);
+    EXPECT_EQ(out->size(), is_there ? 1280U : 40U + 8 + 148);
+  }
+}
+
 TEST_F(IcmpErrors, a_packet_too_big_has_no_room_for_extensions) {
   const auto quoted = extended(PacketBuilder(pool, far4).udp(4400, 33434).build());
   const auto out = send_raw(PacketBuilder(router4, pool).icmp(3, 4, 32U << 16U | 1400, quoted).build());
@@ -269,6 +334,32 @@ TEST_F(IcmpErrors, generated_ones_are_limited_per_second) {
   now += Seconds{1};
   send(PacketBuilder(inside, far6).udp(4000, 53).ttl(1).build());
   EXPECT_EQ(engine->counters().errors_generated, 4U);
+}
+
+TEST_F(IcmpErrors, none_are_generated_if_so_configured) {
+  config.limits.errors_per_second = 0;
+  restart();
+  send(PacketBuilder(inside, far6).udp(4000, 53).ttl(1).build());
+  send(PacketBuilder(far4, pool).udp(53, 4400).ttl(1).build());
+  EXPECT_EQ(take_output(), "");
+  EXPECT_EQ(engine->counters().errors_rate_limited, 2U);
+}
+
+TEST_F(IcmpErrors, generated_ones_for_strangers_take_none_from_hosts) {
+  config.limits.errors_per_second = 2;
+  restart();
+  for (int i = 0; i < 5; ++i) send(PacketBuilder(far4, pool).udp(53, 4400).ttl(1).build());
+  EXPECT_EQ(engine->counters().errors_generated, 2U);
+  send(PacketBuilder(inside, far6).udp(4000, 53).ttl(1).build());
+  EXPECT_EQ(engine->counters().errors_generated, 3U);
+}
+
+TEST_F(IcmpErrors, generated_ones_have_the_ds_field_of_what_causes_them) {
+  send(PacketBuilder(inside, far6).udp(4000, 53).tos(0xbb).ttl(1).build());
+  EXPECT_NE(take_output().find("tos 0xbb size 48] ttl 64 tos 0xb8"), std::string::npos)
+      << "without its ECN bits";
+  send(PacketBuilder(far4, pool).udp(53, 4400).tos(0x2e).ttl(1).build());
+  EXPECT_NE(take_output().find("tos 0x2e size 28] ttl 64 tos 0x2c"), std::string::npos);
 }
 
 TEST_F(IcmpErrors, generated_ones_that_nobody_takes_are_lost_and_counted) {

@@ -23,12 +23,6 @@ auto kind_of(std::uint8_t protocol) -> Kind {
   return protocol == protocol::udp ? Kind::udp : Kind::icmp_echo;
 }
 
-/// Packets the kernel will make of a frame; each gets an identification of its own.
-auto segment_count(const Frame& frame) -> std::uint32_t {
-  if (frame.offload.gso_type == Offload::gso_none || frame.offload.gso_size == 0) return 1;
-  return static_cast<std::uint32_t>(frame.size / frame.offload.gso_size) + 1;
-}
-
 constexpr std::uint8_t state_flags = tcp::syn | tcp::fin | tcp::rst;
 
 }  // namespace
@@ -38,6 +32,7 @@ Nat64::Nat64(const Config& config, Random& random)
       embedding_(make_embedding(config.prefix)),
       is_well_known_prefix_(config.prefix == *Prefix::parse("64:ff9b::/96")),
       own_address_(own_address(config, embedding_)),
+      traffic_class_mask_(config.copies_traffic_class ? 0xff : 0x03),
       bindings_(config, random),
       sessions_(config, random),
       filters_(config.limits),
@@ -45,8 +40,7 @@ Nat64::Nat64(const Config& config, Random& random)
       explicit_until_(std::size_t{config.limits.bindings} + 1),
       explicit_wheel_(config.limits.bindings),
       outputs_(outputs_max),
-      next_identification_(static_cast<std::uint16_t>(random.next())),
-      error_tokens_(config.limits.errors_per_second) {
+      identifications_(random) {
   PORTOLAN_CHECK(check(config));
   new_filters_.reserve(config.limits.filters_per_mapping);
 }
@@ -81,6 +75,7 @@ auto Nat64::from_ipv6(TimePoint now, Frame& frame) -> DropReason {
   if (parsed == DropReason::malformed || parsed == DropReason::truncated) return parsed;
   if (const DropReason bad = check_addresses_v6(packet); bad != DropReason::none) return bad;
   if (parsed == DropReason::fragment) return reassemble(now, frame, packet, Direction::from_ipv6);
+  packet.traffic_class &= traffic_class_mask_;
   if (parsed != DropReason::none) {
     report_drop_v6(now, packet, parsed);
     return parsed;
@@ -125,13 +120,12 @@ auto Nat64::flow_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) ->
   const std::uint16_t suffix = suffix_delta(packet.data + ipv6::destination);
   if (SessionEntry* entry = sessions_.find(key); entry != nullptr) {
     touch(*entry, Direction::from_ipv6, packet, now);
-    to_ipv4(frame, packet, *entry, suffix, next_identification_);
+    to_ipv4(frame, packet, *entry, suffix, identifications_);
   } else {
     const auto opened = open_from_ipv6(now, key, packet);
     if (!opened) return opened.error();
-    to_ipv4(frame, packet, *opened, suffix, next_identification_);
+    to_ipv4(frame, packet, *opened, suffix, identifications_);
   }
-  next_identification_ = static_cast<std::uint16_t>(next_identification_ + segment_count(frame));
   count(Direction::from_ipv6, kind_of(packet.protocol), frame);
   return DropReason::none;
 }
@@ -155,6 +149,7 @@ auto Nat64::from_ipv4(TimePoint now, Frame& frame) -> DropReason {
                         is_error_v4(packet.transport()[icmp::type]);
   if (const DropReason bad = check_addresses_v4(packet, is_error); bad != DropReason::none) return bad;
   if (parsed == DropReason::fragment) return reassemble(now, frame, packet, Direction::from_ipv4);
+  packet.traffic_class &= traffic_class_mask_;
   if (parsed != DropReason::none) {
     report_drop_v4(now, packet, parsed);
     return parsed;
@@ -176,6 +171,7 @@ auto Nat64::flow_from_ipv4(TimePoint now, Frame& frame, const Packet& packet) ->
   if (!pool_index) return DropReason::destination_not_in_pool;
   const std::uint8_t* transport = packet.transport();
   const bool is_echo = packet.protocol == protocol::icmp;
+  if (!config_.completes_udp_checksums && lacks_checksum(frame, packet)) return DropReason::bad_checksum;
   const OutsideKey key{
       .external = load_raw32(packet.data + ipv4::destination),
       .remote = load_raw32(packet.data + ipv4::source),

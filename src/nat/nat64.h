@@ -28,6 +28,7 @@
 #include "nat/filters.h"
 #include "nat/frame.h"
 #include "nat/icmp.h"
+#include "nat/identifications.h"
 #include "nat/parse.h"
 #include "nat/reassembly.h"
 #include "nat/session_entry.h"
@@ -236,6 +237,8 @@ class Nat64 {
   void expire_established(std::uint32_t number, TimePoint now);
   void release_if_unused(std::uint32_t number, TimePoint now);
   [[nodiscard]] static auto base_of(std::uint8_t protocol) -> Base;
+  /// The number of its protocol over IPv4.
+  [[nodiscard]] static auto protocol_of(Base base) -> std::uint8_t;
   /// Its explicit mapping is gone, and only sessions begun from outside are left.
   [[nodiscard]] static auto is_draining(const Binding& binding) -> bool;
 
@@ -277,13 +280,14 @@ class Nat64 {
   void report_drop_v4(TimePoint now, const Packet& packet, DropReason reason);
   void send_error_v6(TimePoint now, const Packet& packet, const IcmpHeader& header);
   void send_error_v4(TimePoint now, const Packet& packet, const IcmpHeader& header);
-  [[nodiscard]] auto take_error_token(TimePoint now) -> bool;
+  [[nodiscard]] auto take_error_token(TimePoint now, Direction side) -> bool;
   [[nodiscard]] auto claim_output() -> Output*;
 
   Config config_;
   Embedding embedding_{};
   bool is_well_known_prefix_;
   Ipv6Address own_address_;
+  std::uint8_t traffic_class_mask_;
   Bindings bindings_;
   Sessions sessions_;
   Filters filters_;
@@ -294,9 +298,14 @@ class Nat64 {
   std::vector<Output> outputs_;
   std::size_t first_output_ = 0;
   std::size_t output_count_ = 0;
-  std::uint16_t next_identification_;
-  std::uint32_t error_tokens_;
-  TimePoint error_tokens_at_{};
+  Identifications identifications_;
+  /// Errors that may still be made in this second, by the side they are for: strangers use up none of the
+  /// hosts'.
+  struct ErrorTokens {
+    TimePoint since{};
+    std::uint32_t used = 0;
+  };
+  std::array<ErrorTokens, 2> error_tokens_;
   Counters counters_;
 };
 

@@ -51,10 +51,12 @@ inline auto from_raw16(uint16_t raw) -> uint16_t { return to_raw16(raw); }
 namespace protocol {
 constexpr uint8_t hop_by_hop = 0;
 constexpr uint8_t icmp = 1;
+constexpr uint8_t igmp = 2;
 constexpr uint8_t tcp = 6;
 constexpr uint8_t udp = 17;
 constexpr uint8_t routing = 43;
 constexpr uint8_t fragment = 44;
+constexpr uint8_t authentication = 51;
 constexpr uint8_t icmpv6 = 58;
 constexpr uint8_t destination_options = 60;
 }  // namespace protocol

@@ -32,6 +32,12 @@ auto is_fragment(const Packet& packet, Extent extent) -> bool {
   return packet.fragment_offset != 0 || (packet.more_fragments && extent == Extent::whole);
 }
 
+/// Whether an IPv6 header of that number is an extension header that a packet's payload may begin with.
+auto is_extension(std::uint8_t header) -> bool {
+  return header == protocol::hop_by_hop || header == protocol::routing || header == protocol::fragment ||
+         header == protocol::authentication || header == protocol::destination_options;
+}
+
 /// RFC 8200 s4.5, RFC 791 s3.1.
 auto check_fragment(const Packet& packet) -> DropReason {
   if (packet.header_size > packet.size) return DropReason::malformed;
@@ -103,6 +109,7 @@ auto parse_ipv6(std::span<std::byte> octets, Extent extent, Packet& packet) -> D
         packet.more_fragments = (load16(header + 2) & ipv6::fragment_more) != 0;
         packet.protocol = header[0];
         packet.header_size += ipv6::fragment_header_size;
+        if (is_extension(packet.protocol)) return DropReason::extension_in_fragment;
         if (is_fragment(packet, extent)) return check_fragment(packet);
         break;
       default: return DropReason::unsupported_protocol;

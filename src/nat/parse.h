@@ -43,7 +43,8 @@ enum class Extent : std::uint8_t {
 /// Reads an IPv6 packet, stepping over extension headers (RFC 7915 s5.1).
 ///
 /// Out     packet: filled as far as read, also on failure
-/// Errors  malformed, truncated, fragment, routing_header, unsupported_protocol; else none
+/// Errors  malformed, truncated, fragment, extension_in_fragment, routing_header, unsupported_protocol; else
+///         none
 [[nodiscard]] auto parse_ipv6(std::span<std::byte> octets, Extent extent, Packet& packet) -> DropReason;
 
 /// Reads an IPv4 packet; options are looked at for source routes only (RFC 7915 s4.1).

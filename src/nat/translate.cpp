@@ -9,6 +9,12 @@
 namespace portolan::nat {
 namespace {
 
+/// Packets the kernel will make of a frame; each gets an identification of its own.
+auto segment_count(const Offload& offload, const Packet& packet) -> std::uint32_t {
+  if (offload.gso_type == Offload::gso_none || offload.gso_size == 0) return 1;
+  return packet.transport_size() / offload.gso_size + 1;
+}
+
 auto transport_header_size(const Packet& packet) -> std::uint32_t {
   if (packet.protocol == protocol::tcp) return (packet.transport()[tcp::data_offset] >> 4U) * 4U;
   return udp::header_size;
@@ -179,17 +185,19 @@ void write_ipv6(std::uint8_t* at, const Ipv6Fields& fields) {
   at[ipv6::hop_limit] = fields.hop_limit;
 }
 
+auto lacks_checksum(const Frame& frame, const Packet& packet) -> bool {
+  return packet.protocol == protocol::udp && (frame.offload.flags & Offload::needs_csum) == 0 &&
+         load_raw16(packet.transport() + udp::checksum) == 0;
+}
+
 auto check_for_ipv4(const Frame& frame, const Packet& packet) -> DropReason {
   if (ipv4::header_size + packet.transport_size() > 0xffff) return DropReason::too_long;
-  const bool is_partial = (frame.offload.flags & Offload::needs_csum) != 0;
   // RFC 8200 s8.1: a receiver must discard it, so must we.
-  if (packet.protocol == protocol::udp && !is_partial && load_raw16(packet.transport() + udp::checksum) == 0)
-    return DropReason::bad_checksum;
-  return DropReason::none;
+  return lacks_checksum(frame, packet) ? DropReason::bad_checksum : DropReason::none;
 }
 
 void to_ipv4(Frame& frame, const Packet& packet, const SessionEntry& entry, std::uint16_t suffix_delta,
-             std::uint16_t identification) {
+             Identifications& identifications) {
   const std::uint32_t new_size = ipv4::header_size + packet.transport_size();
   std::uint8_t* transport = packet.transport();
   const bool is_partial = (frame.offload.flags & Offload::needs_csum) != 0;
@@ -206,12 +214,16 @@ void to_ipv4(Frame& frame, const Packet& packet, const SessionEntry& entry, std:
   }
   const bool dont_fragment =
       !packet.is_atomic_fragment && must_not_fragment(wire_size(frame.offload, packet, ipv4::header_size));
+  const std::uint16_t identification = packet.is_atomic_fragment
+                                           ? packet.identification
+                                           : identifications.take(entry.identification_flow, dont_fragment,
+                                                                  segment_count(frame.offload, packet));
   write_ipv4(transport - ipv4::header_size,
              {.tos = packet.traffic_class,
               .ttl = static_cast<std::uint8_t>(packet.hop_limit - 1),
               .protocol = packet.protocol == protocol::icmpv6 ? protocol::icmp : packet.protocol,
               .total_length = static_cast<std::uint16_t>(new_size),
-              .identification = packet.is_atomic_fragment ? packet.identification : identification,
+              .identification = identification,
               .dont_fragment = dont_fragment,
               .source = entry.external,
               .destination = entry.remote});

@@ -8,6 +8,7 @@
 #include "nat/counters.h"
 #include "nat/embedding.h"
 #include "nat/frame.h"
+#include "nat/identifications.h"
 #include "nat/parse.h"
 #include "nat/session_entry.h"
 
@@ -30,6 +31,9 @@ void limit_segments(Offload& offload, const Packet& packet, std::uint32_t mtu);
 /// Spec    RFC 9293 s3.7.1
 void clamp_mss(const Frame& frame, const Packet& packet, std::uint16_t mss_max);
 
+/// Whether it is a UDP packet without checksum.
+[[nodiscard]] auto lacks_checksum(const Frame& frame, const Packet& packet) -> bool;
+
 /// Whether an IPv6 packet can become an IPv4 one: too_long, bad_checksum (UDP without one), or none.
 [[nodiscard]] auto check_for_ipv4(const Frame& frame, const Packet& packet) -> DropReason;
 
@@ -37,10 +41,9 @@ void clamp_mss(const Frame& frame, const Packet& packet, std::uint16_t mss_max);
 ///
 /// Spec    RFC 7915 s5.1, s5.2, s5.5; RFC 6146 s3.7
 /// In      frame: is_consistent(), check_for_ipv4() said none, hop limit above 0; suffix_delta:
-///         checksum correction for octets of the destination that the prefix's canonical form has not;
-///         identification: for packets that may be fragmented further on
+///         checksum correction for octets of the destination that the prefix's canonical form has not
 void to_ipv4(Frame& frame, const Packet& packet, const SessionEntry& entry, std::uint16_t suffix_delta,
-             std::uint16_t identification);
+             Identifications& identifications);
 
 /// Rewrites an IPv4 TCP, UDP or echo packet of the session of `entry` (direction from_ipv4). A UDP
 /// packet without checksum gets one (RFC 6146 s3.4).

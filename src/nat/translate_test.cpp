@@ -73,6 +73,30 @@ TEST_F(Translation, ipv4_headers_become_ipv6_headers) {
   });
 }
 
+TEST_F(Translation, the_ds_field_is_cleared_if_so_configured_and_ecn_never) {
+  config.copies_traffic_class = false;
+  restart();
+  SetUp();
+  run({
+      {"to IPv4", from_inside().udp(4000, 53).tos(0xb8), "192.0.2.14:4000 > 198.51.100.7:53 udp ttl 63"},
+      {"to IPv4, congestion experienced", from_inside().udp(4000, 53).tos(0xbb),
+       "192.0.2.14:4000 > 198.51.100.7:53 udp ttl 63 tos 0x3"},
+      {"to IPv6", from_outside().udp(53, 4000).tos(0x2e),
+       "[2001:db8:64:ff9b::c633:6407]:53 > [2001:db8:112::2]:4000 udp ttl 63 tos 0x2"},
+  });
+}
+
+TEST_F(Translation, udp_without_checksum_is_dropped_if_so_configured) {
+  config.completes_udp_checksums = false;
+  restart();
+  SetUp();
+  run({
+      {"none", from_outside().udp(53, 4000).zero_checksum(), "dropped: bad_checksum"},
+      {"one", from_outside().udp(53, 4000),
+       "[2001:db8:64:ff9b::c633:6407]:53 > [2001:db8:112::2]:4000 udp ttl 63"},
+  });
+}
+
 TEST_F(Translation, extension_headers_are_stepped_over) {
   const Octets empty(8);
   Octets padded(16);
@@ -194,6 +218,15 @@ TEST_F(Drops, from_ipv6) {
       {"embedded multicast", PacketBuilder(Engine::inside, "2001:db8:64:ff9b::224.0.0.1").udp(1, 2),
        DropReason::illegal_destination, ""},
       {"UDP without checksum", from_inside().udp(4000, 53).zero_checksum(), DropReason::bad_checksum, ""},
+      {"extension header behind a fragment header",
+       from_inside().udp(4000, 53).extension(44, Octets(8)).extension(60, Octets(8)),
+       DropReason::extension_in_fragment, ""},
+      {"extension header in a first fragment",
+       from_inside().udp(4000, 53).extension(44, {0, 0, 0, 1, 0, 0, 0, 9}).extension(0, Octets(8)),
+       DropReason::extension_in_fragment, ""},
+      {"authentication header behind a fragment header",
+       from_inside().udp(4000, 53).extension(44, Octets(8)).extension(51, Octets(8)),
+       DropReason::extension_in_fragment, ""},
       {"neighbour solicitation", from_inside().icmp(135, 0, 0, Octets(16)), DropReason::icmp_unknown, ""},
       {"echo reply nobody asked for", from_inside().echo_reply(9), DropReason::no_mapping, ""},
       {"TCP data without a binding", from_inside().tcp(9999, 80, "A"), DropReason::no_mapping, ""},
@@ -206,6 +239,7 @@ TEST_F(Drops, from_ipv4) {
        "192.0.2.14 > 198.51.100.7 icmp 11/0 [198.51.100.7:53 > 192.0.2.14:4000 udp ttl 1 size 28] ttl 64"},
       {"no transport we know", from_outside().protocol(132), DropReason::unsupported_protocol,
        "192.0.2.14 > 198.51.100.7 icmp 3/2 [198.51.100.7 > 192.0.2.14 protocol 132 ttl 64 size 28] ttl 64"},
+      {"IGMP", from_outside().protocol(2), DropReason::unsupported_protocol, ""},
       {"source route with a stop left", from_outside().udp(53, 4000).ipv4_options({131, 7, 4, 1, 2, 3, 4, 0}),
        DropReason::source_route,
        "192.0.2.14 > 198.51.100.7 icmp 3/5 [198.51.100.7:53 > 192.0.2.14:4000 udp ttl 64 size 36] ttl 64"},
