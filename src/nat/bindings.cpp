@@ -20,6 +20,7 @@ Bindings::Bindings(const Config& config, Random& random)
       hold_down_time_(config.timeouts.hold_down),
       numbers_(config.limits.bindings),
       bindings_(std::size_t{config.limits.bindings} + 1),
+      sets_(std::size_t{config.limits.bindings} + 1),
       index_(config.limits.bindings),
       host_numbers_(config.limits.hosts),
       hosts_(std::size_t{config.limits.hosts} + 1),
@@ -114,13 +115,9 @@ auto Bindings::make_at(const InternalEndpoint& internal, std::uint16_t pool_inde
                        .sessions = 0,
                        .outbound_sessions = 0,
                        .head = 0,
-                       .filters = 0,
-                       .port_count = 1,
                        .is_explicit = false,
                        .was_explicit = false,
-                       .was_peered = false,
-                       .is_bound = false,
-                       .ports = {}};
+                       .was_peered = false};
   index_.insert(hash(internal), number);
   ports.give_to_binding(port, number);
   return number;

@@ -42,8 +42,8 @@ struct InternalEndpoint {
 
 /// (X',x) <--> (T,t).
 ///
-/// An explicit binding is part of a set of `port_count` consecutive ports, mostly of one: `head` is the
-/// binding of the first, which stands for the set.
+/// An explicit binding is part of a set of consecutive ports, mostly of one: `head` is the binding of the
+/// first, which stands for the set.
 struct Binding {
   InternalEndpoint internal;
   std::uint16_t external_port;
@@ -52,14 +52,20 @@ struct Binding {
   std::uint32_t first_session;  ///< head of the list of its sessions
   std::uint32_t sessions;
   std::uint32_t outbound_sessions;  ///< those that inside packets began
-  std::uint32_t head;               ///< of the set it is or was explicit in
-  std::uint32_t filters;            ///< in the head: peers that the set lets in
-  std::uint16_t port_count;         ///< in the head
+  std::uint32_t head;               ///< of the set it is or was explicit in; 0: of none ever
   bool is_explicit;
   bool was_explicit;
   bool was_peered;  ///< PEER made it or one of its sessions
-  bool is_bound;    ///< in the head: to its external address
-  PortRange ports;  ///< in the head: where the set may lie
+};
+
+/// What is known of a binding that is or was explicit; of those of a set the head's counts. Others have none,
+/// and what is here costs them no memory.
+struct ExplicitSet {
+  std::int64_t until;        ///< the server wants it so long
+  std::uint32_t filters;     ///< peers that it lets in
+  PortRange ports;           ///< where it may lie
+  std::uint16_t port_count;  ///< at least 1
+  bool is_bound;             ///< to its external address
 };
 
 /// An internal address and what it uses.
@@ -164,6 +170,9 @@ class Bindings {
 
   [[nodiscard]] auto operator[](std::uint32_t number) -> Binding& { return bindings_[number]; }
   [[nodiscard]] auto operator[](std::uint32_t number) const -> const Binding& { return bindings_[number]; }
+  /// Of a binding with a head.
+  [[nodiscard]] auto set(std::uint32_t number) -> ExplicitSet& { return sets_[number]; }
+  [[nodiscard]] auto set(std::uint32_t number) const -> const ExplicitSet& { return sets_[number]; }
   [[nodiscard]] auto host(std::uint32_t number) -> Host& { return hosts_[number]; }
   [[nodiscard]] auto size() const -> std::uint32_t { return numbers_.used(); }
   [[nodiscard]] auto host_count() const -> std::uint32_t { return host_numbers_.used(); }
@@ -222,6 +231,7 @@ class Bindings {
 
   Numbers numbers_;
   LazyArray<Binding> bindings_;
+  LazyArray<ExplicitSet> sets_;
   HashIndex index_;
   Numbers host_numbers_;
   LazyArray<Host> hosts_;

@@ -50,7 +50,7 @@ void Nat64::fetch(const MappingKey& key, FetchStep step) const {
   if (step == FetchStep::records) {
     bindings_.fetch_records(*internal);
     if (number == 0) return;
-    __builtin_prefetch(&explicit_until_[number], 1);
+    __builtin_prefetch(&bindings_.set(number), 1);
     explicit_wheel_.prefetch(number);
     return;
   }
@@ -58,10 +58,11 @@ void Nat64::fetch(const MappingKey& key, FetchStep step) const {
   if (number != 0) explicit_wheel_.prefetch_neighbours(number);
 }
 
-auto Nat64::external_of(const Binding& binding) const -> External {
+auto Nat64::external_of(std::uint32_t number) const -> External {
+  const Binding& binding = bindings_[number];
   return {.address = bindings_.pool_address(binding.pool_index),
           .port = Port{binding.external_port},
-          .port_count = binding.port_count};
+          .port_count = binding.head == 0 ? std::uint16_t{1} : bindings_.set(number).port_count};
 }
 
 auto Nat64::agrees(const Suggestion& suggestion, const External& present) -> bool {
@@ -93,10 +94,11 @@ auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& sugg
     const Binding& binding = bindings_[number];
     // A later port of a set has no mapping of its own.
     if (binding.is_explicit && binding.head != number) return std::unexpected(InstallError::no_resources);
-    if (suggestion.exact && !agrees(suggestion, external_of(binding)))
+    if (suggestion.exact && !agrees(suggestion, external_of(number)))
       return std::unexpected(InstallError::cannot_provide_external);
   }
-  if (!filters_.has_room(number != 0 ? bindings_[number].filters : 0, extras.filters.size()))
+  if (!filters_.has_room(number != 0 && bindings_[number].is_explicit ? bindings_.set(number).filters : 0,
+                         extras.filters.size()))
     return std::unexpected(InstallError::excessive_filters);
   const bool was_explicit = number != 0 && bindings_[number].is_explicit;
   if (!was_explicit) {
@@ -105,19 +107,20 @@ auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& sugg
     number = *bound;
   }
 
-  bindings_[number].ports = extras.external_ports;
-  bindings_[number].is_bound = extras.is_bound_to_address;
+  ExplicitSet& set = bindings_.set(number);
+  set.ports = extras.external_ports;
+  set.is_bound = extras.is_bound_to_address;
   new_filters_.clear();
   for (const RemoteFilter& filter : extras.filters)
     new_filters_.push_back(to_peer_filter(filter, embedding_));
-  if (filters_.replace(bindings_[number].filters, new_filters_)) end_forbidden_sessions(number, now);
+  if (filters_.replace(set.filters, new_filters_)) end_forbidden_sessions(number, now);
   lifetime = std::max(lifetime, remaining(number, now));
   const TimePoint until = now + lifetime;
   // A deadline that moves away is looked at when the earlier one comes up.
-  if (!was_explicit || until.time_since_epoch().count() < explicit_until_[number])
+  if (!was_explicit || until.time_since_epoch().count() < set.until)
     explicit_wheel_.schedule(number, until, now);
-  explicit_until_[number] = until.time_since_epoch().count();
-  return Installed{.external = external_of(bindings_[number]), .lifetime = lifetime};
+  set.until = until.time_since_epoch().count();
+  return Installed{.external = external_of(number), .lifetime = lifetime};
 }
 
 auto Nat64::bind_set(const InternalEndpoint& first, std::uint32_t number, const Wanted& wanted,
@@ -176,7 +179,7 @@ auto Nat64::bind_set(const InternalEndpoint& first, std::uint32_t number, const 
     count = i;
   }
   for (std::uint32_t i = 0; i < count; ++i) make_explicit(i == 0 ? number : bindings_.find(ith(i)), number);
-  bindings_[number].port_count = static_cast<std::uint16_t>(count);
+  bindings_.set(number).port_count = static_cast<std::uint16_t>(count);
   return number;
 }
 
@@ -184,7 +187,7 @@ void Nat64::make_explicit(std::uint32_t number, std::uint32_t head) {
   Binding& binding = bindings_[number];
   binding.is_explicit = true;
   binding.head = head;
-  binding.port_count = 1;
+  bindings_.set(number) = {.until = 0, .filters = 0, .ports = {}, .port_count = 1, .is_bound = false};
   ++counters_.explicit_bindings;
 }
 
@@ -197,8 +200,9 @@ auto Nat64::member(std::uint32_t head, std::uint32_t i) const -> std::uint32_t {
 }
 
 void Nat64::end_forbidden_sessions(std::uint32_t head, TimePoint now) {
-  if (bindings_[head].filters == 0) return;
-  for (std::uint32_t i = 0; i < bindings_[head].port_count; ++i) {
+  const ExplicitSet& set = bindings_.set(head);
+  if (set.filters == 0) return;
+  for (std::uint32_t i = 0; i < set.port_count; ++i) {
     const Binding& binding = bindings_[member(head, i)];
     for (std::uint32_t session = binding.first_session; session != 0;) {
       const std::uint32_t next = sessions_[session].next;
@@ -222,12 +226,12 @@ auto Nat64::remove(TimePoint now, const MappingKey& key) -> std::expected<Remove
     return end_explicit(number, now);
   }
   if (!binding.was_explicit) return std::unexpected(RemoveError::outbound_mapping);
-  return Removed{.external = external_of(binding), .remaining = remaining(number, now)};
+  return Removed{.external = external_of(number), .remaining = remaining(number, now)};
 }
 
 auto Nat64::remaining(std::uint32_t head, TimePoint now) -> Seconds {
   Seconds longest{};
-  for (std::uint32_t i = 0; i < bindings_[head].port_count; ++i)
+  for (std::uint32_t i = 0; i < bindings_.set(head).port_count; ++i)
     if (const std::uint32_t number = member(head, i); number != 0)
       longest = std::max(longest, remaining(bindings_[number], now));
   return longest;
@@ -242,8 +246,8 @@ auto Nat64::remaining(const Binding& binding, TimePoint now) -> Seconds {
 }
 
 auto Nat64::end_explicit(std::uint32_t head, TimePoint now) -> Removed {
-  Removed removed{.external = external_of(bindings_[head]), .remaining = {}};
-  static_cast<void>(filters_.replace(bindings_[head].filters, {}));
+  Removed removed{.external = external_of(head), .remaining = {}};
+  static_cast<void>(filters_.replace(bindings_.set(head).filters, {}));
   // The head last: it leads to the others.
   for (std::uint32_t i = removed.external.port_count; i-- > 0;) {
     const std::uint32_t number = member(head, i);

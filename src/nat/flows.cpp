@@ -112,7 +112,7 @@ auto Nat64::open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t p
 
 auto Nat64::lets_in(const Binding& binding, std::uint32_t remote, std::uint16_t remote_port) const -> bool {
   if (!binding.is_explicit) return true;
-  const std::uint32_t list = bindings_[binding.head].filters;
+  const std::uint32_t list = bindings_.set(binding.head).filters;
   std::uint8_t octets[4];
   store_raw32(octets, remote);
   return list == 0 || filters_.allows(list, load32(octets), from_raw16(remote_port));
@@ -231,7 +231,7 @@ void Nat64::advance(TimePoint now) {
     const auto due = explicit_wheel_.pop_due(now);
     if (!due) break;
     --steps;
-    const TimePoint until{Nanoseconds{explicit_until_[*due]}};
+    const TimePoint until{Nanoseconds{bindings_.set(*due).until}};
     if (until > now)
       explicit_wheel_.schedule(*due, until, now);
     else

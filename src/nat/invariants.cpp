@@ -67,16 +67,16 @@ void Nat64::check_invariants() const {
     if (binding.is_explicit) {
       ++explicit_bindings;
       const Binding& head = bindings_[binding.head];
+      const ExplicitSet& set = bindings_.set(binding.head);
       const auto place = static_cast<std::uint32_t>(binding.internal.port - head.internal.port);
-      PORTOLAN_CHECK(head.is_explicit && head.head == binding.head && place < head.port_count);
+      PORTOLAN_CHECK(head.is_explicit && head.head == binding.head && place < set.port_count);
       PORTOLAN_CHECK(head.internal.address == binding.internal.address);
       PORTOLAN_CHECK(head.internal.base == binding.internal.base && head.pool_index == binding.pool_index);
       PORTOLAN_CHECK(head.external_port + place == binding.external_port);
-      if (binding.head == number) filters += filters_.length(binding.filters);
-      for (std::uint32_t i = 0; i < head.port_count; ++i)
+      if (binding.head == number) filters += filters_.length(set.filters);
+      for (std::uint32_t i = 0; i < set.port_count; ++i)
         PORTOLAN_CHECK(bindings_[member(binding.head, i)].is_explicit);
     }
-    PORTOLAN_CHECK(binding.filters == 0 || (binding.is_explicit && binding.head == number));
     sessions += of_binding;
   });
   PORTOLAN_CHECK(sessions == sessions_.size());

@@ -37,7 +37,6 @@ Nat64::Nat64(const Config& config, Random& random)
       sessions_(config, random),
       filters_(config.limits),
       reassembly_(config, random),
-      explicit_until_(std::size_t{config.limits.bindings} + 1),
       explicit_wheel_(config.limits.bindings),
       outputs_(outputs_max),
       identifications_(random) {

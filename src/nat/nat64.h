@@ -260,7 +260,7 @@ class Nat64 {
   [[nodiscard]] auto remaining(const Binding& binding, TimePoint now) -> Seconds;
   [[nodiscard]] auto remaining(std::uint32_t head, TimePoint now) -> Seconds;
   [[nodiscard]] auto end_explicit(std::uint32_t head, TimePoint now) -> Removed;
-  [[nodiscard]] auto external_of(const Binding& binding) const -> External;
+  [[nodiscard]] auto external_of(std::uint32_t number) const -> External;
 
   // PEER and changes of the pool; peers.cpp.
   [[nodiscard]] auto inside_key(const InternalEndpoint& internal, const Endpoint& remote_peer) const
@@ -292,8 +292,7 @@ class Nat64 {
   Sessions sessions_;
   Filters filters_;
   Reassembly reassembly_;
-  std::vector<PeerFilter> new_filters_;     // of the mapping at hand
-  LazyArray<std::int64_t> explicit_until_;  // by binding
+  std::vector<PeerFilter> new_filters_;  // of the mapping at hand
   TimerWheel explicit_wheel_;
   std::vector<Output> outputs_;
   std::size_t first_output_ = 0;

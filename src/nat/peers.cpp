@@ -46,8 +46,8 @@ auto Nat64::install_peer(TimePoint now, const MappingKey& key, const Endpoint& r
     ++bindings_[sessions_[session].binding].outbound_sessions;
   }
   sessions_.keep(session, now + lifetime, now);
-  Binding& binding = bindings_[sessions_[session].binding];
-  binding.was_peered = true;
+  const std::uint32_t binding = sessions_[session].binding;
+  bindings_[binding].was_peered = true;
   External external = external_of(binding);
   external.port_count = 1;
   const TimePoint end = sessions_.deadline(sessions_[session], now, false);
@@ -71,7 +71,7 @@ auto Nat64::open_for_peer(TimePoint now, const InternalEndpoint& internal, const
     return std::unexpected(InstallError::cannot_provide_external);
 
   std::uint32_t number = bindings_.find(internal);
-  if (number != 0 && !agrees(suggestion, external_of(bindings_[number])))
+  if (number != 0 && !agrees(suggestion, external_of(number)))
     return std::unexpected(InstallError::cannot_provide_external);
   if (number == 0) {
     const auto made = bindings_.make(internal, wanted);
@@ -103,7 +103,7 @@ auto Nat64::release_peer(TimePoint now, const MappingKey& key, const Endpoint& r
   const SessionEntry* const entry = tuple ? sessions_.find(*tuple) : nullptr;
   if (entry == nullptr) return std::nullopt;
   const std::uint32_t session = entry->session;
-  External external = external_of(bindings_[sessions_[session].binding]);
+  External external = external_of(sessions_[session].binding);
   external.port_count = 1;
   const Nanoseconds left = sessions_.let_go(session, now) - now - session_tick_length;
   // One that no packet keeps is gone at once; a connection is asked first, by advance().
@@ -154,22 +154,23 @@ void Nat64::end_sessions(std::uint32_t number, TimePoint now, std::vector<PoolCh
 auto Nat64::move_set(std::uint32_t head) -> PoolChange {
   const InternalEndpoint first = bindings_[head].internal;
   const std::uint16_t port = bindings_[head].external_port;
-  const std::uint32_t count = bindings_[head].port_count;
+  ExplicitSet& set = bindings_.set(head);
+  const std::uint32_t count = set.port_count;
   PoolChange change{.kind = PoolChange::Kind::lost, .key = key_of(first), .external = {}, .remote_peer = {}};
   std::optional<Run> run;
-  if (!bindings_[head].is_bound)
+  if (!set.is_bound)
     run = bindings_.choose_run(first,
                                {.pool_index = std::nullopt,
                                 .port = port,
                                 .exact = false,
                                 .is_explicit = true,
                                 .same_parity = (first.port ^ port) % 2 == 0,
-                                .ports = bindings_[head].ports},
+                                .ports = set.ports},
                                count);
   const std::uint32_t kept = run ? run->count : 0;
   if (kept == 0) {
     explicit_wheel_.cancel(head);
-    static_cast<void>(filters_.replace(bindings_[head].filters, {}));
+    static_cast<void>(filters_.replace(set.filters, {}));
   }
   // The head last: it leads to the others.
   for (std::uint32_t i = count; i-- > 0;) {
@@ -182,9 +183,9 @@ auto Nat64::move_set(std::uint32_t head) -> PoolChange {
     bindings_.erase(number, false, TimePoint{});
   }
   if (kept == 0) return change;
-  bindings_[head].port_count = static_cast<std::uint16_t>(kept);
+  set.port_count = static_cast<std::uint16_t>(kept);
   change.kind = PoolChange::Kind::moved;
-  change.external = external_of(bindings_[head]);
+  change.external = external_of(head);
   return change;
 }
 
