@@ -157,7 +157,7 @@ void Server::append_row(const Item& item, std::vector<store::Row>& rows) const {
   }
   const Contract* contract = contracts_.find(item.key, item.place);
   PORTOLAN_CHECK(contract != nullptr);
-  rows.emplace_back(store::PutMapping{*contract});
+  rows.emplace_back(store::PutMapping{.contract = *contract});
 }
 
 void Server::committed(TimePoint now, store::CommitId commit, bool ok) {
@@ -306,7 +306,7 @@ auto Server::move_contract(TimePoint now, const device::Moved& moved) -> bool {
     unsettled_statics_.try_emplace(moved.key);
     return address_changed;
   }
-  housekeeping_.emplace_back(store::PutMapping{contract});
+  housekeeping_.emplace_back(store::PutMapping{.contract = contract});
   moved_.push_back(contract.key);
   ++counters_.moved;
   return address_changed;

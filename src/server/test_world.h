@@ -162,8 +162,8 @@ class World {
       for (const store::Row& row : commit.rows) {
         if (const auto* put = std::get_if<store::PutMapping>(&row))
           stored[put->contract.key] = put->contract;
-        else
-          stored.erase(std::get<store::DropMapping>(row).key);
+        else if (const auto* drop = std::get_if<store::DropMapping>(&row))
+          stored.erase(drop->key);
       }
     }
     server.committed(now, commit.commit, !store_fails);

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -18,8 +20,48 @@ class StoreUnderTest {
   /// Commits and waits for the answer. Fails the test if the completion comes from inside commit(),
   /// more than once, or for another commit.
   virtual auto commit(std::vector<Row> rows) -> bool = 0;
-  [[nodiscard]] virtual auto load() const -> std::vector<Contract> = 0;
+  [[nodiscard]] virtual auto load() const -> std::vector<Row> = 0;
+
+  /// What load() has of one kind.
+  template <typename Kind>
+  [[nodiscard]] auto loaded() const -> std::vector<Kind> {
+    std::vector<Kind> found;
+    for (const Row& row : load())
+      if (const auto* one = std::get_if<Kind>(&row)) found.push_back(*one);
+    return found;
+  }
+  [[nodiscard]] auto contracts() const -> std::vector<Contract> {
+    std::vector<Contract> found;
+    for (const PutMapping& mapping : loaded<PutMapping>()) found.push_back(mapping.contract);
+    return found;
+  }
 };
+
+/// A contract in which no field has its default.
+inline auto full_contract() -> Contract {
+  return {.key = {.mapping = {.realm = {7},
+                              .internal_address = *IpAddress::parse("2001:db8:112::1"),
+                              .protocol = Protocol::udp,
+                              .internal_port = Port{3938},
+                              .external_family = Family::ipv4},
+                  .remote_peer = {*IpAddress::parse("2001:db8:64::7"), Port{5060}}},
+          .external_address = *IpAddress::parse("192.0.2.14"),
+          .external_port = Port{40123},
+          .port_count = 3,
+          .nonce = *Nonce::parse("00112233445566778899aabb"),
+          .format = Format::pcp_1,
+          .prefer_failure = true,
+          .client_port = Port{12345},
+          .path = 2,
+          .subscriber = *Prefix::parse("2001:db8:112::/64"),
+          .expires = TimePoint{Nanoseconds{5'000'000'000'123}},
+          .details = std::make_shared<const ContractDetails>(ContractDetails{
+              .filters = {{.remote_peers = *Prefix::parse("2001:db8:64::/96"), .remote_port = Port{80}},
+                          {.remote_peers = *Prefix::parse("2001:db8:65::1/128"), .remote_port = Port{0}}},
+              .description = std::string("a\0b \xc3\xa9", 6),
+              .third_party_client = *IpAddress::parse("2001:db8:112::9"),
+              .third_party_id = {std::byte{0}, std::byte{255}}})};
+}
 
 template <typename Under>
 class StoreContract : public ::testing::Test {
@@ -45,19 +87,19 @@ TYPED_TEST_SUITE_P(StoreContract);
 TYPED_TEST_P(StoreContract, what_is_committed_is_loaded) {
   const Contract mapping = this->mapping(80, 8080);
   ASSERT_TRUE(this->under.commit({PutMapping{mapping}}));
-  EXPECT_EQ(this->under.load(), std::vector{mapping});
+  EXPECT_EQ(this->under.contracts(), std::vector{mapping});
 }
 
 TYPED_TEST_P(StoreContract, rows_take_effect_in_order) {
   const Contract first = this->mapping(80, 8080);
   const Contract second = this->mapping(80, 8081);
   ASSERT_TRUE(this->under.commit({PutMapping{first}, DropMapping{first.key}, PutMapping{second}}));
-  EXPECT_EQ(this->under.load(), std::vector{second});
+  EXPECT_EQ(this->under.contracts(), std::vector{second});
 }
 
 TYPED_TEST_P(StoreContract, dropping_what_is_not_there_is_no_error) {
   EXPECT_TRUE(this->under.commit({DropMapping{this->mapping(80, 8080).key}}));
-  EXPECT_TRUE(this->under.load().empty());
+  EXPECT_TRUE(this->under.contracts().empty());
 }
 
 TYPED_TEST_P(StoreContract, an_empty_commit_succeeds) { EXPECT_TRUE(this->under.commit({})); }
@@ -74,13 +116,40 @@ TYPED_TEST_P(StoreContract, every_part_of_the_key_tells_rows_apart) {
   expected[7].key.remote_peer = {*IpAddress::parse("2001:db8:64::1"), Port{2}};
   for (const Contract& mapping : expected) rows.emplace_back(PutMapping{mapping});
   ASSERT_TRUE(this->under.commit(rows));
-  auto loaded = this->under.load();
+  auto loaded = this->under.contracts();
   std::ranges::sort(loaded, {}, &Contract::key);
   std::ranges::sort(expected, {}, &Contract::key);
   EXPECT_EQ(loaded, expected);
 }
 
+TYPED_TEST_P(StoreContract, every_field_is_kept) {
+  const Contract mapping = full_contract();
+  const TimePoint since{Seconds{77}};
+  ASSERT_TRUE(this->under.commit({PutMapping{mapping, since}}));
+  const auto loaded = this->under.template loaded<PutMapping>();
+  ASSERT_EQ(loaded.size(), 1U);
+  EXPECT_EQ(loaded[0].contract, mapping);
+  EXPECT_EQ(loaded[0].state_since, since);
+}
+
+TYPED_TEST_P(StoreContract, the_last_epoch_and_the_last_of_each_path_count) {
+  const auto address = *IpAddress::parse("2001:db8:112::ff");
+  ASSERT_TRUE(this->under.commit({PutEpoch{TimePoint{Seconds{1}}}, PutPath{0, address, "phone0"},
+                                  PutPath{1, address, "phone1"}, PutEpoch{TimePoint{Seconds{-2}}},
+                                  PutPath{1, address, "wifi0"}}));
+  const auto epochs = this->under.template loaded<PutEpoch>();
+  ASSERT_EQ(epochs.size(), 1U);
+  EXPECT_EQ(epochs[0].base, TimePoint{Seconds{-2}}) << "before the machine was started";
+  auto paths = this->under.template loaded<PutPath>();
+  std::ranges::sort(paths, {}, &PutPath::number);
+  ASSERT_EQ(paths.size(), 2U);
+  EXPECT_EQ(paths[0].interface, "phone0");
+  EXPECT_EQ(paths[1].interface, "wifi0");
+  EXPECT_EQ(paths[1].local_address, address);
+}
+
 REGISTER_TYPED_TEST_SUITE_P(StoreContract, what_is_committed_is_loaded, rows_take_effect_in_order,
+                            every_field_is_kept, the_last_epoch_and_the_last_of_each_path_count,
                             dropping_what_is_not_there_is_no_error, an_empty_commit_succeeds,
                             every_part_of_the_key_tells_rows_apart);
 

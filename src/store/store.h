@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <functional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -19,16 +21,31 @@ struct CommitId {
   auto operator<=>(const CommitId&) const = default;
 };
 
-/// Inserts or replaces the row of `contract.key`. Its `expires` is on the server's monotonic time line: a
-/// store that outlives the process turns it into wall time; its `path` means nothing after a restart.
+// Times are on the server's monotonic time line: a store that outlives the process turns them into wall time
+// and back.
+
+/// Inserts or replaces the row of `contract.key`.
 struct PutMapping {
   Contract contract;
+  /// When the state of its subscriber began, where each has an epoch of its own (RFC 6887 s8.5).
+  TimePoint state_since{};
 };
 /// Deletes the row of `key`; no row is no error.
 struct DropMapping {
   ContractKey key;
 };
-using Row = std::variant<PutMapping, DropMapping>;
+/// The server's epoch begins at `base` (RFC 6887 s8.5).
+struct PutEpoch {
+  TimePoint base;
+};
+/// What Contract::path `number` stands for: the address that requests came to, on the inside interface
+/// `interface`.
+struct PutPath {
+  std::uint16_t number = 0;
+  IpAddress local_address;
+  std::string interface;
+};
+using Row = std::variant<PutMapping, DropMapping, PutEpoch, PutPath>;
 
 /// Keeps rows durably.
 ///
@@ -41,8 +58,9 @@ class Store {
 
   virtual ~Store() = default;
   virtual void commit(CommitId commit, std::vector<Row> rows) = 0;
-  /// Everything committed, in no order. For start-up.
-  [[nodiscard]] virtual auto load() const -> std::vector<Contract> = 0;
+  /// Everything committed, as rows that make it of nothing: no two with one key, number or epoch. For
+  /// start-up. Errors  text for the operator: what is damaged, and what to do
+  [[nodiscard]] virtual auto load() const -> std::expected<std::vector<Row>, std::string> = 0;
 };
 
 }  // namespace portolan::store

@@ -11,18 +11,24 @@ MemoryStore::MemoryStore(Completion completion, std::function<void(std::function
 void MemoryStore::commit(CommitId commit, std::vector<Row> rows) {
   for (const Row& row : rows) {
     if (const auto* put = std::get_if<PutMapping>(&row))
-      contracts_[put->contract.key] = put->contract;
-    else
-      contracts_.erase(std::get<DropMapping>(row).key);
+      mappings_[put->contract.key] = *put;
+    else if (const auto* drop = std::get_if<DropMapping>(&row))
+      mappings_.erase(drop->key);
+    else if (const auto* epoch = std::get_if<PutEpoch>(&row))
+      epoch_ = *epoch;
+    else if (const auto* path = std::get_if<PutPath>(&row))
+      paths_[path->number] = *path;
   }
   post_([this, commit] { completion_(commit, true); });
 }
 
-auto MemoryStore::load() const -> std::vector<Contract> {
-  std::vector<Contract> contracts;
-  contracts.reserve(contracts_.size());
-  for (const auto& [key, contract] : contracts_) contracts.push_back(contract);
-  return contracts;
+auto MemoryStore::load() const -> std::expected<std::vector<Row>, std::string> {
+  std::vector<Row> rows;
+  rows.reserve(mappings_.size() + paths_.size() + 1);
+  if (epoch_) rows.emplace_back(*epoch_);
+  for (const auto& [number, path] : paths_) rows.emplace_back(path);
+  for (const auto& [key, mapping] : mappings_) rows.emplace_back(mapping);
+  return rows;
 }
 
 }  // namespace portolan::store

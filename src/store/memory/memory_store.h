@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 
 #include "store/store.h"
 
@@ -17,12 +18,14 @@ class MemoryStore final : public Store {
   MemoryStore(Completion completion, std::function<void(std::function<void()>)> post);
 
   void commit(CommitId commit, std::vector<Row> rows) override;
-  [[nodiscard]] auto load() const -> std::vector<Contract> override;
+  [[nodiscard]] auto load() const -> std::expected<std::vector<Row>, std::string> override;
 
  private:
   Completion completion_;
   std::function<void(std::function<void()>)> post_;
-  std::map<ContractKey, Contract> contracts_;
+  std::map<ContractKey, PutMapping> mappings_;
+  std::map<std::uint16_t, PutPath> paths_;
+  std::optional<PutEpoch> epoch_;
 };
 
 }  // namespace portolan::store

@@ -18,7 +18,7 @@ class MemoryUnderTest final : public StoreUnderTest {
     EXPECT_EQ(completed_, std::vector{last_});
     return ok_;
   }
-  auto load() const -> std::vector<Contract> override { return store_.load(); }
+  auto load() const -> std::vector<Row> override { return *store_.load(); }
 
  private:
   std::uint64_t last_ = 0;

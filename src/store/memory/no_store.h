@@ -21,7 +21,9 @@ class NoStore final : public Store {
   void commit(CommitId commit, std::vector<Row> /*rows*/) override {
     post_([this, commit] { completion_(commit, true); });
   }
-  [[nodiscard]] auto load() const -> std::vector<Contract> override { return {}; }
+  [[nodiscard]] auto load() const -> std::expected<std::vector<Row>, std::string> override {
+    return std::vector<Row>{};
+  }
 
  private:
   Completion completion_;
