@@ -318,20 +318,21 @@ void Server::announce_epochs(TimePoint now, std::span<const ContractKey> moved) 
   const auto path_of = [](const Contract& contract) {
     return std::pair{Endpoint{contract.client_address(), contract.client_port}, contract.path};
   };
+  const auto tell = [&](const Contract& contract) {
+    if (contract.is_static || contract.format != Format::pcp_2 || contract.path >= paths_.size()) return;
+    if (told.size() >= EpochAnnouncements::waiting_max || !told.insert(path_of(contract)).second) return;
+    epoch_announcements_.begin(now, {.client = Endpoint{contract.client_address(), contract.client_port},
+                                     .path = contract.path,
+                                     .subscriber = contract.subscriber});
+  };
   for (const ContractKey& key : moved) {
     if (const Contract* contract = contracts_.find(key)) {
       told.insert(path_of(*contract));
       subscribers.insert(contract->subscriber);
     }
   }
-  for (const Prefix& subscriber : subscribers) {
-    contracts_.for_each_of(subscriber, [&](const Contract& contract) {
-      if (contract.format != Format::pcp_2 || contract.path >= paths_.size()) return;
-      if (const auto path = path_of(contract); told.insert(path).second)
-        epoch_announcements_.begin(now,
-                                   {.client = path.first, .path = path.second, .subscriber = subscriber});
-    });
-  }
+  if (config_.epoch_scope == EpochScope::server) return contracts_.for_each(tell);
+  for (const Prefix& subscriber : subscribers) contracts_.for_each_of(subscriber, tell);
 }
 
 void Server::lose_contract(TimePoint now, const ContractKey& key) {

@@ -216,6 +216,30 @@ TEST(Epoch, of_one_subscriber_begins_anew_when_its_address_changes_and_nobody_el
   EXPECT_EQ(world.ask(MapAsk{.from = "2001:db8:113::2"}).response().epoch_time_s, 105U);
 }
 
+TEST(Epoch, of_all_is_told_to_each_known_client_that_gets_no_update) {
+  World world;
+  const MapAsk moves{};
+  world.ask(moves);
+  // Two mappings of one client: it is told once.
+  world.ask(MapAsk{.from = "2001:db8:113::2"});
+  world.ask(MapAsk{.from = "2001:db8:113::2", .internal_port = 1});
+  world.now += Seconds{100};
+  const std::vector events{moved(moves, "192.0.2.15", 4444)};
+  world.server.happened(world.now, events);
+  EXPECT_THAT(moments(world, Seconds{5}, world.answers), SizeIs(6));
+  std::size_t updates = 0;
+  std::size_t announcements = 0;
+  while (!world.answers.empty()) {
+    const Answer answer = world.take_answer();
+    const bool is_update = answer.response().opcode == wire::Opcode::map;
+    ++(is_update ? updates : announcements);
+    EXPECT_EQ(answer.client.address, *IpAddress::parse(is_update ? moves.from : "2001:db8:113::2"));
+    EXPECT_EQ(answer.response().epoch_time_s, 0U);
+  }
+  EXPECT_EQ(updates, 3U);
+  EXPECT_EQ(announcements, 3U);
+}
+
 // Found by the simulator: the server ended itself.
 TEST(Loss, of_what_is_not_yet_durable_is_answered_as_refused) {
   World world;

@@ -176,6 +176,7 @@ void Server::announce_restart(TimePoint now) {
   if (announcements_.next_due() && now < config_.epoch_base + Seconds{1}) return;
   config_.epoch_base = now;
   announcements_.begin(now, config_.announcements);
+  announce_epochs(now, moved_);
 }
 
 void Server::advance(TimePoint now) {

@@ -232,8 +232,8 @@ class Server {
   }
   /// Returns whether the external address is another than before.
   auto move_contract(TimePoint now, const device::Moved& moved) -> bool;
-  /// The subscribers of contracts that moved have a new epoch: tells those of their clients who get no
-  /// update.
+  /// The subscribers of contracts that moved, or all, have a new epoch: tells those of their clients who get
+  /// no update one by one. Not all of them hear a multicast: routers may lie between (RFC 6887 s14.1.3).
   void announce_epochs(TimePoint now, std::span<const ContractKey> moved);
   void lose_contract(TimePoint now, const ContractKey& key);
 
