@@ -11,10 +11,6 @@
 namespace portolan {
 namespace {
 
-auto is_link_local(const IpAddress& address) -> bool {
-  return address.bits().octets[0] == 0xfe && (address.bits().octets[1] & 0xc0U) == 0x80U;
-}
-
 /// The address the kernel would use towards `destination`, by way of `device` unless empty. Nothing is
 /// sent: connecting a UDP socket only looks up the route.
 auto source_towards(const IpAddress& destination, std::uint32_t scope_id, const std::string& device)
@@ -37,7 +33,7 @@ auto global_source(const std::string& interface) -> std::expected<IpAddress, std
   const IpAddress somewhere = *IpAddress::parse("2001:db8::1");
   const auto source = source_towards(somewhere, 0, interface);
   if (!source) return std::unexpected(source.error());
-  if (is_link_local(*source)) {
+  if (source->is_link_local()) {
     return std::unexpected(fmt::format(
         "interface {} has no global IPv6 address yet, and a mapping needs one: wait for the network, or give "
         "--internal-address",
@@ -62,7 +58,7 @@ auto candidates_of(const ServerOptions& options)
         "the server with --server");
   std::vector<io::ScopedAddress> addresses;
   for (const io::Router& router : *routers) {
-    const bool needs_zone = is_link_local(router.address);
+    const bool needs_zone = router.address.is_link_local();
     addresses.push_back({.address = router.address,
                          .interface_index = needs_zone ? router.interface_index : 0,
                          .interface = needs_zone ? router.interface : ""});
@@ -90,16 +86,17 @@ auto choose_server(const ServerOptions& options) -> std::expected<ServerChoice, 
   if (!candidates) return fail(exit_no_answer, candidates.error());
   std::optional<Exit> first_failure;
   for (io::ScopedAddress& candidate : *candidates) {
-    if (is_link_local(candidate.address) && candidate.interface_index == 0) {
+    if (candidate.address.is_link_local() && candidate.interface_index == 0) {
       return fail(
           exit_usage,
           fmt::format("--server {0} is a link-local address: name its interface, as in --server {0}%eth0",
                       candidate.address));
     }
-    const auto source =
-        options.internal_address           ? std::expected<IpAddress, std::string>(*options.internal_address)
-        : is_link_local(candidate.address) ? global_source(candidate.interface)
-                                           : source_towards(candidate.address, candidate.interface_index, {});
+    const auto source = options.internal_address
+                            ? std::expected<IpAddress, std::string>(*options.internal_address)
+                        : candidate.address.is_link_local()
+                            ? global_source(candidate.interface)
+                            : source_towards(candidate.address, candidate.interface_index, {});
     if (source && source->family() == candidate.address.family())
       return ServerChoice{
           .server = std::move(candidate), .port = options.server_port, .client_address = *source};

@@ -38,6 +38,8 @@ struct Settings {
   std::filesystem::path runtime_directory = "/run/portolan";
   Port listen_port;
   std::size_t receive_buffer_bytes = 0;
+  /// Whether requests count only where the answer would go (RFC 6887 s8.2).
+  bool check_return_path = true;
   server::Config server;
   std::vector<InsideInterface> inside;
   Nat64Settings nat64;

@@ -102,6 +102,7 @@ void read_pcp(Reader& reader, const toml::table& root, Settings& settings) {
   reader.refuse_unknown(*pcp, "pcp.",
                         {"listen_port",
                          "receive_buffer",
+                         "check_return_path",
                          "minimum_lifetime",
                          "maximum_lifetime",
                          "short_error_lifetime",
@@ -131,6 +132,7 @@ void read_pcp(Reader& reader, const toml::table& root, Settings& settings) {
                 [&](auto value) { settings.listen_port = Port{static_cast<std::uint16_t>(value)}; });
   reader.number(*pcp, "pcp.", "receive_buffer", 65536, 1'073'741'824, " octets",
                 [&](auto value) { settings.receive_buffer_bytes = static_cast<std::size_t>(value); });
+  reader.flag(*pcp, "pcp.", "check_return_path", settings.check_return_path);
   const auto longest = server::lifetime_max.count();
   reader.number(*pcp, "pcp.", "minimum_lifetime", 1, longest, " seconds; 120 is what RFC 6887 recommends",
                 [&](auto value) { server.minimum_lifetime = Seconds{value}; });

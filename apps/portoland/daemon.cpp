@@ -40,10 +40,6 @@ auto is_multicast(const IpAddress& address) -> bool {
   return address.is_ipv4() ? address.ipv4().value >> 28U == 0xe : address.bits().octets[0] == 0xff;
 }
 
-auto is_link_local(const IpAddress& address) -> bool {
-  return address.bits().octets[0] == 0xfe && (address.bits().octets[1] & 0xc0U) == 0x80;
-}
-
 }  // namespace
 
 auto Daemon::start(Settings settings, io::EventLoop& loop)
@@ -58,6 +54,9 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
   options.bind_port = settings.listen_port;
   options.receive_buffer_bytes = buffer;
   options.receive_max = batch_max;
+  io::SystemRandom random;
+  auto return_paths = io::ReturnPaths::open(random);
+  if (!return_paths) return std::unexpected(return_paths.error());
   auto socket = io::UdpSocket::open(options);
   if (!socket) return std::unexpected(socket.error());
   if (socket->receive_buffer_bytes() < buffer)
@@ -65,8 +64,8 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
         "receive buffer is {} octets, not {}: a burst may lose requests; raise sysctl net.core.rmem_max",
         socket->receive_buffer_bytes(), buffer);
 
-  std::unique_ptr<Daemon> daemon(
-      new Daemon(std::move(settings), loop, std::move(*socket), std::move(*netlink), std::move(*host)));
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(settings), loop, std::move(*socket),
+                                            std::move(*netlink), std::move(*return_paths), std::move(*host)));
   if (const auto made = daemon->make_device(); !made) return std::unexpected(made.error());
   for (const std::string& change : daemon->host_.undo_leftovers())
     spdlog::info("undid what an earlier run left: {}", change);
@@ -80,11 +79,12 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
 }
 
 Daemon::Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io::Netlink netlink,
-               io::HostChanges host)
+               io::ReturnPaths return_paths, io::HostChanges host)
     : settings_(std::move(settings)),
       loop_(loop),
       socket_(std::move(socket)),
       netlink_(std::move(netlink)),
+      return_paths_(std::move(return_paths)),
       host_(std::move(host)),
       server_(server_config(settings_, io::monotonic_now()), random_),
       store_(
@@ -164,6 +164,7 @@ void Daemon::receive() {
   const auto datagrams = socket_.receive();
   if (!datagrams) return spdlog::warn("UDP port {}: {}", settings_.listen_port, to_string(datagrams.error()));
   inbound_.clear();
+  const TimePoint now = io::monotonic_now();
   for (const io::ReceivedDatagram& datagram : *datagrams) {
     const auto inside = inside_of(datagram.interface_index);
     if (!inside) {
@@ -174,6 +175,11 @@ void Daemon::receive() {
       ++dropped_.not_unicast;
       continue;
     }
+    if (settings_.check_return_path &&
+        !return_paths_.leads_back(now, datagram.source.address, datagram.interface_index)) {
+      ++dropped_.wrong_inside;
+      continue;
+    }
     inbound_.push_back({.client = datagram.source,
                         .path = {.local_address = datagram.local_address,
                                  .interface_index = datagram.interface_index,
@@ -181,7 +187,7 @@ void Daemon::receive() {
                         .payload = datagram.payload});
   }
   if (inbound_.empty()) return;
-  server_.receive(io::monotonic_now(), inbound_);
+  server_.receive(now, inbound_);
   carry_out_actions();
   if (batches_with_device_ >= batches_with_device_max) readable_.cancel();
 }
@@ -207,7 +213,7 @@ void Daemon::send(const server::Actions& actions) {
   outgoing_.clear();
   for (const server::Send& answer : actions.send)
     outgoing_.push_back({.destination = answer.client,
-                         .scope_id = is_link_local(answer.client.address) ? answer.path.interface_index : 0,
+                         .scope_id = answer.client.address.is_link_local() ? answer.path.interface_index : 0,
                          .local_address = answer.path.local_address,
                          .interface_index = answer.path.interface_index,
                          .payload = actions.octets_of(answer.message)});
@@ -276,9 +282,9 @@ void Daemon::log_counters() const {
                    counters.answers[code]);
   spdlog::info(
       "dropped: too short {}, responses {}, overload {}, not from inside {}, not unicast {}, "
-      "answers not sent {}",
+      "from another interface than answers go to {}, answers not sent {}",
       counters.dropped_too_short, counters.dropped_response, counters.dropped_overload, dropped_.not_inside,
-      dropped_.not_unicast, dropped_.unsent);
+      dropped_.not_unicast, dropped_.wrong_inside, dropped_.unsent);
   log_device_counters_();
 }
 

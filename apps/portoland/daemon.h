@@ -14,6 +14,7 @@
 #include "io/event_loop.h"
 #include "io/host_network.h"
 #include "io/netlink.h"
+#include "io/routes.h"
 #include "io/system.h"
 #include "io/udp.h"
 #include "portoland/config.h"
@@ -41,7 +42,7 @@ class Daemon {
 
  private:
   Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io::Netlink netlink,
-         io::HostChanges host);
+         io::ReturnPaths return_paths, io::HostChanges host);
 
   /// Makes the configured device; its changes to the host are listed in host_.
   [[nodiscard]] auto make_device() -> std::expected<void, std::string>;
@@ -66,6 +67,7 @@ class Daemon {
   io::EventLoop& loop_;
   io::UdpSocket socket_;
   io::Netlink netlink_;
+  io::ReturnPaths return_paths_;
   io::HostChanges host_;
   io::SystemRandom random_;
   server::Server server_;
@@ -86,6 +88,8 @@ class Daemon {
   struct {
     std::uint64_t not_inside = 0;
     std::uint64_t not_unicast = 0;
+    /// The way back to the client leads elsewhere.
+    std::uint64_t wrong_inside = 0;
     std::uint64_t unsent = 0;
   } dropped_;
 

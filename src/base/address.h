@@ -78,6 +78,10 @@ class IpAddress {
   }
   [[nodiscard]] constexpr auto family() const -> Family { return is_ipv4() ? Family::ipv4 : Family::ipv6; }
   [[nodiscard]] constexpr auto is_unspecified() const -> bool { return *this == unspecified(family()); }
+  /// IPv6 addresses of fe80::/10, which mean something on one link only.
+  [[nodiscard]] constexpr auto is_link_local() const -> bool {
+    return bits_.octets[0] == 0xfe && (bits_.octets[1] & 0xc0U) == 0x80U;
+  }
   /// Meaningful only if is_ipv4().
   [[nodiscard]] constexpr auto ipv4() const -> Ipv4Address {
     std::uint32_t value = 0;

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <ctime>
 #include <memory>
+#include <optional>
 
 #include <libmnl/libmnl.h>
 
@@ -18,6 +19,8 @@
 
 namespace portolan::io {
 namespace {
+
+constexpr unsigned loopback_index = 1;  // LOOPBACK_IFINDEX of the kernel
 
 struct Candidate {
   Router router;
@@ -27,6 +30,14 @@ struct Candidate {
 struct Closer {
   void operator()(mnl_socket* socket) const { static_cast<void>(mnl_socket_close(socket)); }
 };
+using RouteSocket = std::unique_ptr<mnl_socket, Closer>;
+
+auto open_socket() -> std::expected<RouteSocket, std::string> {
+  RouteSocket socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+  if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0)
+    return std::unexpected(errno_text("netlink", errno));
+  return socket;
+}
 
 auto read_address(const nlattr* attribute) -> IpAddress {
   const void* payload = mnl_attr_get_payload(attribute);
@@ -87,31 +98,41 @@ void read_multipath(const nlattr* attribute, std::vector<Hop>& hops) {
   }
 }
 
-void read_route(const nlmsghdr* message, std::vector<Candidate>& candidates) {
-  if (message->nlmsg_type != RTM_NEWROUTE) return;
-  rtmsg route{};
-  std::memcpy(&route, mnl_nlmsg_get_payload(message), sizeof route);
-  if (route.rtm_dst_len != 0 || route.rtm_type != RTN_UNICAST || (route.rtm_flags & RTM_F_CLONED) != 0)
-    return;
-  std::uint32_t table = route.rtm_table;
-  Candidate common;
-  Hop single;
+struct Route {
+  rtmsg header{};
+  std::uint32_t table = 0;
+  std::uint32_t metric = 0;
   std::vector<Hop> hops;
-  const auto* first = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, sizeof route));
-  static_assert(sizeof route % MNL_ALIGNTO == 0);
-  const std::size_t octets = mnl_nlmsg_get_payload_len(message) - sizeof route;
+};
+
+auto read_route(const nlmsghdr* message) -> std::optional<Route> {
+  if (message->nlmsg_type != RTM_NEWROUTE) return {};
+  Route route;
+  std::memcpy(&route.header, mnl_nlmsg_get_payload(message), sizeof route.header);
+  route.table = route.header.rtm_table;
+  Hop single;
+  const auto* first = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, sizeof route.header));
+  static_assert(sizeof route.header % MNL_ALIGNTO == 0);
+  const std::size_t octets = mnl_nlmsg_get_payload_len(message) - sizeof route.header;
   for_each_attribute(first, octets, [&](int type, const nlattr* attribute) {
-    if (type == RTA_TABLE) table = mnl_attr_get_u32(attribute);
-    if (type == RTA_PRIORITY) common.metric = mnl_attr_get_u32(attribute);
+    if (type == RTA_TABLE) route.table = mnl_attr_get_u32(attribute);
+    if (type == RTA_PRIORITY) route.metric = mnl_attr_get_u32(attribute);
     if (type == RTA_OIF) single.interface_index = mnl_attr_get_u32(attribute);
-    if (type == RTA_MULTIPATH) read_multipath(attribute, hops);
+    if (type == RTA_MULTIPATH) read_multipath(attribute, route.hops);
     read_gateway(type, attribute, single);
   });
-  if (table != RT_TABLE_MAIN) return;
-  hops.push_back(single);
-  for (const Hop& hop : hops) {
+  route.hops.push_back(single);
+  return route;
+}
+
+void add_default_routers(const nlmsghdr* message, std::vector<Candidate>& candidates) {
+  const auto route = read_route(message);
+  if (!route || route->header.rtm_dst_len != 0 || route->header.rtm_type != RTN_UNICAST ||
+      (route->header.rtm_flags & RTM_F_CLONED) != 0 || route->table != RT_TABLE_MAIN)
+    return;
+  for (const Hop& hop : route->hops) {
     if (hop.gateway.is_unspecified()) continue;  // a point-to-point link has no router address
-    Candidate candidate = common;
+    Candidate candidate{.router = {}, .metric = route->metric};
     std::array<char, IF_NAMESIZE> name{};
     candidate.router = {.address = hop.gateway,
                         .interface_index = hop.interface_index,
@@ -124,9 +145,9 @@ void read_route(const nlmsghdr* message, std::vector<Candidate>& candidates) {
 
 /// Appends the default routes of one address family.
 auto dump(int family, std::vector<Candidate>& candidates) -> std::expected<void, std::string> {
-  const std::unique_ptr<mnl_socket, Closer> socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
-  if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0)
-    return std::unexpected(errno_text("netlink", errno));
+  const auto opened = open_socket();
+  if (!opened) return std::unexpected(opened.error());
+  mnl_socket* const socket = opened->get();
   alignas(nlmsghdr) std::array<char, 32768> buffer{};
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = RTM_GETROUTE;
@@ -136,18 +157,18 @@ auto dump(int family, std::vector<Candidate>& candidates) -> std::expected<void,
   rtmsg route{};
   route.rtm_family = static_cast<std::uint8_t>(family);
   std::memcpy(mnl_nlmsg_put_extra_header(request, sizeof route), &route, sizeof route);
-  if (mnl_socket_sendto(socket.get(), request, request->nlmsg_len) < 0)
+  if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
     return std::unexpected(errno_text("netlink", errno));
   const auto visit = [](const nlmsghdr* message, void* context) -> int {
-    read_route(message, *static_cast<std::vector<Candidate>*>(context));
+    add_default_routers(message, *static_cast<std::vector<Candidate>*>(context));
     return MNL_CB_OK;
   };
   while (true) {
-    const auto got = mnl_socket_recvfrom(socket.get(), buffer.data(), buffer.size());
+    const auto got = mnl_socket_recvfrom(socket, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return std::unexpected(errno_text("netlink", errno));
     const int state = mnl_cb_run(buffer.data(), static_cast<std::size_t>(got), sequence,
-                                 mnl_socket_get_portid(socket.get()), visit, &candidates);
+                                 mnl_socket_get_portid(socket), visit, &candidates);
     // A family the kernel was booted without has no routes.
     if (state < 0 && (errno == EAFNOSUPPORT || errno == EOPNOTSUPP)) return {};
     if (state < 0) return std::unexpected(errno_text("netlink", errno));
@@ -172,6 +193,87 @@ auto default_routers() -> std::expected<std::vector<Router>, std::string> {
     }
   }
   return routers;
+}
+
+struct ReturnPaths::Socket {
+  RouteSocket netlink;
+  std::uint32_t sequence = 0;
+
+  /// Whether a route to `address` leads to the interface; nothing if the kernel can't be asked.
+  [[nodiscard]] auto leads_to(const IpAddress& address, unsigned interface_index) -> std::optional<bool>;
+};
+
+auto ReturnPaths::Socket::leads_to(const IpAddress& address, unsigned interface_index)
+    -> std::optional<bool> {
+  alignas(nlmsghdr) std::array<char, 4096> buffer{};
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_GETROUTE;
+  request->nlmsg_flags = NLM_F_REQUEST;
+  request->nlmsg_seq = ++sequence;
+  const std::size_t skipped = address.is_ipv4() ? 12 : 0;
+  const auto& octets = address.bits().octets;
+  rtmsg route{};
+  route.rtm_family = address.is_ipv4() ? AF_INET : AF_INET6;
+  route.rtm_dst_len = static_cast<std::uint8_t>((octets.size() - skipped) * 8);
+  // The route itself, with all its ways, not the one that a packet would take.
+  route.rtm_flags = RTM_F_FIB_MATCH;
+  std::memcpy(mnl_nlmsg_put_extra_header(request, sizeof route), &route, sizeof route);
+  mnl_attr_put(request, RTA_DST, octets.size() - skipped, octets.data() + skipped);
+  if (mnl_socket_sendto(netlink.get(), request, request->nlmsg_len) < 0) return {};
+  bool leads = false;
+  const auto visit = [](const nlmsghdr* message, void* context) -> int {
+    const auto& [wanted, result] = *static_cast<std::pair<unsigned, bool*>*>(context);
+    const auto found = read_route(message);
+    if (!found) return MNL_CB_STOP;
+    if (found->header.rtm_type == RTN_UNICAST)
+      *result = std::ranges::any_of(found->hops,
+                                    [wanted](const Hop& hop) { return hop.interface_index == wanted; });
+    // The host's own packets to itself, whatever interface has the address.
+    else if (found->header.rtm_type == RTN_LOCAL)
+      *result = wanted == loopback_index;
+    return MNL_CB_STOP;
+  };
+  std::pair<unsigned, bool*> context{interface_index, &leads};
+  while (true) {
+    const auto got = mnl_socket_recvfrom(netlink.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return {};
+    const int state = mnl_cb_run(buffer.data(), static_cast<std::size_t>(got), sequence,
+                                 mnl_socket_get_portid(netlink.get()), visit, &context);
+    if (state >= 0) return leads;
+    // An answer to an earlier question.
+    if (errno == EPROTO || errno == ESRCH) continue;
+    const bool is_unreachable = errno == ENETUNREACH || errno == EHOSTUNREACH || errno == EACCES ||
+                                errno == EINVAL || errno == EAFNOSUPPORT;
+    return is_unreachable ? std::optional(false) : std::nullopt;
+  }
+}
+
+ReturnPaths::ReturnPaths(std::unique_ptr<Socket> socket, HashKey key)
+    : socket_(std::move(socket)), key_(key), answers_(answers_max) {}
+ReturnPaths::ReturnPaths(ReturnPaths&&) noexcept = default;
+auto ReturnPaths::operator=(ReturnPaths&&) noexcept -> ReturnPaths& = default;
+ReturnPaths::~ReturnPaths() = default;
+
+auto ReturnPaths::open(Random& random) -> std::expected<ReturnPaths, std::string> {
+  auto netlink = open_socket();
+  if (!netlink) return std::unexpected(netlink.error());
+  return ReturnPaths(std::make_unique<Socket>(std::move(*netlink), 0U), HashKey::generate(random));
+}
+
+auto ReturnPaths::leads_back(TimePoint now, const IpAddress& source, unsigned interface_index) -> bool {
+  if (source.is_link_local()) return true;
+  const auto [first, second] = source.bits().words();
+  Answer& answer = answers_[keyed_hash(key_, {first, second, interface_index}) % answers_max];
+  if (answer.until > now && answer.source == source && answer.interface_index == interface_index)
+    return answer.leads_back;
+  const auto leads_back = socket_->leads_to(source, interface_index);
+  if (!leads_back) return true;
+  answer = {.source = source,
+            .interface_index = interface_index,
+            .leads_back = *leads_back,
+            .until = now + remembered};
+  return *leads_back;
 }
 
 }  // namespace portolan::io

@@ -37,10 +37,6 @@ auto is_multicast(const IpAddress& address) -> bool {
                            : address.bits().octets[0] == 0xff;
 }
 
-auto is_link_local(const IpAddress& address) -> bool {
-  return address.bits().octets[0] == 0xfe && (address.bits().octets[1] & 0xc0U) == 0x80U;
-}
-
 /// A socket address of either kind.
 struct SocketAddress {
   sockaddr_storage storage{};
@@ -82,7 +78,7 @@ auto decode(const SocketAddress& in, std::uint32_t& scope_id) -> Endpoint {
   std::memcpy(&address, &in.storage, sizeof address);
   const Endpoint endpoint{.address = from_in6_addr(address.sin6_addr),
                           .port = Port{ntohs(address.sin6_port)}};
-  if (is_link_local(endpoint.address)) scope_id = address.sin6_scope_id;
+  if (endpoint.address.is_link_local()) scope_id = address.sin6_scope_id;
   return endpoint;
 }
 

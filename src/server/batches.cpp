@@ -282,8 +282,9 @@ void Server::happened(TimePoint now, std::span<const device::Event> events) {
       lose_contract(now, {.mapping = peer->key, .remote_peer = peer->remote_peer});
   }
   // RFC 6887 s8.5: the epoch begins anew when external addresses change.
-  if (address_changed && config_.epoch_scope == EpochScope::server) announce_restart(now);
-  if (config_.epoch_scope == EpochScope::subscriber)
+  const bool is_new_for_all =
+      address_changed && config_.epoch_scope == EpochScope::server && announce_restart(now);
+  if (is_new_for_all || config_.epoch_scope == EpochScope::subscriber)
     announce_epochs(now, std::span(moved_).subspan(moved_before));
   commit_if_possible(now);
 }

@@ -4,6 +4,7 @@
 #include "server/server.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -24,6 +25,16 @@ auto prefix64_data_of(const Config::Nat64Prefix& nat64) -> std::vector<std::byte
   ByteWriter writer(data);
   option.write(writer);
   return data;
+}
+
+/// Those of `addresses` that are not in `others`, sorted.
+auto difference(std::vector<Ipv4Address> addresses, std::vector<Ipv4Address> others)
+    -> std::vector<Ipv4Address> {
+  std::ranges::sort(addresses);
+  std::ranges::sort(others);
+  std::vector<Ipv4Address> rest;
+  std::ranges::set_difference(addresses, others, std::back_inserter(rest));
+  return rest;
 }
 
 }  // namespace
@@ -61,16 +72,26 @@ void Server::derive_from_config() {
 void Server::reconfigure(TimePoint now, Config config) {
   PORTOLAN_CHECK(config.inside.size() == config_.inside.size());
   PORTOLAN_CHECK(config.epoch_scope == config_.epoch_scope);
-  const bool loses_address = std::ranges::any_of(config_.external_addresses, [&](const Ipv4Address& address) {
-    return std::ranges::find(config.external_addresses, address) == config.external_addresses.end();
-  });
+  const auto gone = difference(config_.external_addresses, config.external_addresses);
+  const bool loses_address = !gone.empty();
+  // They move, and then their clients hear it.
+  std::vector<ContractKey> moving;
+  if (loses_address)
+    contracts_.for_each([&](const Contract& contract) {
+      if (contract.external_address.is_ipv4() &&
+          std::ranges::binary_search(gone, contract.external_address.ipv4()))
+        moving.push_back(contract.key);
+    });
   const auto prefixes_before = std::move(prefix64_data_);
   config.epoch_base = config_.epoch_base;
   config.mappings_max = config_.mappings_max;  // the tables have their size
   config_ = std::move(config);
   derive_from_config();
   was_reconfigured_ = true;
-  if (loses_address && config_.epoch_scope == EpochScope::server) return announce_restart(now);
+  if (loses_address && config_.epoch_scope == EpochScope::server) {
+    if (announce_restart(now)) announce_epochs(now, moving);
+    return;
+  }
   if (prefix64_data_ != prefixes_before) announcements_.begin(now, config_.announcements);
 }
 
@@ -171,12 +192,12 @@ auto Server::path_number(const Path& path) -> std::uint16_t {
   return static_cast<std::uint16_t>(paths_.size() - 1);
 }
 
-void Server::announce_restart(TimePoint now) {
+auto Server::announce_restart(TimePoint now) -> bool {
   // Epochs count seconds: to clients a second restart within one is the same, and it is being announced.
-  if (announcements_.next_due() && now < config_.epoch_base + Seconds{1}) return;
+  if (announcements_.next_due() && now < config_.epoch_base + Seconds{1}) return false;
   config_.epoch_base = now;
   announcements_.begin(now, config_.announcements);
-  announce_epochs(now, moved_);
+  return true;
 }
 
 void Server::advance(TimePoint now) {

@@ -93,8 +93,9 @@ class Server {
   /// The store's word on `commit`.
   void committed(TimePoint now, store::CommitId commit, bool ok);
 
-  /// State may have been lost: tells clients (RFC 6887 s14.1.3). The epoch begins at `now`.
-  void announce_restart(TimePoint now);
+  /// State may have been lost: tells clients (RFC 6887 s14.1.3). The epoch begins at `now`; false if it did
+  /// so less than a second ago.
+  auto announce_restart(TimePoint now) -> bool;
 
   /// Does what is due at `now`: expiries, announcements, attempts to write again while read-only.
   void advance(TimePoint now);

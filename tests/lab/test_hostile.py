@@ -9,6 +9,7 @@ octet; a probe also shows that everything before it has been received.
 import ipaddress
 import os
 import random
+import socket
 import struct
 import time
 
@@ -216,3 +217,21 @@ def test_nothing_is_answered_on_the_outside(lab, survivor):
                           (address, PCP_PORT))
             with pytest.raises((TimeoutError, ConnectionRefusedError)):
                 sender.recv(2048)
+
+
+def test_nobody_asks_by_the_address_of_a_host_on_another_link(lab):
+    # RFC 6887 s8.2: the way back to it leads elsewhere.
+    own, stolen = lab.address("handset-wifi"), "2001:db8:112::dead"
+    done = lab.run("handset-wifi", "ip", "address", "add", f"{stolen}/128", "dev", "eth0", "nodad",
+                   "preferred_lft", "0")
+    assert done.returncode == 0, done.stderr
+    with lab.inside("handset-wifi"):
+        thief = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    with lab.udp("handset-wifi") as sender, thief:
+        thief.bind((stolen, 0))
+        thief.settimeout(0.5)
+        thief.sendto(header(ANNOUNCE, ipaddress.ip_address(stolen).packed, lifetime=0), (GATEWAY, PCP_PORT))
+        sender.sendto(header(ANNOUNCE, ipaddress.ip_address(own).packed, lifetime=0), (GATEWAY, PCP_PORT))
+        assert sender.recv(2048)[1] == ANNOUNCE | 0x80
+        with pytest.raises(TimeoutError):
+            thief.recv(2048)
