@@ -212,22 +212,72 @@ TEST(Settings, limits_of_the_nat64_are_read_and_have_bounds) {
 TEST(Settings, timeouts_of_the_nat64_are_read_and_are_no_shorter_than_the_rfcs_have_them) {
   const auto settings =
       parse_settings(with("outside = ",
-                          "udp_timeout = 120\ntcp_established_timeout = 7201\ntcp_transitory_timeout = 240\n"
+                          "udp_timeout = 120\ntcp_established_timeout = 7201\ntcp_opening_timeout = "
+                          "6\ntcp_closing_timeout = 240\n"
                           "icmp_timeout = 61\nhold_down = 0\nfragment_timeout = 2\noutside = "),
                      "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();
   const nat::Timeouts timeouts = gateway::nat64_config(settings->nat64).timeouts;
   EXPECT_EQ(timeouts.udp, Seconds{120});
   EXPECT_EQ(timeouts.tcp_established, Seconds{7201});
-  EXPECT_EQ(timeouts.tcp_transitory, Seconds{240});
+  EXPECT_EQ(timeouts.tcp_opening, Seconds{6});
+  EXPECT_EQ(timeouts.tcp_closing, Seconds{240});
   EXPECT_EQ(timeouts.icmp, Seconds{61});
   EXPECT_EQ(timeouts.hold_down, Seconds{0});
   EXPECT_EQ(timeouts.fragment, Seconds{2});
   for (const char* wrong :
-       {"udp_timeout = 119", "tcp_established_timeout = 7199", "tcp_transitory_timeout = 239",
-        "icmp_timeout = 59", "fragment_timeout = 1", "hold_down = 2592001"})
+       {"udp_timeout = 119", "tcp_established_timeout = 7199", "tcp_opening_timeout = 5",
+        "tcp_closing_timeout = 239", "icmp_timeout = 59", "fragment_timeout = 1", "hold_down = 2592001"})
     EXPECT_THAT(errors_of(with("outside = ", std::string(wrong) + "\noutside = ")),
                 ElementsAre(HasSubstr("to 2592000 seconds")));
+}
+
+TEST(Settings, filtering_is_read_for_all_protocols_or_each) {
+  const auto filtering = [](const char* keys) {
+    const auto settings = parse_settings(with("outside = ", std::string(keys) + "\noutside = "), "test.toml");
+    EXPECT_TRUE(settings) << settings.error().front();
+    return settings ? gateway::nat64_config(settings->nat64).filtering : nat::Filterings{};
+  };
+  constexpr auto independent = nat::Filtering::endpoint_independent;
+  constexpr auto dependent = nat::Filtering::address_dependent;
+  EXPECT_EQ(filtering("").tcp, independent);
+  EXPECT_EQ(filtering("filtering = \"address-dependent\"").icmp, dependent);
+  const auto mixed = filtering("tcp_filtering = \"endpoint-independent\"\nfiltering = \"address-dependent\"");
+  EXPECT_EQ(mixed.udp, dependent);
+  EXPECT_EQ(mixed.tcp, independent);
+  EXPECT_EQ(filtering("icmp_filtering = \"address-dependent\"").udp, independent);
+  EXPECT_THAT(errors_of(with("outside = ", "udp_filtering = \"none\"\noutside = ")),
+              ElementsAre(HasSubstr("nat64.udp_filtering = \"none\": must be \"endpoint-independent\" or")));
+}
+
+TEST(Settings, what_strangers_are_told_and_how_often_is_read) {
+  const auto settings = parse_settings(with("outside = ",
+                                            "answer_unsolicited = false\nwaiting_syns_max = 1\n"
+                                            "icmp_errors_per_second = 0\noutside = "),
+                                       "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  const nat::Config config = gateway::nat64_config(settings->nat64);
+  EXPECT_FALSE(config.answers_unsolicited);
+  EXPECT_EQ(config.limits.waiting_syns, 1U);
+  EXPECT_EQ(config.limits.errors_per_second, 0U);
+  EXPECT_THAT(errors_of(with("outside = ", "answer_unsolicited = \"no\"\noutside = ")),
+              ElementsAre(HasSubstr("must be true or false")));
+  EXPECT_THAT(errors_of(with("outside = ", "icmp_errors_per_second = 1000001\noutside = ")),
+              ElementsAre(HasSubstr("from 0 to 1000000; 0 turns them off")));
+  EXPECT_THAT(errors_of(with("outside = ", "waiting_syns_max = 0\noutside = ")),
+              ElementsAre(HasSubstr("from 1 to")));
+}
+
+TEST(Settings, what_is_done_to_traffic_class_and_missing_checksums_is_read) {
+  const auto settings = parse_settings(
+      with("outside = ", "copy_traffic_class = false\ncomplete_udp_checksums = false\noutside = "),
+      "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  const nat::Config config = gateway::nat64_config(settings->nat64);
+  EXPECT_FALSE(config.copies_traffic_class);
+  EXPECT_FALSE(config.completes_udp_checksums);
+  EXPECT_TRUE(nat::Config{}.copies_traffic_class);
+  EXPECT_TRUE(nat::Config{}.completes_udp_checksums);
 }
 
 TEST(Settings, the_lowest_mtu_is_no_higher_than_the_mtu) {
@@ -329,7 +379,11 @@ TEST(Settings, what_is_fixed_at_start_names_its_line_and_says_how_to_change_it) 
            {"outside = ", "fragments_max = 256\noutside = "},
            {"outside = ", "udp_timeout = 120\noutside = "},
            {"outside = ", "tcp_established_timeout = 86400\noutside = "},
-           {"outside = ", "tcp_transitory_timeout = 300\noutside = "},
+           {"outside = ", "tcp_closing_timeout = 300\noutside = "},
+           {"outside = ", "filtering = \"address-dependent\"\noutside = "},
+           {"outside = ", "tcp_filtering = \"address-dependent\"\noutside = "},
+           {"outside = ", "answer_unsolicited = false\noutside = "},
+           {"outside = ", "icmp_errors_per_second = 0\noutside = "},
            {"outside = ", "icmp_timeout = 100\noutside = "},
            {"outside = ", "hold_down = 0\noutside = "},
            {"outside = ", "fragment_timeout = 30\noutside = "},

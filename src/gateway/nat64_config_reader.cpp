@@ -23,11 +23,14 @@ void read_nat64_limits(Reader& reader, const toml::table& nat64, nat::Limits& li
   limit("sessions_max", limits.sessions);
   limit("hosts_max", limits.hosts);
   limit("hold_downs_max", limits.hold_downs);
+  limit("waiting_syns_max", limits.waiting_syns);
+  reader.number(nat64, "nat64.", "icmp_errors_per_second", 0, 1'000'000, "; 0 turns them off",
+                [&](auto number) { limits.errors_per_second = static_cast<std::uint32_t>(number); });
   reader.number(nat64, "nat64.", "fragments_max", 256, 100'000'000, "",
                 [&](auto number) { limits.fragments = static_cast<std::uint32_t>(number); });
 }
 
-/// Least values: RFC 6146 s4, RFC 4787 s4.3, RFC 5382 s5, RFC 5508 s3.2.
+/// Least values: RFC 6146 s4, RFC 4787 s4.3, RFC 5382 s5, RFC 5508 s3.2, RFC 7857 s2.1.
 void read_nat64_timeouts(Reader& reader, const toml::table& nat64, nat::Timeouts& timeouts) {
   constexpr std::int64_t longest = 30 * 86400;
   const auto timeout = [&](std::string_view key, Seconds& value, std::int64_t least) {
@@ -36,10 +39,39 @@ void read_nat64_timeouts(Reader& reader, const toml::table& nat64, nat::Timeouts
   };
   timeout("udp_timeout", timeouts.udp, 120);
   timeout("tcp_established_timeout", timeouts.tcp_established, 7200);
-  timeout("tcp_transitory_timeout", timeouts.tcp_transitory, 240);
+  timeout("tcp_opening_timeout", timeouts.tcp_opening, 6);
+  timeout("tcp_closing_timeout", timeouts.tcp_closing, 240);
   timeout("icmp_timeout", timeouts.icmp, 60);
   timeout("hold_down", timeouts.hold_down, 0);
   timeout("fragment_timeout", timeouts.fragment, 2);
+}
+
+/// `filtering` is for all protocols that have no key of their own.
+void read_filtering(Reader& reader, const toml::table& nat64, nat::Filterings& filtering) {
+  const auto read = [&](std::string_view key, auto&&... values) {
+    const auto text = reader.text(nat64, "nat64.", key);
+    if (!text) return;
+    if (*text == "endpoint-independent")
+      ((values = nat::Filtering::endpoint_independent), ...);
+    else if (*text == "address-dependent")
+      ((values = nat::Filtering::address_dependent), ...);
+    else
+      reader.fail(*nat64.get(key), fmt::format("nat64.{}", key),
+                  "must be \"endpoint-independent\" or \"address-dependent\"");
+  };
+  read("filtering", filtering.udp, filtering.tcp, filtering.icmp);
+  read("udp_filtering", filtering.udp);
+  read("tcp_filtering", filtering.tcp);
+  read("icmp_filtering", filtering.icmp);
+}
+
+/// The key that a difference in filtering is reported at.
+auto filtering_key(const toml::table& root) -> std::string_view {
+  const toml::table* nat64 = root.get_as<toml::table>("nat64");
+  if (nat64 != nullptr && nat64->get("filtering") == nullptr)
+    for (const std::string_view key : {"udp_filtering", "tcp_filtering", "icmp_filtering"})
+      if (nat64->get(key) != nullptr) return key;
+  return "filtering";
 }
 
 }  // namespace
@@ -52,11 +84,36 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
       reader.fail_missing(root, "[nat64]", fmt::format("{} needs its prefix and pool", wanted_by));
     return;
   }
-  reader.refuse_unknown(
-      *nat64, "nat64.",
-      {"prefix", "pool", "outside", "tun", "mtu", "lowest_ipv6_mtu", "mss_max", "manage_forwarding",
-       "bindings_max", "sessions_max", "hosts_max", "hold_downs_max", "fragments_max", "udp_timeout",
-       "tcp_established_timeout", "tcp_transitory_timeout", "icmp_timeout", "hold_down", "fragment_timeout"});
+  reader.refuse_unknown(*nat64, "nat64.",
+                        {"prefix",
+                         "pool",
+                         "outside",
+                         "tun",
+                         "mtu",
+                         "lowest_ipv6_mtu",
+                         "mss_max",
+                         "manage_forwarding",
+                         "bindings_max",
+                         "sessions_max",
+                         "hosts_max",
+                         "hold_downs_max",
+                         "fragments_max",
+                         "udp_timeout",
+                         "tcp_established_timeout",
+                         "tcp_opening_timeout",
+                         "tcp_closing_timeout",
+                         "icmp_timeout",
+                         "hold_down",
+                         "fragment_timeout",
+                         "filtering",
+                         "udp_filtering",
+                         "tcp_filtering",
+                         "icmp_filtering",
+                         "answer_unsolicited",
+                         "waiting_syns_max",
+                         "icmp_errors_per_second",
+                         "copy_traffic_class",
+                         "complete_udp_checksums"});
   if (nat64->get("prefix") == nullptr)
     reader.fail_missing(*nat64, "nat64.prefix",
                         "write prefix = \"2001:db8:64:ff9b::/96\" with a prefix of yours");
@@ -89,6 +146,10 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
                 [&](auto value) { settings.mss_max = static_cast<unsigned>(value); });
   read_nat64_limits(reader, *nat64, settings.limits);
   read_nat64_timeouts(reader, *nat64, settings.timeouts);
+  read_filtering(reader, *nat64, settings.filtering);
+  reader.flag(*nat64, "nat64.", "answer_unsolicited", settings.answer_unsolicited);
+  reader.flag(*nat64, "nat64.", "copy_traffic_class", settings.copy_traffic_class);
+  reader.flag(*nat64, "nat64.", "complete_udp_checksums", settings.complete_udp_checksums);
   if (const toml::node* node = nat64->get("manage_forwarding")) {
     if (const auto value = node->value_exact<bool>())
       settings.manage_forwarding = *value;
@@ -114,12 +175,19 @@ void refuse_changes(Reader& reader, const toml::table& root, const Nat64Settings
   nat64.fixed("sessions_max", wanted.limits.sessions, running.limits.sessions);
   nat64.fixed("hosts_max", wanted.limits.hosts, running.limits.hosts);
   nat64.fixed("hold_downs_max", wanted.limits.hold_downs, running.limits.hold_downs);
+  nat64.fixed("waiting_syns_max", wanted.limits.waiting_syns, running.limits.waiting_syns);
+  nat64.fixed("icmp_errors_per_second", wanted.limits.errors_per_second, running.limits.errors_per_second);
+  nat64.fixed(filtering_key(root), wanted.filtering, running.filtering);
+  nat64.fixed("answer_unsolicited", wanted.answer_unsolicited, running.answer_unsolicited);
+  nat64.fixed("copy_traffic_class", wanted.copy_traffic_class, running.copy_traffic_class);
+  nat64.fixed("complete_udp_checksums", wanted.complete_udp_checksums, running.complete_udp_checksums);
   nat64.fixed("fragments_max", wanted.limits.fragments, running.limits.fragments);
   const nat::Timeouts& wanted_timeouts = wanted.timeouts;
   const nat::Timeouts& timeouts = running.timeouts;
   nat64.fixed("udp_timeout", wanted_timeouts.udp, timeouts.udp);
   nat64.fixed("tcp_established_timeout", wanted_timeouts.tcp_established, timeouts.tcp_established);
-  nat64.fixed("tcp_transitory_timeout", wanted_timeouts.tcp_transitory, timeouts.tcp_transitory);
+  nat64.fixed("tcp_opening_timeout", wanted_timeouts.tcp_opening, timeouts.tcp_opening);
+  nat64.fixed("tcp_closing_timeout", wanted_timeouts.tcp_closing, timeouts.tcp_closing);
   nat64.fixed("icmp_timeout", wanted_timeouts.icmp, timeouts.icmp);
   nat64.fixed("hold_down", wanted_timeouts.hold_down, timeouts.hold_down);
   nat64.fixed("fragment_timeout", wanted_timeouts.fragment, timeouts.fragment);

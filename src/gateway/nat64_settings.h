@@ -22,6 +22,10 @@ struct Nat64Settings {
   unsigned lowest_ipv6_mtu = 1280;
   /// 0: none.
   unsigned mss_max = 0;
+  nat::Filterings filtering;
+  bool answer_unsolicited = true;
+  bool copy_traffic_class = true;
+  bool complete_udp_checksums = true;
   /// Whether the daemon turns forwarding on, and off again at its end if it was off.
   bool manage_forwarding = false;
   nat::Limits limits;

@@ -7,6 +7,7 @@
 
 #include "nat/embedding.h"
 #include "nat/reassembly.h"
+#include "nat/waiting_syns.h"
 
 namespace portolan::nat {
 namespace {
@@ -58,7 +59,8 @@ auto check(const Config& config) -> std::expected<void, std::string> {
   for (const auto& [name, value, minimum] :
        {Minimum{"udp", config.timeouts.udp, Seconds{120}},
         Minimum{"tcp_established", config.timeouts.tcp_established, Seconds{7200}},
-        Minimum{"tcp_transitory", config.timeouts.tcp_transitory, Seconds{240}},
+        Minimum{"tcp_opening", config.timeouts.tcp_opening, WaitingSyns::wait},
+        Minimum{"tcp_closing", config.timeouts.tcp_closing, Seconds{240}},
         Minimum{"icmp", config.timeouts.icmp, Seconds{60}},
         Minimum{"hold_down", config.timeouts.hold_down, Seconds{0}},
         Minimum{"fragment", config.timeouts.fragment, Seconds{2}}}) {
@@ -70,7 +72,7 @@ auto check(const Config& config) -> std::expected<void, std::string> {
   for (const auto& [name, value] :
        {Range{"bindings", config.limits.bindings}, Range{"sessions", config.limits.sessions},
         Range{"hosts", config.limits.hosts}, Range{"sessions_per_host", config.limits.sessions_per_host},
-        Range{"hold_downs", config.limits.hold_downs},
+        Range{"hold_downs", config.limits.hold_downs}, Range{"waiting_syns", config.limits.waiting_syns},
         Range{"filters_per_mapping", config.limits.filters_per_mapping},
         Range{"filters", config.limits.filters}, Range{"ports_per_set", config.limits.ports_per_set}}) {
     if (value == 0 || value > table_max)

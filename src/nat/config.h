@@ -16,8 +16,9 @@ namespace portolan::nat {
 /// Idle times (RFC 6146 s4, RFC 5508 s3.2, RFC 5382 s5).
 struct Timeouts {
   Seconds udp{300};               ///< at least 120 (UDP_MIN)
-  Seconds tcp_established{7200};  ///< at least 7200; then tcp_transitory more: 2 h 4 min in all
-  Seconds tcp_transitory{240};    ///< at least 240
+  Seconds tcp_established{7200};  ///< at least 7200; then tcp_closing more: 2 h 4 min in all
+  Seconds tcp_opening{240};       ///< until the other side's SYN; at least 6 (RFC 7857 s2.1)
+  Seconds tcp_closing{240};       ///< after both FINs or an RST; at least 240
   Seconds icmp{60};               ///< at least 60
   Seconds hold_down{120};         ///< how long a released port waits (RFC 6888 s2 REQ-8)
   Seconds fragment{5};            ///< at least 2 (FRAGMENT_MIN): from a packet's first fragment to the last
@@ -36,7 +37,22 @@ struct Limits {
   std::uint32_t filters_per_mapping = 8;   ///< remote peers (RFC 6887 s13.3)
   std::uint32_t filters = 65'536;          ///< of all mappings
   std::uint32_t ports_per_set = 256;       ///< of one port set (RFC 7753)
-  std::uint32_t fragments = 16'384;  ///< of 1.5 kB that wait for others, half from each side; at least 256
+  std::uint32_t waiting_syns = 4096;  ///< from outside, that nobody waits for; beyond it they get no answer
+  std::uint32_t fragments = 16'384;   ///< of 1.5 kB that wait for others, half from each side; at least 256
+};
+
+/// Who may send to what a host's own traffic mapped (RFC 6146 s3.5; RFC 4787 s5, RFC 5382 s4.3). Mappings
+/// that the server asks for let everyone in whom their filters let in (RFC 6887 s11).
+enum class Filtering : std::uint8_t {
+  endpoint_independent,  ///< everyone
+  address_dependent,     ///< whoever has an address with which there is a session
+};
+struct Filterings {
+  Filtering udp = Filtering::endpoint_independent;
+  Filtering tcp = Filtering::endpoint_independent;
+  Filtering icmp = Filtering::endpoint_independent;
+
+  auto operator==(const Filterings&) const -> bool = default;
 };
 
 struct Config {
@@ -62,6 +78,10 @@ struct Config {
   bool copies_traffic_class = true;
   /// UDP from IPv4 without checksum gets one; if not, it is dropped (RFC 7915 s4.5).
   bool completes_udp_checksums = true;
+  Filterings filtering;
+  /// Whether who is not let in is told: by ICMP 3/13 at once; of a SYN, after the 6 seconds in which the
+  /// inside may still send one, by 3/3 (RFC 6146 s3.5.1, s3.5.2.2, RFC 5382 s4.3 REQ-4).
+  bool answers_unsolicited = true;
   Timeouts timeouts;
   Limits limits;
 };

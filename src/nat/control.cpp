@@ -203,11 +203,12 @@ void Nat64::end_forbidden_sessions(std::uint32_t head, TimePoint now) {
   const ExplicitSet& set = bindings_.set(head);
   if (set.filters == 0) return;
   for (std::uint32_t i = 0; i < set.port_count; ++i) {
-    const Binding& binding = bindings_[member(head, i)];
+    const std::uint32_t number = member(head, i);
+    const Binding& binding = bindings_[number];
     for (std::uint32_t session = binding.first_session; session != 0;) {
       const std::uint32_t next = sessions_[session].next;
       const SessionEntry& entry = sessions_.entry(session, Direction::from_ipv4);
-      if (!sessions_[session].is_outbound && !lets_in(binding, entry.remote, entry.remote_port))
+      if (!sessions_[session].is_outbound && !lets_in(number, entry.remote, entry.remote_port))
         erase_session(session, now);
       session = next;
     }

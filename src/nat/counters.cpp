@@ -26,6 +26,7 @@ auto to_string(DropReason reason) -> std::string_view {
     case DropReason::non_global_ipv4: return "non_global_ipv4";
     case DropReason::hop_limit_exceeded: return "hop_limit_exceeded";
     case DropReason::filtered: return "filtered";
+    case DropReason::unsolicited_syn: return "unsolicited_syn";
     case DropReason::no_mapping: return "no_mapping";
     case DropReason::bindings_exhausted: return "bindings_exhausted";
     case DropReason::sessions_exhausted: return "sessions_exhausted";

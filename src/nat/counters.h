@@ -36,7 +36,8 @@ enum class DropReason : std::uint8_t {
   destination_not_in_pool,    ///< not for the translator
   non_global_ipv4,            ///< well-known prefix with a non-global address (RFC 6052 s3.1)
   hop_limit_exceeded,         ///< TTL or hop limit used up
-  filtered,                   ///< the mapping does not let this peer in (RFC 6887 s13.3)
+  filtered,                   ///< the mapping does not let this peer in (RFC 6887 s13.3, RFC 6146 s3.5.1)
+  unsolicited_syn,            ///< from outside; it waits for one from inside (RFC 6146 s3.5.2.2)
   no_mapping,                 ///< no binding for it, and it cannot make one
   bindings_exhausted,         ///< Limits::bindings
   sessions_exhausted,         ///< Limits::sessions
@@ -73,6 +74,8 @@ struct Counters {
   std::uint64_t reassembled = 0;          ///< packets that came as several
   std::uint64_t probes_sent = 0;          ///< to TCP connections idle for long
   std::uint64_t errors_rate_limited = 0;  ///< not generated because of Limits::errors_per_second
+  std::uint64_t simultaneous_opens = 0;   ///< SYNs from inside that met a waiting one
+  std::uint64_t syns_lost = 0;            ///< from outside, beyond Limits::waiting_syns: never answered
   std::uint64_t outputs_lost = 0;         ///< generated, but the output queue was full
   std::uint64_t hold_downs_cut = 0;       ///< ports freed early because of Limits::hold_downs
   // Present numbers.
@@ -81,6 +84,7 @@ struct Counters {
   std::uint32_t sessions = 0;
   std::uint32_t hosts = 0;
   std::uint32_t hold_downs = 0;
+  std::uint32_t waiting_syns = 0;
   std::uint32_t fragmented_packets = 0;  ///< of which some fragments are here
 
   [[nodiscard]] auto drops(DropReason reason) const -> std::uint64_t {

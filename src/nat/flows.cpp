@@ -92,6 +92,17 @@ auto Nat64::open_from_ipv6(TimePoint now, const InsideKey& key, const Packet& pa
     release_if_unused(number, now);
     return std::unexpected(reason);
   }
+  // Simultaneous open: the SYN that came first counts as received, and its sender sends it again
+  // (RFC 5382 s4.3 REQ-4).
+  if (is_tcp && waiting_syns_.take({.external = entries.inward.external,
+                                    .remote = key.remote,
+                                    .external_port = entries.inward.external_port,
+                                    .remote_port = key.remote_port,
+                                    .protocol = protocol::tcp})) {
+    ++counters_.simultaneous_opens;
+    if (const SessionEntry* entry = sessions_.find(key); entry != nullptr)
+      sessions_.segment(entry->session, Direction::from_ipv4, TcpEvent::syn, now);
+  }
   return entries.outward;
 }
 
@@ -99,19 +110,31 @@ auto Nat64::open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t p
                            const Packet& packet) -> std::expected<SessionEntry, DropReason> {
   const std::uint32_t number =
       bindings_.find(base_of(packet.protocol), pool_index, from_raw16(key.external_port));
-  // Endpoint-independent filtering: whoever knows the binding may use it, unless its explicit mapping
-  // was taken back and no session from inside asks for more.
+  // What was explicit and has no session from inside any more lets nobody in.
   if (number == 0 || is_draining(bindings_[number])) return std::unexpected(DropReason::no_mapping);
-  if (!lets_in(bindings_[number], key.remote, key.remote_port)) return std::unexpected(DropReason::filtered);
+  if (!lets_in(number, key.remote, key.remote_port)) return std::unexpected(DropReason::filtered);
   const Entries entries = entries_of(bindings_[number], key.remote, key.remote_port);
   if (packet.protocol == protocol::tcp && tcp_event(packet.tcp_flags) != TcpEvent::syn) return entries.inward;
   if (const DropReason reason = admit(now, number, entries, Direction::from_ipv4); reason != DropReason::none)
     return std::unexpected(reason);
+  // One that waited until it was let in needs no answer.
+  if (packet.protocol == protocol::tcp) waiting_syns_.take(key);
   return entries.inward;
 }
 
-auto Nat64::lets_in(const Binding& binding, std::uint32_t remote, std::uint16_t remote_port) const -> bool {
-  if (!binding.is_explicit) return true;
+auto Nat64::is_address_dependent(Base base) const -> bool {
+  switch (base) {
+    case Base::udp: return config_.filtering.udp == Filtering::address_dependent;
+    case Base::tcp: return config_.filtering.tcp == Filtering::address_dependent;
+    case Base::icmp: break;
+  }
+  return config_.filtering.icmp == Filtering::address_dependent;
+}
+
+auto Nat64::lets_in(std::uint32_t number, std::uint32_t remote, std::uint16_t remote_port) const -> bool {
+  const Binding& binding = bindings_[number];
+  if (!binding.is_explicit)
+    return !is_address_dependent(binding.internal.base) || contacts_.has(number, remote);
   const std::uint32_t list = bindings_.set(binding.head).filters;
   std::uint8_t octets[4];
   store_raw32(octets, remote);
@@ -154,6 +177,7 @@ auto Nat64::add_session(TimePoint now, std::uint32_t number, const Entries& entr
   ++binding.sessions;
   if (is_outbound) ++binding.outbound_sessions;
   ++host.sessions;
+  if (is_address_dependent(binding.internal.base)) contacts_.add(number, entries.outward.remote);
   ++counters_.sessions_made;
   return DropReason::none;
 }
@@ -167,6 +191,8 @@ void Nat64::erase_session(std::uint32_t number, TimePoint now) {
   --binding.sessions;
   if (session.is_outbound) --binding.outbound_sessions;
   --bindings_.host(binding.host).sessions;
+  if (is_address_dependent(binding.internal.base))
+    contacts_.remove(binding_number, sessions_.entry(number, Direction::from_ipv4).remote);
   sessions_.erase(number);
   release_if_unused(binding_number, now);
 }
@@ -237,14 +263,29 @@ void Nat64::advance(TimePoint now) {
     else
       static_cast<void>(end_explicit(*due, now));
   }
+  answer_syns(now, steps);
   bindings_.advance(now, steps);
   reassembly_.advance(now);
 }
 
+void Nat64::answer_syns(TimePoint now, std::uint32_t& steps) {
+  for (; steps > 0 && output_count_ < outputs_.size(); --steps) {
+    const auto due = waiting_syns_.pop_due(now);
+    if (!due) return;
+    Packet packet;
+    packet.data = due->data();
+    packet.size = static_cast<std::uint32_t>(due->size());
+    // An address that has left the pool is not ours to answer from.
+    if (bindings_.pool_index(load32(packet.data + ipv4::destination)))
+      send_error_v4(now, packet, {.type = icmp::v4_unreachable, .code = 3, .rest = 0});
+  }
+}
+
 auto Nat64::next_deadline() const -> std::optional<TimePoint> {
   std::optional<TimePoint> next;
-  for (const auto& deadline : {sessions_.next_deadline(), explicit_wheel_.next_deadline(),
-                               bindings_.next_deadline(), reassembly_.next_deadline()})
+  for (const auto& deadline :
+       {sessions_.next_deadline(), explicit_wheel_.next_deadline(), bindings_.next_deadline(),
+        reassembly_.next_deadline(), waiting_syns_.next_deadline()})
     if (deadline && (!next || *deadline < *next)) next = deadline;
   return next;
 }

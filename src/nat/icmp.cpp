@@ -12,7 +12,6 @@ namespace portolan::nat {
 namespace {
 
 constexpr std::uint8_t generated_hop_limit = 64;
-constexpr std::size_t icmpv4_error_max = 576;
 // The least an RFC 4884 length may be, whatever the quoted packet's size.
 constexpr std::size_t extended_quotation_min = 128;
 

@@ -59,6 +59,9 @@ struct Quotation {
   return type == icmp::v6_unreachable || type == icmp::v6_time_exceeded;
 }
 
+/// Octets of the largest ICMPv4 error made here (RFC 1812 s4.3.2.3).
+inline constexpr std::size_t icmpv4_error_max = 576;
+
 /// Completes an ICMP message: its checksum, with ICMPv6's pseudo-header.
 void set_icmpv4_checksum(std::span<std::uint8_t> message);
 void set_icmpv6_checksum(std::span<std::uint8_t> message, const std::uint8_t* source,

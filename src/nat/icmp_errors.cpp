@@ -205,7 +205,7 @@ auto Nat64::error_from_ipv4(Frame& frame, const Packet& packet) -> DropReason {
   const SessionEntry entry =
       entries_of(bindings_[number], load_raw32(inner.data + ipv4::destination), ports.far_port).inward;
   // An error about what the inside sent to a peer that could not answer without a session.
-  if (!lets_in(bindings_[number], entry.remote, entry.remote_port) &&
+  if (!lets_in(number, entry.remote, entry.remote_port) &&
       sessions_.find(OutsideKey{.external = entry.external,
                                 .remote = entry.remote,
                                 .external_port = entry.external_port,
@@ -292,6 +292,10 @@ void Nat64::report_drop_v4(TimePoint now, const Packet& packet, DropReason reaso
       return send_error_v4(now, packet, {.type = icmp::v4_unreachable, .code = 2, .rest = 0});
     case DropReason::source_route:
       return send_error_v4(now, packet, {.type = icmp::v4_unreachable, .code = 5, .rest = 0});
+    case DropReason::filtered:
+      // TCP has its own ways: keep_syn().
+      if (!config_.answers_unsolicited || packet.protocol == protocol::tcp) return;
+      return send_error_v4(now, packet, {.type = icmp::v4_unreachable, .code = 13, .rest = 0});
     case DropReason::hop_limit_exceeded:
       return send_error_v4(now, packet, {.type = icmp::v4_time_exceeded, .code = 0, .rest = 0});
     case DropReason::too_big:
@@ -325,6 +329,19 @@ void Nat64::send_error_v4(TimePoint now, const Packet& packet, const IcmpHeader&
       make_icmpv4_error(output->octets, Ipv4Address{load32(packet.data + ipv4::destination)},
                         Ipv4Address{load32(packet.data + ipv4::source)}, identification, header, invoking);
   ++counters_.errors_generated;
+  if (bindings_.pool_index(load32(packet.data + ipv4::source))) turn_inward(now, *output);
+}
+
+void Nat64::turn_inward(TimePoint now, Output& output) {
+  static_assert(Frame::headroom_min + icmpv4_error_max <= std::tuple_size_v<decltype(output.octets)>);
+  std::memmove(output.octets.data() + Frame::headroom_min, output.octets.data(), output.size);
+  Frame frame{.buffer = output.octets, .offset = Frame::headroom_min, .size = output.size, .offload = {}};
+  if (from_ipv4(now, frame) != DropReason::none) {
+    --output_count_;
+    return;
+  }
+  output.size = frame.size;
+  std::memmove(output.octets.data(), frame.packet().data(), frame.size);
 }
 
 auto Nat64::take_error_token(TimePoint now, Direction side) -> bool {

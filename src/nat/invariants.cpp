@@ -2,6 +2,8 @@
 //
 // What must hold between the engine's tables after every operation; tests ask.
 #include <cstring>
+#include <set>
+#include <utility>
 
 #include "base/check.h"
 #include "nat/nat64.h"
@@ -40,9 +42,11 @@ void Bindings::check_invariants() const {
 void Nat64::check_invariants() const {
   bindings_.check_invariants();
   reassembly_.check_invariants();
+  waiting_syns_.check_invariants();
   std::uint32_t sessions = 0;
   std::uint32_t explicit_bindings = 0;
   std::size_t filters = 0;
+  std::set<std::pair<std::uint32_t, std::uint32_t>> contacts;
   bindings_.for_each([&](std::uint32_t number, const Binding& binding) {
     std::uint32_t of_binding = 0;
     std::uint32_t outbound = 0;
@@ -53,6 +57,8 @@ void Nat64::check_invariants() const {
       previous = i;
       ++of_binding;
       if (session.is_outbound) ++outbound;
+      if (is_address_dependent(binding.internal.base))
+        contacts.insert({number, sessions_.entry(i, Direction::from_ipv4).remote});
       for (const Direction direction : {Direction::from_ipv6, Direction::from_ipv4}) {
         const SessionEntry& entry = sessions_.entry(i, direction);
         PORTOLAN_CHECK(entry.session == i && entry.direction == direction && entry.sequence % 2 == 0);
@@ -80,6 +86,8 @@ void Nat64::check_invariants() const {
     sessions += of_binding;
   });
   PORTOLAN_CHECK(sessions == sessions_.size());
+  PORTOLAN_CHECK(contacts.size() == contacts_.size());
+  for (const auto& [number, remote] : contacts) PORTOLAN_CHECK(contacts_.has(number, remote));
   PORTOLAN_CHECK(explicit_bindings == counters_.explicit_bindings);
   PORTOLAN_CHECK(filters == filters_.size());
 }

@@ -18,6 +18,25 @@ auto make_embedding(const Prefix& prefix) -> Embedding {
   return embedding;
 }
 
+auto outside_key(const Packet& packet) -> OutsideKey {
+  const std::uint8_t* transport = packet.transport();
+  const bool is_echo = packet.protocol == protocol::icmp;
+  return {.external = load_raw32(packet.data + ipv4::destination),
+          .remote = load_raw32(packet.data + ipv4::source),
+          .external_port = load_raw16(transport + (is_echo ? icmp::identifier : tcp::destination_port)),
+          .remote_port = is_echo ? std::uint16_t{0} : load_raw16(transport + tcp::source_port),
+          .protocol = packet.protocol};
+}
+
+/// Sessions whose remote addresses must be known.
+auto contacts_max(const Config& config) -> std::uint32_t {
+  const Filterings& each = config.filtering;
+  const bool is_needed = each.udp == Filtering::address_dependent ||
+                         each.tcp == Filtering::address_dependent ||
+                         each.icmp == Filtering::address_dependent;
+  return is_needed ? config.limits.sessions : 0;
+}
+
 auto kind_of(std::uint8_t protocol) -> Kind {
   if (protocol == protocol::tcp) return Kind::tcp;
   return protocol == protocol::udp ? Kind::udp : Kind::icmp_echo;
@@ -36,6 +55,8 @@ Nat64::Nat64(const Config& config, Random& random)
       bindings_(config, random),
       sessions_(config, random),
       filters_(config.limits),
+      contacts_(contacts_max(config), random),
+      waiting_syns_(config.answers_unsolicited ? config.limits.waiting_syns : 0, random),
       reassembly_(config, random),
       explicit_wheel_(config.limits.bindings),
       outputs_(outputs_max),
@@ -115,14 +136,15 @@ auto Nat64::flow_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) ->
   extract(embedding_, packet.data + ipv6::destination, remote);
   key.remote = load_raw32(remote);
 
-  if (config_.mss_max != 0) clamp_mss(frame, packet, config_.mss_max);
   const std::uint16_t suffix = suffix_delta(packet.data + ipv6::destination);
   if (SessionEntry* entry = sessions_.find(key); entry != nullptr) {
     touch(*entry, Direction::from_ipv6, packet, now);
+    if (config_.mss_max != 0) clamp_mss(frame, packet, config_.mss_max);
     to_ipv4(frame, packet, *entry, suffix, identifications_);
   } else {
     const auto opened = open_from_ipv6(now, key, packet);
     if (!opened) return opened.error();
+    if (config_.mss_max != 0) clamp_mss(frame, packet, config_.mss_max);
     to_ipv4(frame, packet, *opened, suffix, identifications_);
   }
   count(Direction::from_ipv6, kind_of(packet.protocol), frame);
@@ -160,44 +182,48 @@ auto Nat64::from_ipv4(TimePoint now, Frame& frame) -> DropReason {
     if (type != icmp::v4_echo_request && type != icmp::v4_echo_reply) return DropReason::icmp_unknown;
   }
   const DropReason reason = flow_from_ipv4(now, frame, packet);
-  if (reason != DropReason::none) report_drop_v4(now, packet, reason);
-  return reason;
+  if (reason == DropReason::none) return reason;
+  report_drop_v4(now, packet, reason);
+  return reason == DropReason::no_mapping || reason == DropReason::filtered ? keep_syn(now, packet, reason)
+                                                                            : reason;
 }
 
 auto Nat64::flow_from_ipv4(TimePoint now, Frame& frame, const Packet& packet) -> DropReason {
   if (packet.hop_limit <= 1) return DropReason::hop_limit_exceeded;
   const auto pool_index = bindings_.pool_index(load32(packet.data + ipv4::destination));
   if (!pool_index) return DropReason::destination_not_in_pool;
-  const std::uint8_t* transport = packet.transport();
-  const bool is_echo = packet.protocol == protocol::icmp;
   if (!config_.completes_udp_checksums && lacks_checksum(frame, packet)) return DropReason::bad_checksum;
-  const OutsideKey key{
-      .external = load_raw32(packet.data + ipv4::destination),
-      .remote = load_raw32(packet.data + ipv4::source),
-      .external_port = load_raw16(transport + (is_echo ? icmp::identifier : tcp::destination_port)),
-      .remote_port = is_echo ? std::uint16_t{0} : load_raw16(transport + tcp::source_port),
-      .protocol = packet.protocol};
-
+  const OutsideKey key = outside_key(packet);
   SessionEntry* entry = sessions_.find(key);
   if (entry == nullptr &&
       bindings_.find(base_of(packet.protocol), *pool_index, from_raw16(key.external_port)) == 0)
     return DropReason::no_mapping;
-  if (config_.mss_max != 0) clamp_mss(frame, packet, config_.mss_max);
   limit_segments(frame.offload, packet, config_.ipv6_mtu);
   const std::uint32_t size = wire_size(frame.offload, packet, ipv6::header_size);
   const bool may_fragment = !packet.dont_fragment && frame.offload.gso_type == Offload::gso_none;
   if (!may_fragment && size > config_.ipv6_mtu) return DropReason::too_big;
   if (entry != nullptr) {
     touch(*entry, Direction::from_ipv4, packet, now);
+    if (config_.mss_max != 0) clamp_mss(frame, packet, config_.mss_max);
     to_ipv6(frame, packet, *entry, embedding_);
   } else {
     const auto opened = open_from_ipv4(now, key, *pool_index, packet);
     if (!opened) return opened.error();
+    if (config_.mss_max != 0) clamp_mss(frame, packet, config_.mss_max);
     to_ipv6(frame, packet, *opened, embedding_);
   }
   count(Direction::from_ipv4, kind_of(packet.protocol), frame);
   if (may_fragment && size > config_.lowest_ipv6_mtu) return fragment_ipv6(frame, packet.identification);
   return DropReason::none;
+}
+
+auto Nat64::keep_syn(TimePoint now, const Packet& packet, DropReason reason) -> DropReason {
+  const bool begins =
+      packet.protocol == protocol::tcp && (packet.tcp_flags & (state_flags | tcp::ack)) == tcp::syn;
+  if (!begins || !config_.answers_unsolicited || config_.limits.errors_per_second == 0) return reason;
+  if (waiting_syns_.add(now, outside_key(packet), packet)) return DropReason::unsolicited_syn;
+  ++counters_.syns_lost;
+  return reason;
 }
 
 auto Nat64::fragment_ipv6(Frame& frame, std::uint16_t identification) -> DropReason {
@@ -319,6 +345,7 @@ auto Nat64::counters() const -> Counters {
   counters.sessions = sessions_.size();
   counters.hosts = bindings_.host_count();
   counters.hold_downs = bindings_.hold_down_count();
+  counters.waiting_syns = waiting_syns_.size();
   counters.reassembled = reassembly_.completed();
   counters.fragmented_packets = reassembly_.waiting();
   counters.dropped[static_cast<std::size_t>(DropReason::fragments_incomplete)] = reassembly_.incomplete();

@@ -23,6 +23,7 @@
 #include "base/timer_wheel.h"
 #include "nat/bindings.h"
 #include "nat/config.h"
+#include "nat/contacts.h"
 #include "nat/counters.h"
 #include "nat/embedding.h"
 #include "nat/filters.h"
@@ -33,6 +34,7 @@
 #include "nat/reassembly.h"
 #include "nat/session_entry.h"
 #include "nat/sessions.h"
+#include "nat/waiting_syns.h"
 
 namespace portolan::nat {
 
@@ -223,10 +225,15 @@ class Nat64 {
       -> std::expected<SessionEntry, DropReason>;
   [[nodiscard]] auto open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t pool_index,
                                     const Packet& packet) -> std::expected<SessionEntry, DropReason>;
-  /// Whether the mapping lets `remote` (network order) begin something. Filters are about the inbound
-  /// mapping: an implicit binding has none.
-  [[nodiscard]] auto lets_in(const Binding& binding, std::uint32_t remote, std::uint16_t remote_port) const
+  /// Whether the binding lets `remote` (network order) begin something. Filters are about the inbound
+  /// mapping: an implicit binding has none, but the filtering configured.
+  [[nodiscard]] auto lets_in(std::uint32_t number, std::uint32_t remote, std::uint16_t remote_port) const
       -> bool;
+  [[nodiscard]] auto is_address_dependent(Base base) const -> bool;
+  /// Keeps a SYN from outside that was not let in; the reason why it does not pass.
+  [[nodiscard]] auto keep_syn(TimePoint now, const Packet& packet, DropReason reason) -> DropReason;
+  /// Answers those that have waited long enough, as far as output() has room.
+  void answer_syns(TimePoint now, std::uint32_t& steps);
   /// Makes a session if there is room; an explicit mapping's packets pass also without one.
   [[nodiscard]] auto admit(TimePoint now, std::uint32_t number, const Entries& entries, Direction opener)
       -> DropReason;
@@ -280,6 +287,8 @@ class Nat64 {
   void report_drop_v4(TimePoint now, const Packet& packet, DropReason reason);
   void send_error_v6(TimePoint now, const Packet& packet, const IcmpHeader& header);
   void send_error_v4(TimePoint now, const Packet& packet, const IcmpHeader& header);
+  /// Turns the error just made, for a host that met another at its external address, into its family.
+  void turn_inward(TimePoint now, Output& output);
   [[nodiscard]] auto take_error_token(TimePoint now, Direction side) -> bool;
   [[nodiscard]] auto claim_output() -> Output*;
 
@@ -291,6 +300,8 @@ class Nat64 {
   Bindings bindings_;
   Sessions sessions_;
   Filters filters_;
+  Contacts contacts_;
+  WaitingSyns waiting_syns_;
   Reassembly reassembly_;
   std::vector<PeerFilter> new_filters_;  // of the mapping at hand
   TimerWheel explicit_wheel_;

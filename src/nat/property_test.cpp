@@ -489,6 +489,7 @@ RC_GTEST_PROP(Nat64Property, filters_are_about_peers_as_the_inside_sees_them, ()
   config.prefix = *Prefix::parse(*rc::gen::element<std::string>(
       "2001:db8::/32", "2001:db8:100::/40", "2001:db8:122::/48", "2001:db8:122:300::/56",
       "2001:db8:122:344::/64", "2001:db8:122:344::/96"));
+  config.answers_unsolicited = false;
   Nat64 engine(config, random);
   Embedding embedding{};
   std::copy_n(config.prefix.address().bits().octets.begin(), 16, embedding.prefix);

@@ -151,7 +151,8 @@ void Sessions::make_idle(std::uint32_t number, TimePoint now) {
 auto Sessions::lifetime(const Session& session) const -> Seconds {
   if (session.is_udp) return timeouts_.udp;
   if (!session.is_tcp) return timeouts_.icmp;
-  return is_refreshing(session.state) ? timeouts_.tcp_established : timeouts_.tcp_transitory;
+  if (is_refreshing(session.state)) return timeouts_.tcp_established;
+  return is_opening(session.state) ? timeouts_.tcp_opening : timeouts_.tcp_closing;
 }
 
 auto Sessions::deadline(const Session& session, TimePoint now, bool outbound_only) -> TimePoint {

@@ -371,7 +371,9 @@ TEST(NatConfig, what_the_rfcs_forbid_is_refused_in_words) {
             "timeout udp is 119 s, must be 120 to 2592000 s");
   EXPECT_EQ(error([](Config& c) { c.timeouts.udp = Seconds{120}; }), "fine");
   EXPECT_NE(error([](Config& c) { c.timeouts.tcp_established = Seconds{7199}; }), "fine");
-  EXPECT_NE(error([](Config& c) { c.timeouts.tcp_transitory = Seconds{239}; }), "fine");
+  EXPECT_NE(error([](Config& c) { c.timeouts.tcp_closing = Seconds{239}; }), "fine");
+  EXPECT_NE(error([](Config& c) { c.timeouts.tcp_opening = Seconds{5}; }), "fine");
+  EXPECT_EQ(error([](Config& c) { c.timeouts.tcp_opening = Seconds{6}; }), "fine");
   EXPECT_NE(error([](Config& c) { c.timeouts.icmp = Seconds{59}; }), "fine");
   EXPECT_NE(error([](Config& c) { c.limits.sessions = 0; }), "fine");
   EXPECT_NE(error([](Config& c) { c.ipv6_mtu = 1279; }), "fine");

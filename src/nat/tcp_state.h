@@ -28,6 +28,11 @@ enum class TcpEvent : std::uint8_t { syn, fin, rst, other };
   return state == TcpState::established || state == TcpState::v4_fin || state == TcpState::v6_fin;
 }
 
+/// Whether one side has sent a SYN, and the other none yet.
+[[nodiscard]] constexpr auto is_opening(TcpState state) -> bool {
+  return state == TcpState::v4_init || state == TcpState::v6_init;
+}
+
 struct TcpTransition {
   TcpState state;
   bool restart;  ///< the lifetime begins anew, with the time that belongs to `state`
