@@ -94,6 +94,8 @@ struct Install {
   PortRange external_ports{};
   bool reserves_companion = false;
   bool is_bound_to_address = false;
+
+  auto operator==(const Install&) const -> bool = default;
 };
 
 /// Ends the explicit mapping `key`, a port set as a whole.
@@ -106,6 +108,8 @@ struct Install {
 struct Remove {
   MappingKey key;
   std::uint16_t port_count = 1;  ///< as installed; the device goes by its own record
+
+  auto operator==(const Remove&) const -> bool = default;
 };
 
 /// Creates or extends the outbound mapping of `key` towards `remote_peer`.
@@ -124,12 +128,16 @@ struct InstallPeer {
   Port external_port;
   Seconds lifetime{};
   PortRange external_ports{};
+
+  auto operator==(const InstallPeer&) const -> bool = default;
 };
 
 /// Takes an InstallPeer back: from now on the tuple lives as long as traffic keeps it. Always success.
 struct ReleasePeer {
   MappingKey key;
   Endpoint remote_peer;
+
+  auto operator==(const ReleasePeer&) const -> bool = default;
 };
 
 using Operation = std::variant<Install, Remove, InstallPeer, ReleasePeer>;
@@ -144,6 +152,8 @@ struct Applied {
   Seconds lifetime{};
   /// How many consecutive ports the mapping has.
   std::uint16_t port_count = 1;
+
+  auto operator==(const Applied&) const -> bool = default;
 };
 
 /// Why an operation was not carried out; nothing changed.
@@ -169,17 +179,23 @@ struct Moved {
   std::uint16_t port_count = 1;
   IpAddress external_address;
   Port external_port;
+
+  auto operator==(const Moved&) const -> bool = default;
 };
 
 /// The same, and there was no other endpoint: the mapping is gone.
 struct Lost {
   MappingKey key;
+
+  auto operator==(const Lost&) const -> bool = default;
 };
 
 /// The same for what InstallPeer keeps: a five-tuple never moves, because its peer would not know it.
 struct LostPeer {
   MappingKey key;
   Endpoint remote_peer;
+
+  auto operator==(const LostPeer&) const -> bool = default;
 };
 
 /// What a device did to mappings unasked (RFC 6887 s14.2). Mere expiry is no event.

@@ -19,7 +19,7 @@ EDGES = {
     "device/*": ["base/", "device/device.h", "nat/", "control/", "io/"],
     "store": ["base/"],
     "store/*": ["base/", "store/store.h", "io/"],
-    "control": ["base/", "server/", "wire/"],
+    "control": ["base/", "device/device.h", "device/inventory.h", "nat/view.h"],
     "gateway": ["base/", "nat/", "device/", "io/"],
     "sip": ["base/", "client/", "io/"],
     "io": ["base/"],
