@@ -74,6 +74,7 @@ class MemoryLink final : public PacketLink {
     wire_.from_worker_.emplace_back(data + header_size, data + packet.size());
     return true;
   }
+  auto takes_udp_superpackets() const -> bool override { return false; }
   auto descriptor() const -> int override { return wire_.readable_.descriptor(); }
 
  private:

@@ -21,6 +21,8 @@ class PacketLink {
   [[nodiscard]] virtual auto read(std::span<std::byte> buffer) -> std::size_t = 0;
   /// False if it could not be sent.
   [[nodiscard]] virtual auto write(std::span<const std::byte> packet) -> bool = 0;
+  /// Whether UDP superpackets may be written.
+  [[nodiscard]] virtual auto takes_udp_superpackets() const -> bool = 0;
   /// Readable while packets wait.
   [[nodiscard]] virtual auto descriptor() const -> int = 0;
 };
@@ -31,6 +33,7 @@ class TunLink final : public PacketLink {
   explicit TunLink(io::Tun tun) : tun_(std::move(tun)) {}
   auto read(std::span<std::byte> buffer) -> std::size_t override;
   auto write(std::span<const std::byte> packet) -> bool override { return tun_.write(packet).has_value(); }
+  auto takes_udp_superpackets() const -> bool override { return tun_.offloads() == io::TunOffloads::tso_uso; }
   auto descriptor() const -> int override { return is_gone_ ? -1 : tun_.descriptor(); }
 
  private:

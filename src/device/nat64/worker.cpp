@@ -90,9 +90,15 @@ auto Worker::serve_packets() -> bool {
   // The header lies right before the packet, on the way in and on the way out: nothing is copied.
   const auto into = std::span(buffer_).subspan(nat::Frame::headroom_min - PacketLink::header_size);
   const TimePoint now = clock_();
+  const bool gathers = link_->takes_udp_superpackets();
+  const auto send = [this](nat::Frame& frame) { write(frame); };
+  bool is_drained = false;
   for (int i = 0; i < packets_per_turn; ++i) {
     const std::size_t octets = link_->read(into);
-    if (octets == 0) return false;
+    if (octets == 0) {
+      is_drained = true;
+      break;
+    }
     ++counters_.packets_read;
     if (octets < PacketLink::header_size) {
       ++counters_.packets_unread;
@@ -103,15 +109,19 @@ auto Worker::serve_packets() -> bool {
                      .size = octets - PacketLink::header_size,
                      .offload = {}};
     std::memcpy(&frame.offload, into.data(), sizeof frame.offload);
-    if (engine_.process(now, frame).action == nat::Action::forward) {
-      const auto out =
-          frame.buffer.subspan(frame.offset - PacketLink::header_size, frame.size + PacketLink::header_size);
-      std::memcpy(out.data(), &frame.offload, sizeof frame.offload);
-      if (!link_->write(out)) ++counters_.packets_unsent;
-    }
+    if (engine_.process(now, frame).action == nat::Action::forward)
+      gathers ? gather_.add(frame, send) : send(frame);
     write_outputs();
   }
-  return true;
+  gather_.flush(send);
+  return !is_drained;
+}
+
+void Worker::write(nat::Frame& frame) {
+  const auto out =
+      frame.buffer.subspan(frame.offset - PacketLink::header_size, frame.size + PacketLink::header_size);
+  std::memcpy(out.data(), &frame.offload, sizeof frame.offload);
+  if (!link_->write(out)) ++counters_.packets_unsent;
 }
 
 void Worker::write_outputs() {

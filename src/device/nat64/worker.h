@@ -17,6 +17,7 @@
 #include "device/nat64/packet_link.h"
 #include "io/wakeup.h"
 #include "nat/nat64.h"
+#include "nat/udp_gather.h"
 
 namespace portolan::device {
 
@@ -51,6 +52,7 @@ class Worker {
   /// Returns whether more packets may be waiting.
   auto serve_packets() -> bool;
   void serve_tasks();
+  void write(nat::Frame& frame);
   void write_outputs();
   void publish_counters();
 
@@ -59,6 +61,7 @@ class Worker {
   std::function<TimePoint()> clock_;
   nat::Nat64 engine_;
   std::vector<std::byte> buffer_;
+  nat::UdpGather gather_;
   WorkerCounters counters_;
   io::Wakeup wakeup_;
 
