@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import dissect
 import page
 import pytest
 from pcp import Client
@@ -36,6 +37,18 @@ def own_namespace():
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(links) == 1, "this test needs a network namespace of its own: run it by ctest -L flows"
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+@pytest.fixture(scope="session")
+def second_opinion(own_namespace, tmp_path_factory):  # pylint: disable=redefined-outer-name,unused-argument
+    """At the end tshark reads what portoland sent."""
+    capture = dissect.Capture(tmp_path_factory.mktemp("capture"))
+    yield
+    capture.stop()
+    answers = list(capture.answers())
+    assert answers, "tcpdump saw nothing of what portoland sent"
+    for answer in answers:
+        dissect.check(answer)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -91,7 +104,7 @@ class Server:
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, second_opinion):  # pylint: disable=redefined-outer-name,unused-argument
     """start(config) starts portoland with this configuration, but for store and runtime directory."""
     servers = []
 

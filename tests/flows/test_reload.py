@@ -80,7 +80,7 @@ def test_a_file_with_mistakes_changes_nothing(serve, client):
     server = serve()
     server.configure("maximum_lifetime = 700\nlisten_port = 5353", "first_port = 2000")
     said = server.reload()
-    assert "pcp.listen_port = 5353: can't change while portoland runs" in said, said
+    assert "pcp.listen_port = 5353: can't change while the daemon runs" in said, said
     assert "simulated.first_port = 2000: can't change" in said, said
     assert "nothing has changed" in said, said
     server.configure("maximum_lifetime = 700\nmap = 3")
