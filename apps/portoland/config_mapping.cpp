@@ -93,7 +93,11 @@ class MappingReader {
     if (!(is_nat64 ? is_in(settings_.nat64.pool) : is_in(settings_.simulated.pool)))
       fail("external_address", "is not in the device's pool: add it there, or take one that is");
     const IpAddress& internal = mapping.key.internal_address;
-    if (is_nat64 && (internal.is_ipv4() || settings_.nat64.prefix.contains(internal)))
+    const auto is_translated = [&] {
+      return std::ranges::any_of(gateway::all_prefixes(settings_.nat64),
+                                 [&](const Prefix& prefix) { return prefix.contains(internal); });
+    };
+    if (is_nat64 && (internal.is_ipv4() || is_translated()))
       fail("internal_address", "must be an IPv6 address outside nat64.prefix");
     if (!is_nat64 && (mapping.external_port < settings_.simulated.first_port ||
                       mapping.external_port > settings_.simulated.last_port))

@@ -165,6 +165,40 @@ TEST(Settings, a_prefix_must_be_one_rfc_6052_knows) {
   EXPECT_TRUE(errors_of(with("\"2001:db8:64:ff9b::/96\"", "\"2001:db8::/32\"")).empty());
 }
 
+TEST(Settings, several_prefixes_are_read_and_told_by_prefix64) {
+  const auto settings = parse_settings(
+      with("\"2001:db8:64:ff9b::/96\"", "[\"2001:db8:64:ff9b::/96\", \"2001:db9:64::/48\"]"), "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  EXPECT_EQ(settings->nat64.prefix, Prefix::parse("2001:db8:64:ff9b::/96"));
+  const nat::Config config = gateway::nat64_config(settings->nat64);
+  ASSERT_EQ(config.more_prefixes.size(), 1U);
+  EXPECT_EQ(config.more_prefixes.front(), Prefix::parse("2001:db9:64::/48"));
+  ASSERT_EQ(settings->server.prefix64.size(), 2U);
+  EXPECT_EQ(settings->server.prefix64[0].prefix, config.prefix);
+  EXPECT_EQ(settings->server.prefix64[1].prefix, config.more_prefixes.front());
+
+  const auto refused = [](const char* list) { return errors_of(with("\"2001:db8:64:ff9b::/96\"", list)); };
+  EXPECT_THAT(refused("[]"), ElementsAre(HasSubstr("must be 1 to 8 prefixes")));
+  EXPECT_THAT(
+      refused("[\"2001:db9::/48\", \"2001:db9::/47\"]"),
+      ElementsAre(HasSubstr("test.toml:11: nat64.prefix = \"2001:db9::/47\": must be an IPv6 prefix")));
+  EXPECT_THAT(refused("[\"2001:db9::/48\", \"2001:db9::/96\"]"), ElementsAre(HasSubstr("overlap")));
+  EXPECT_THAT(refused("[\"2001:db9::/48\", 7]"), ElementsAre(HasSubstr("nat64.prefix = 7: must be")));
+}
+
+TEST(Settings, destinations_that_are_not_translated_are_read) {
+  const auto settings = parse_settings(
+      with("outside = ", "untranslated = [\"198.51.100.0/24\"]\nanswer_untranslated = false\noutside = "),
+      "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  const nat::Config config = gateway::nat64_config(settings->nat64);
+  ASSERT_EQ(config.untranslated.size(), 1U);
+  EXPECT_EQ(config.untranslated.front(), Prefix::parse("198.51.100.0/24"));
+  EXPECT_FALSE(config.answers_untranslated);
+  EXPECT_THAT(errors_of(with("outside = ", "untranslated = [\"2001:db8::/32\"]\noutside = ")),
+              ElementsAre(HasSubstr("nat64.untranslated = \"2001:db8::/32\": is no IPv4 prefix")));
+}
+
 TEST(Settings, a_pool_must_be_distinct_ipv4_addresses) {
   EXPECT_THAT(errors_of(with("192.0.2.13", "192.0.2.14")), ElementsAre(HasSubstr("listed twice")));
   EXPECT_THAT(errors_of(with("192.0.2.13", "2001:db8::1")), ElementsAre(HasSubstr("no IPv4 address")));
@@ -382,6 +416,7 @@ TEST(Settings, what_is_fixed_at_start_names_its_line_and_says_how_to_change_it) 
            {"outside = ", "tcp_closing_timeout = 300\noutside = "},
            {"outside = ", "filtering = \"address-dependent\"\noutside = "},
            {"outside = ", "tcp_filtering = \"address-dependent\"\noutside = "},
+           {"outside = ", "untranslated = [\"198.51.100.0/24\"]\noutside = "},
            {"outside = ", "answer_unsolicited = false\noutside = "},
            {"outside = ", "icmp_errors_per_second = 0\noutside = "},
            {"outside = ", "icmp_timeout = 100\noutside = "},

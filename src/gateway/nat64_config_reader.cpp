@@ -46,6 +46,31 @@ void read_nat64_timeouts(Reader& reader, const toml::table& nat64, nat::Timeouts
   timeout("fragment_timeout", timeouts.fragment, 2);
 }
 
+/// One prefix, or a list of them: the first is the one for senders that begin from outside.
+void read_prefixes(Reader& reader, const toml::table& nat64, Nat64Settings& settings) {
+  const toml::node* node = nat64.get("prefix");
+  if (node == nullptr) return;
+  bool is_first = true;
+  const auto read = [&](const toml::node& element) {
+    const auto text = element.value_exact<std::string>();
+    const auto prefix = text ? Prefix::parse(*text) : std::nullopt;
+    if (!prefix || prefix->address().is_ipv4() || !is_nat64_prefix_length(prefix->length()))
+      reader.fail(element, "nat64.prefix",
+                  "must be an IPv6 prefix of length 32, 40, 48, 56, 64 or 96, such as \"64:ff9b::/96\", "
+                  "without bits behind the length");
+    else if (is_first)
+      settings.prefix = *prefix;
+    else
+      settings.more_prefixes.push_back(*prefix);
+    is_first = false;
+  };
+  const toml::array* list = node->as_array();
+  if (list == nullptr) return read(*node);
+  if (list->empty() || list->size() > nat::prefixes_max)
+    return reader.fail(*node, "nat64.prefix", fmt::format("must be 1 to {} prefixes", nat::prefixes_max));
+  for (const toml::node& element : *list) read(element);
+}
+
 /// `filtering` is for all protocols that have no key of their own.
 void read_filtering(Reader& reader, const toml::table& nat64, nat::Filterings& filtering) {
   const auto read = [&](std::string_view key, auto&&... values) {
@@ -86,6 +111,8 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
   }
   reader.refuse_unknown(*nat64, "nat64.",
                         {"prefix",
+                         "untranslated",
+                         "answer_untranslated",
                          "pool",
                          "outside",
                          "tun",
@@ -117,15 +144,17 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
   if (nat64->get("prefix") == nullptr)
     reader.fail_missing(*nat64, "nat64.prefix",
                         "write prefix = \"2001:db8:64:ff9b::/96\" with a prefix of yours");
-  if (const auto text = reader.text(*nat64, "nat64.", "prefix")) {
-    const auto prefix = Prefix::parse(*text);
-    if (!prefix || prefix->address().is_ipv4() || !is_nat64_prefix_length(prefix->length()))
-      reader.fail(*nat64->get("prefix"), "nat64.prefix",
-                  "must be an IPv6 prefix of length 32, 40, 48, 56, 64 or 96, such as \"64:ff9b::/96\", "
-                  "without bits behind the length");
-    else
-      settings.prefix = *prefix;
-  }
+  read_prefixes(reader, *nat64, settings);
+  if (nat64->get("untranslated") != nullptr)
+    reader.texts(*nat64, "nat64.", "untranslated", "[\"192.0.2.0/24\"]",
+                 [&](const std::string& text, const toml::node& node) {
+                   const auto prefix = Prefix::parse(text);
+                   if (prefix && prefix->address().is_ipv4())
+                     settings.untranslated.push_back(*prefix);
+                   else
+                     reader.fail(node, "nat64.untranslated", "is no IPv4 prefix such as \"192.0.2.0/24\"");
+                 });
+  reader.flag(*nat64, "nat64.", "answer_untranslated", settings.answer_untranslated);
   reader.texts(*nat64, "nat64.", "pool", "[\"192.0.2.14\"]",
                [&](const std::string& text, const toml::node& node) {
                  const auto address = Ipv4Address::parse(text);
@@ -164,7 +193,9 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
 void refuse_changes(Reader& reader, const toml::table& root, const Nat64Settings& wanted,
                     const Nat64Settings& running) {
   Comparison nat64(reader, root, "nat64");
-  nat64.fixed("prefix", wanted.prefix, running.prefix);
+  nat64.fixed("prefix", all_prefixes(wanted), all_prefixes(running));
+  nat64.fixed("untranslated", wanted.untranslated, running.untranslated);
+  nat64.fixed("answer_untranslated", wanted.answer_untranslated, running.answer_untranslated);
   nat64.fixed("outside", wanted.outside, running.outside);
   nat64.fixed("tun", wanted.tun, running.tun);
   nat64.fixed("mtu", wanted.mtu, running.mtu);

@@ -85,7 +85,8 @@ Nat64Gateway::Nat64Gateway(const Nat64Settings& settings, io::HostChanges& host,
               std::move(events)) {}
 
 auto Nat64Gateway::route() -> std::expected<void, std::string> {
-  if (const auto routed = host_.add_route(settings_.prefix, settings_.tun); !routed) return routed;
+  for (const Prefix& prefix : all_prefixes(settings_))
+    if (const auto routed = host_.add_route(prefix, settings_.tun); !routed) return routed;
   for (const Ipv4Address address : settings_.pool)
     if (const auto claimed = claim_address(address); !claimed) return claimed;
   // The kernel answers ARP for others up to 0.8 s late, to let the real owner go first. There is none.

@@ -3,9 +3,18 @@
 
 namespace portolan::gateway {
 
+auto all_prefixes(const Nat64Settings& settings) -> std::vector<Prefix> {
+  std::vector<Prefix> prefixes{settings.prefix};
+  prefixes.insert(prefixes.end(), settings.more_prefixes.begin(), settings.more_prefixes.end());
+  return prefixes;
+}
+
 auto nat64_config(const Nat64Settings& settings) -> nat::Config {
   nat::Config config;
   config.prefix = settings.prefix;
+  config.more_prefixes = settings.more_prefixes;
+  config.untranslated = settings.untranslated;
+  config.answers_untranslated = settings.answer_untranslated;
   config.pool = settings.pool;
   config.limits = settings.limits;
   config.timeouts = settings.timeouts;

@@ -14,6 +14,9 @@ namespace portolan::gateway {
 
 struct Nat64Settings {
   Prefix prefix;
+  std::vector<Prefix> more_prefixes;
+  std::vector<Prefix> untranslated;
+  bool answer_untranslated = true;
   std::vector<Ipv4Address> pool;
   /// Interface on which the pool's addresses are answered for; empty: they are routed here by others.
   std::string outside;
@@ -31,6 +34,9 @@ struct Nat64Settings {
   nat::Limits limits;
   nat::Timeouts timeouts;
 };
+
+/// The translation prefixes, `prefix` first.
+[[nodiscard]] auto all_prefixes(const Nat64Settings& settings) -> std::vector<Prefix>;
 
 /// What the settings mean to the engine; whether it is a NAT64 that can be had is nat::check()'s to say.
 [[nodiscard]] auto nat64_config(const Nat64Settings& settings) -> nat::Config;

@@ -45,16 +45,41 @@ auto check_pool(const Config& config) -> std::expected<void, std::string> {
   return {};
 }
 
+auto check_prefix(const Prefix& prefix) -> std::expected<void, std::string> {
+  if (prefix.address().is_ipv4() || !is_embedding_length(prefix.length()))
+    return std::unexpected(fmt::format(
+        "prefix {} must be an IPv6 prefix of length 32, 40, 48, 56, 64 or 96 (RFC 6052 s2.2)", prefix));
+  if (prefix.length() == 96 && prefix.address().bits().octets[8] != 0)
+    return std::unexpected(fmt::format("prefix {}: bits 64 to 71 must be zero (RFC 6052 s2.2)", prefix));
+  return {};
+}
+
+auto check_prefixes(const Config& config) -> std::expected<void, std::string> {
+  if (config.more_prefixes.size() >= prefixes_max)
+    return std::unexpected(fmt::format("there are {} prefixes, at most {} are possible",
+                                       config.more_prefixes.size() + 1, prefixes_max));
+  std::vector<Prefix> prefixes{config.prefix};
+  for (const Prefix& prefix : config.more_prefixes) {
+    for (const Prefix& other : prefixes)
+      if (prefix.contains(other.address()) || other.contains(prefix.address()))
+        return std::unexpected(fmt::format("prefix {} and prefix {} overlap", other, prefix));
+    prefixes.push_back(prefix);
+  }
+  for (const Prefix& prefix : prefixes)
+    if (const auto fine = check_prefix(prefix); !fine) return fine;
+  if (config.untranslated.size() > untranslated_max)
+    return std::unexpected(fmt::format("untranslated has {} prefixes, at most {} are possible",
+                                       config.untranslated.size(), untranslated_max));
+  for (const Prefix& prefix : config.untranslated)
+    if (!prefix.address().is_ipv4())
+      return std::unexpected(fmt::format("untranslated prefix {} must be an IPv4 prefix", prefix));
+  return {};
+}
+
 }  // namespace
 
 auto check(const Config& config) -> std::expected<void, std::string> {
-  if (config.prefix.address().is_ipv4() || !is_embedding_length(config.prefix.length()))
-    return std::unexpected(
-        fmt::format("prefix {} must be an IPv6 prefix of length 32, 40, 48, 56, 64 or 96 (RFC 6052 s2.2)",
-                    config.prefix));
-  if (config.prefix.length() == 96 && config.prefix.address().bits().octets[8] != 0)
-    return std::unexpected(
-        fmt::format("prefix {}: bits 64 to 71 must be zero (RFC 6052 s2.2)", config.prefix));
+  if (const auto prefixes = check_prefixes(config); !prefixes) return prefixes;
   if (const auto pool = check_pool(config); !pool) return pool;
   for (const auto& [name, value, minimum] :
        {Minimum{"udp", config.timeouts.udp, Seconds{120}},

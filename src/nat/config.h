@@ -3,6 +3,7 @@
 // What the translator must be told, with the defaults and minimums of the RFCs.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <string>
@@ -55,9 +56,20 @@ struct Filterings {
   auto operator==(const Filterings&) const -> bool = default;
 };
 
+/// Most translation prefixes, and most prefixes of destinations that are not translated.
+inline constexpr std::size_t prefixes_max = 8;
+inline constexpr std::size_t untranslated_max = 256;
+
 struct Config {
-  /// Translation prefix: length 32, 40, 48, 56, 64 or 96 (RFC 6052 s2.2).
+  /// Translation prefix: length 32, 40, 48, 56, 64 or 96 (RFC 6052 s2.2). Hosts see in it who begins from
+  /// outside.
   Prefix prefix;
+  /// Others that destinations may have; a host gets its answers from the one it used. None lies in another.
+  std::vector<Prefix> more_prefixes;
+  /// IPv4 prefixes that nothing is translated to or from (RFC 6888 s3 REQ-6).
+  std::vector<Prefix> untranslated;
+  /// Whether hosts that send there are told, by ICMPv6 1/1.
+  bool answers_untranslated = true;
   /// IPv4 addresses that are wholly the translator's.
   std::vector<Ipv4Address> pool;
   /// Source of ICMPv6 errors made here; unspecified: the first pool address inside `prefix`.

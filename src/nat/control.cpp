@@ -27,7 +27,7 @@ auto Nat64::endpoint_of(const MappingKey& key) const -> std::expected<InternalEn
   if (!is_mappable) return std::unexpected(InstallError::unsupported_protocol);
   const std::uint8_t* address = key.internal_address.bits().octets.data();
   if (key.realm != Realm{} || key.internal_address.is_ipv4() || !is_inside_address(address) ||
-      is_embedded(embedding_, address))
+      prefixes_.find(address))
     return std::unexpected(InstallError::not_inside);
   return InternalEndpoint{.address = key.internal_address.bits(),
                           .port = key.internal_port.value,
@@ -111,8 +111,7 @@ auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& sugg
   set.ports = extras.external_ports;
   set.is_bound = extras.is_bound_to_address;
   new_filters_.clear();
-  for (const RemoteFilter& filter : extras.filters)
-    new_filters_.push_back(to_peer_filter(filter, embedding_));
+  for (const RemoteFilter& filter : extras.filters) new_filters_.push_back(to_peer_filter(filter, prefixes_));
   if (filters_.replace(set.filters, new_filters_)) end_forbidden_sessions(number, now);
   lifetime = std::max(lifetime, remaining(number, now));
   const TimePoint until = now + lifetime;

@@ -24,6 +24,7 @@ auto to_string(DropReason reason) -> std::string_view {
     case DropReason::destination_not_in_prefix: return "destination_not_in_prefix";
     case DropReason::destination_not_in_pool: return "destination_not_in_pool";
     case DropReason::non_global_ipv4: return "non_global_ipv4";
+    case DropReason::untranslated: return "untranslated";
     case DropReason::hop_limit_exceeded: return "hop_limit_exceeded";
     case DropReason::filtered: return "filtered";
     case DropReason::unsolicited_syn: return "unsolicited_syn";

@@ -35,6 +35,7 @@ enum class DropReason : std::uint8_t {
   destination_not_in_prefix,  ///< not for the translator
   destination_not_in_pool,    ///< not for the translator
   non_global_ipv4,            ///< well-known prefix with a non-global address (RFC 6052 s3.1)
+  untranslated,               ///< to or from an address of Config::untranslated (RFC 6888 s3 REQ-6)
   hop_limit_exceeded,         ///< TTL or hop limit used up
   filtered,                   ///< the mapping does not let this peer in (RFC 6887 s13.3, RFC 6146 s3.5.1)
   unsolicited_syn,            ///< from outside; it waits for one from inside (RFC 6146 s3.5.2.2)

@@ -39,6 +39,12 @@ auto to_peer_filter(const RemoteFilter& filter, const Embedding& embedding) -> P
   return {.address = load32(address), .mask = load32(mask), .port = filter.remote_port.value};
 }
 
+auto to_peer_filter(const RemoteFilter& filter, const Prefixes& prefixes) -> PeerFilter {
+  for (std::uint8_t number = 0; number < prefixes.count(); ++number)
+    if (const PeerFilter found = to_peer_filter(filter, prefixes[number]); found != nobody) return found;
+  return nobody;
+}
+
 Filters::Filters(const Limits& limits)
     : length_max_(limits.filters_per_mapping),
       numbers_(limits.filters),

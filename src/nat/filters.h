@@ -11,6 +11,7 @@
 #include "base/remote_filter.h"
 #include "nat/config.h"
 #include "nat/embedding.h"
+#include "nat/prefixes.h"
 
 namespace portolan::nat {
 
@@ -32,6 +33,8 @@ struct PeerFilter {
 /// Out     A prefix that holds the whole translation prefix is any peer. One that has no address in
 ///         common with what peers look like from inside matches nobody.
 [[nodiscard]] auto to_peer_filter(const RemoteFilter& filter, const Embedding& embedding) -> PeerFilter;
+/// The same for several prefixes: of the first in which the filter's peers may lie.
+[[nodiscard]] auto to_peer_filter(const RemoteFilter& filter, const Prefixes& prefixes) -> PeerFilter;
 
 /// Lists of filters in one table of fixed size. A list is the number of its first filter; 0 is the empty
 /// one, which lets everyone in.

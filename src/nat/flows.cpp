@@ -28,8 +28,8 @@ auto Nat64::is_draining(const Binding& binding) -> bool {
   return !binding.is_explicit && binding.was_explicit && binding.outbound_sessions == 0;
 }
 
-auto Nat64::entries_of(const Binding& binding, std::uint32_t remote, std::uint16_t remote_port) const
-    -> Entries {
+auto Nat64::entries_of(const Binding& binding, std::uint32_t remote, std::uint16_t remote_port,
+                       std::uint8_t prefix) const -> Entries {
   SessionEntry common{};
   std::memcpy(common.inside, binding.internal.address.octets.data(), sizeof common.inside);
   common.remote = remote;
@@ -39,12 +39,13 @@ auto Nat64::entries_of(const Binding& binding, std::uint32_t remote, std::uint16
   common.inside_port = to_raw16(binding.internal.port);
   common.external_port = to_raw16(binding.external_port);
   common.remote_port = remote_port;
+  common.prefix = prefix;
 
   const bool is_echo = binding.internal.base == Base::icmp;
   const std::uint8_t ipv4_protocol = protocol_of(binding.internal.base);
   std::uint8_t embedded[16];
   store_raw32(octets, remote);
-  embed(embedding_, octets, embedded);
+  embed(prefixes_[prefix], octets, embedded);
   const std::uint16_t ipv6_sum = fold(sum_octets(common.inside, 16) + sum_octets(embedded, 16));
   // ICMPv4 has no pseudo-header.
   const std::uint16_t ipv4_sum = is_echo ? std::uint16_t{0} : fold(std::uint64_t{common.external} + remote);
@@ -64,6 +65,18 @@ auto Nat64::entries_of(const Binding& binding, std::uint32_t remote, std::uint16
   return entries;
 }
 
+auto Nat64::source_prefix(std::uint32_t remote) const -> std::uint8_t {
+  std::uint8_t octets[4];
+  store_raw32(octets, remote);
+  return prefixes_.for_source(octets).value_or(0);
+}
+
+auto Nat64::is_untranslated(std::uint32_t remote) const -> bool {
+  std::uint8_t octets[4];
+  store_raw32(octets, remote);
+  return untranslated_.contains(load32(octets));
+}
+
 auto Nat64::open_from_ipv6(TimePoint now, const InsideKey& key, const Packet& packet)
     -> std::expected<SessionEntry, DropReason> {
   InternalEndpoint internal{
@@ -71,6 +84,7 @@ auto Nat64::open_from_ipv6(TimePoint now, const InsideKey& key, const Packet& pa
   std::copy_n(key.inside, internal.address.octets.size(), internal.address.octets.begin());
   std::uint32_t number = bindings_.find(internal);
 
+  if (is_untranslated(key.remote)) return std::unexpected(DropReason::untranslated);
   const bool is_tcp = packet.protocol == protocol::tcp;
   const bool begins =
       is_tcp ? tcp_event(packet.tcp_flags) == TcpEvent::syn
@@ -78,7 +92,7 @@ auto Nat64::open_from_ipv6(TimePoint now, const InsideKey& key, const Packet& pa
   if (!begins) {
     // CLOSED, any other packet: through if there is a binding, without a session.
     if (number == 0) return std::unexpected(DropReason::no_mapping);
-    return entries_of(bindings_[number], key.remote, key.remote_port).outward;
+    return entries_of(bindings_[number], key.remote, key.remote_port, packet.prefix).outward;
   }
   if (number == 0) {
     const auto made = bindings_.make(internal, {});
@@ -86,7 +100,7 @@ auto Nat64::open_from_ipv6(TimePoint now, const InsideKey& key, const Packet& pa
     number = *made;
     ++counters_.bindings_made;
   }
-  const Entries entries = entries_of(bindings_[number], key.remote, key.remote_port);
+  const Entries entries = entries_of(bindings_[number], key.remote, key.remote_port, packet.prefix);
   if (const DropReason reason = admit(now, number, entries, Direction::from_ipv6);
       reason != DropReason::none) {
     release_if_unused(number, now);
@@ -110,10 +124,12 @@ auto Nat64::open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t p
                            const Packet& packet) -> std::expected<SessionEntry, DropReason> {
   const std::uint32_t number =
       bindings_.find(base_of(packet.protocol), pool_index, from_raw16(key.external_port));
+  if (is_untranslated(key.remote)) return std::unexpected(DropReason::untranslated);
   // What was explicit and has no session from inside any more lets nobody in.
   if (number == 0 || is_draining(bindings_[number])) return std::unexpected(DropReason::no_mapping);
   if (!lets_in(number, key.remote, key.remote_port)) return std::unexpected(DropReason::filtered);
-  const Entries entries = entries_of(bindings_[number], key.remote, key.remote_port);
+  const Entries entries =
+      entries_of(bindings_[number], key.remote, key.remote_port, source_prefix(key.remote));
   if (packet.protocol == protocol::tcp && tcp_event(packet.tcp_flags) != TcpEvent::syn) return entries.inward;
   if (const DropReason reason = admit(now, number, entries, Direction::from_ipv4); reason != DropReason::none)
     return std::unexpected(reason);
@@ -224,7 +240,7 @@ void Nat64::expire_established(std::uint32_t number, TimePoint now) {
                       .payload_length = tcp::header_size});
   std::uint8_t remote[4];
   store_raw32(remote, entry.remote);
-  embed(embedding_, remote, packet + ipv6::source);
+  embed(prefixes_[entry.prefix], remote, packet + ipv6::source);
   std::memcpy(packet + ipv6::destination, entry.inside, sizeof entry.inside);
   std::uint8_t* const segment = packet + ipv6::header_size;
   store_raw16(segment + tcp::source_port, entry.remote_port);

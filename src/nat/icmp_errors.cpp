@@ -125,9 +125,12 @@ auto Nat64::error_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) -
   if (number == 0) return DropReason::no_mapping;
 
   std::uint8_t remote[4];
-  extract(embedding_, outer_destination, remote);
-  const SessionEntry entry = entries_of(bindings_[number], load_raw32(remote), ports.far_port).outward;
-  const std::uint16_t flow_delta = sum_of(entry.flow_delta, suffix_delta(outer_destination));
+  extract(prefixes_[packet.prefix], outer_destination, remote);
+  if (is_untranslated(load_raw32(remote))) return DropReason::untranslated;
+  const SessionEntry entry =
+      entries_of(bindings_[number], load_raw32(remote), ports.far_port, packet.prefix).outward;
+  const std::uint16_t flow_delta =
+      sum_of(entry.flow_delta, suffix_delta(prefixes_[packet.prefix], outer_destination));
   const std::uint32_t inner_size =
       std::min<std::uint32_t>(ipv4::header_size + inner.transport_size(), 0xffff);
 
@@ -202,16 +205,18 @@ auto Nat64::error_from_ipv4(Frame& frame, const Packet& packet) -> DropReason {
       pool_index ? bindings_.find(base_of(inner.protocol), *pool_index, from_raw16(ports.near_port)) : 0;
   if (number == 0) return DropReason::no_mapping;
 
-  const SessionEntry entry =
-      entries_of(bindings_[number], load_raw32(inner.data + ipv4::destination), ports.far_port).inward;
+  const std::uint32_t remote = load_raw32(inner.data + ipv4::destination);
+  if (is_untranslated(remote)) return DropReason::untranslated;
+  const SessionEntry* const session =
+      sessions_.find(OutsideKey{.external = load_raw32(inner.data + ipv4::source),
+                                .remote = remote,
+                                .external_port = ports.near_port,
+                                .remote_port = ports.far_port,
+                                .protocol = inner.protocol});
   // An error about what the inside sent to a peer that could not answer without a session.
-  if (!lets_in(number, entry.remote, entry.remote_port) &&
-      sessions_.find(OutsideKey{.external = entry.external,
-                                .remote = entry.remote,
-                                .external_port = entry.external_port,
-                                .remote_port = entry.remote_port,
-                                .protocol = entry.protocol}) == nullptr)
-    return DropReason::filtered;
+  if (session == nullptr && !lets_in(number, remote, ports.far_port)) return DropReason::filtered;
+  const std::uint8_t prefix = session != nullptr ? session->prefix : source_prefix(remote);
+  const SessionEntry entry = entries_of(bindings_[number], remote, ports.far_port, prefix).inward;
   std::uint8_t far[4];
   store_raw32(far, entry.remote);
 
@@ -224,7 +229,7 @@ auto Nat64::error_from_ipv4(Frame& frame, const Packet& packet) -> DropReason {
               .next_header = inner.protocol == protocol::icmp ? protocol::icmpv6 : inner.protocol,
               .payload_length = static_cast<std::uint16_t>(inner.transport_size())});
   std::memcpy(inner_header + ipv6::source, entry.inside, 16);
-  embed(embedding_, far, inner_header + ipv6::destination);
+  embed(prefixes_[prefix], far, inner_header + ipv6::destination);
   std::uint8_t* transport = out.octets.data() + out.size;
   out.append(quotation.packet.subspan(inner.header_size));
   const std::span quoted_transport{transport, out.size - icmp::header_size - ipv6::header_size};
@@ -249,8 +254,11 @@ auto Nat64::error_from_ipv4(Frame& frame, const Packet& packet) -> DropReason {
                   .hop_limit = static_cast<std::uint8_t>(packet.hop_limit - 1),
                   .next_header = protocol::icmpv6,
                   .payload_length = static_cast<std::uint16_t>(out.size)});
-  // The router that reports keeps its own address, else traceroute would see the destination only.
-  embed(embedding_, outer_source, at + ipv6::source);
+  // The router that reports keeps its own address, else traceroute would see the destination only. If the
+  // prefix may not stand for it, another does that may, if there is one.
+  const bool is_carried = prefixes_.carries(prefix, outer_source);
+  embed(prefixes_[is_carried ? prefix : prefixes_.for_source(outer_source).value_or(prefix)], outer_source,
+        at + ipv6::source);
   std::memcpy(at + ipv6::destination, entry.inside, 16);
   set_icmpv6_checksum(std::span(out.octets).first(out.size), at + ipv6::source, at + ipv6::destination);
   std::memcpy(at + ipv6::header_size, out.octets.data(), out.size);
@@ -270,6 +278,9 @@ void Nat64::report_drop_v6(TimePoint now, const Packet& packet, DropReason reaso
   switch (reason) {
     case DropReason::unsupported_protocol:
       return send_error_v6(now, packet, {.type = icmp::v6_unreachable, .code = 4, .rest = 0});
+    case DropReason::untranslated:
+      if (!config_.answers_untranslated) return;
+      return send_error_v6(now, packet, {.type = icmp::v6_unreachable, .code = 1, .rest = 0});
     case DropReason::routing_header:
       return send_error_v6(now, packet,
                            {.type = icmp::v6_parameter_problem, .code = 0, .rest = packet.error_pointer});

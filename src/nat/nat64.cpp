@@ -11,13 +11,6 @@
 namespace portolan::nat {
 namespace {
 
-auto make_embedding(const Prefix& prefix) -> Embedding {
-  Embedding embedding{};
-  std::copy_n(prefix.address().bits().octets.begin(), sizeof embedding.prefix, embedding.prefix);
-  embedding.length = static_cast<std::uint8_t>(prefix.length());
-  return embedding;
-}
-
 auto outside_key(const Packet& packet) -> OutsideKey {
   const std::uint8_t* transport = packet.transport();
   const bool is_echo = packet.protocol == protocol::icmp;
@@ -48,9 +41,9 @@ constexpr std::uint8_t state_flags = tcp::syn | tcp::fin | tcp::rst;
 
 Nat64::Nat64(const Config& config, Random& random)
     : config_(config),
-      embedding_(make_embedding(config.prefix)),
-      is_well_known_prefix_(config.prefix == *Prefix::parse("64:ff9b::/96")),
-      own_address_(own_address(config, embedding_)),
+      prefixes_(config),
+      untranslated_(config.untranslated),
+      own_address_(own_address(config, prefixes_)),
       traffic_class_mask_(config.copies_traffic_class ? 0xff : 0x03),
       bindings_(config, random),
       sessions_(config, random),
@@ -65,12 +58,12 @@ Nat64::Nat64(const Config& config, Random& random)
   new_filters_.reserve(config.limits.filters_per_mapping);
 }
 
-auto Nat64::own_address(const Config& config, const Embedding& embedding) -> Ipv6Address {
+auto Nat64::own_address(const Config& config, const Prefixes& prefixes) -> Ipv6Address {
   if (config.own_address != Ipv6Address{} || config.pool.empty()) return config.own_address;
   std::array<std::uint8_t, 4> first{};
   store32(first.data(), config.pool.front().value);
   Ipv6Address address;
-  embed(embedding, first.data(), address.octets.data());
+  embed(prefixes[0], first.data(), address.octets.data());
   return address;
 }
 
@@ -133,12 +126,13 @@ auto Nat64::flow_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) ->
                 .protocol = packet.protocol};
   std::memcpy(key.inside, packet.data + ipv6::source, sizeof key.inside);
   std::uint8_t remote[4];
-  extract(embedding_, packet.data + ipv6::destination, remote);
+  extract(prefixes_[packet.prefix], packet.data + ipv6::destination, remote);
   key.remote = load_raw32(remote);
 
-  const std::uint16_t suffix = suffix_delta(packet.data + ipv6::destination);
+  const std::uint16_t suffix = suffix_delta(prefixes_[packet.prefix], packet.data + ipv6::destination);
   if (SessionEntry* entry = sessions_.find(key); entry != nullptr) {
     touch(*entry, Direction::from_ipv6, packet, now);
+    if (entry->prefix != packet.prefix) change_prefix(*entry, packet.prefix);
     if (config_.mss_max != 0) clamp_mss(frame, packet, config_.mss_max);
     to_ipv4(frame, packet, *entry, suffix, identifications_);
   } else {
@@ -205,12 +199,12 @@ auto Nat64::flow_from_ipv4(TimePoint now, Frame& frame, const Packet& packet) ->
   if (entry != nullptr) {
     touch(*entry, Direction::from_ipv4, packet, now);
     if (config_.mss_max != 0) clamp_mss(frame, packet, config_.mss_max);
-    to_ipv6(frame, packet, *entry, embedding_);
+    to_ipv6(frame, packet, *entry, prefixes_[entry->prefix]);
   } else {
     const auto opened = open_from_ipv4(now, key, *pool_index, packet);
     if (!opened) return opened.error();
     if (config_.mss_max != 0) clamp_mss(frame, packet, config_.mss_max);
-    to_ipv6(frame, packet, *opened, embedding_);
+    to_ipv6(frame, packet, *opened, prefixes_[opened->prefix]);
   }
   count(Direction::from_ipv4, kind_of(packet.protocol), frame);
   if (may_fragment && size > config_.lowest_ipv6_mtu) return fragment_ipv6(frame, packet.identification);
@@ -270,16 +264,18 @@ void Nat64::touch(SessionEntry& entry, Direction side, const Packet& packet, Tim
   sessions_.segment(entry.session, side, tcp_event(packet.tcp_flags), now);
 }
 
-auto Nat64::check_addresses_v6(const Packet& packet) const -> DropReason {
+auto Nat64::check_addresses_v6(Packet& packet) const -> DropReason {
   const std::uint8_t* source = packet.data + ipv6::source;
-  if (is_embedded(embedding_, source)) return DropReason::source_in_prefix;
+  if (prefixes_.find(source)) return DropReason::source_in_prefix;
   if (!is_inside_address(source)) return DropReason::illegal_source;
   const std::uint8_t* destination = packet.data + ipv6::destination;
-  if (!is_embedded(embedding_, destination)) return DropReason::destination_not_in_prefix;
+  const auto prefix = prefixes_.find(destination);
+  if (!prefix) return DropReason::destination_not_in_prefix;
+  packet.prefix = *prefix;
   std::uint8_t remote[4];
-  extract(embedding_, destination, remote);
+  extract(prefixes_[*prefix], destination, remote);
   if (is_illegal_ipv4(remote)) return DropReason::illegal_destination;
-  if (is_well_known_prefix_ && !is_global_ipv4(remote)) return DropReason::non_global_ipv4;
+  if (!prefixes_.carries(*prefix, remote)) return DropReason::non_global_ipv4;
   return DropReason::none;
 }
 
@@ -290,7 +286,7 @@ auto Nat64::check_addresses_v4(const Packet& packet, bool is_error) const -> Dro
   if (is_error) return DropReason::none;
   const std::uint8_t* source = packet.data + ipv4::source;
   if (is_illegal_ipv4(source)) return DropReason::illegal_source;
-  if (is_well_known_prefix_ && !is_global_ipv4(source)) return DropReason::non_global_ipv4;
+  if (!prefixes_.for_source(source)) return DropReason::non_global_ipv4;
   return DropReason::none;
 }
 
@@ -303,14 +299,21 @@ auto Nat64::is_inside_address(const std::uint8_t* address) -> bool {
   return !is_ipv4_mapped;
 }
 
-auto Nat64::suffix_delta(const std::uint8_t* embedded) const -> std::uint16_t {
+auto Nat64::suffix_delta(const Embedding& embedding, const std::uint8_t* embedded) -> std::uint16_t {
   // With 96 bits there is no suffix: the canonical form is the only one.
-  if (embedding_.length == 96) return 0;
+  if (embedding.length == 96) return 0;
   std::uint8_t remote[4];
   std::uint8_t canonical[16];
-  extract(embedding_, embedded, remote);
-  embed(embedding_, remote, canonical);
+  extract(embedding, embedded, remote);
+  embed(embedding, remote, canonical);
   return difference(fold(sum_octets(canonical, 16)), fold(sum_octets(embedded, 16)));
+}
+
+void Nat64::change_prefix(const SessionEntry& entry, std::uint8_t prefix) {
+  const std::uint32_t session = entry.session;
+  const Entries entries =
+      entries_of(bindings_[sessions_[session].binding], entry.remote, entry.remote_port, prefix);
+  sessions_.set_prefix(session, entries.outward, entries.inward);
 }
 
 void Nat64::count(Direction direction, Kind kind, const Frame& frame) {

@@ -31,6 +31,7 @@
 #include "nat/icmp.h"
 #include "nat/identifications.h"
 #include "nat/parse.h"
+#include "nat/prefixes.h"
 #include "nat/reassembly.h"
 #include "nat/session_entry.h"
 #include "nat/sessions.h"
@@ -193,10 +194,10 @@ class Nat64 {
   // Translation; nat64.cpp.
   [[nodiscard]] auto from_ipv6(TimePoint now, Frame& frame) -> DropReason;
   [[nodiscard]] auto from_ipv4(TimePoint now, Frame& frame) -> DropReason;
-  [[nodiscard]] auto check_addresses_v6(const Packet& packet) const -> DropReason;
+  [[nodiscard]] auto check_addresses_v6(Packet& packet) const -> DropReason;
   [[nodiscard]] auto check_addresses_v4(const Packet& packet, bool is_error) const -> DropReason;
   /// The source of ICMPv6 errors, unspecified if there is none.
-  [[nodiscard]] static auto own_address(const Config& config, const Embedding& embedding) -> Ipv6Address;
+  [[nodiscard]] static auto own_address(const Config& config, const Prefixes& prefixes) -> Ipv6Address;
   /// Whether a host may have `address`: not multicast, link-local, loopback, unspecified, IPv4-mapped.
   [[nodiscard]] static auto is_inside_address(const std::uint8_t* address) -> bool;
   /// Keeps a fragment; with the last one missing, `frame` becomes the whole packet, which goes on.
@@ -211,7 +212,10 @@ class Nat64 {
   [[nodiscard]] auto fragment_ipv6(Frame& frame, std::uint16_t identification) -> DropReason;
   void touch(SessionEntry& entry, Direction side, const Packet& packet, TimePoint now);
   /// Corrects for octets of an embedded address that its canonical form has not.
-  [[nodiscard]] auto suffix_delta(const std::uint8_t* embedded) const -> std::uint16_t;
+  [[nodiscard]] static auto suffix_delta(const Embedding& embedding, const std::uint8_t* embedded)
+      -> std::uint16_t;
+  /// The host inside uses another prefix for the remote address than before: answers come from that.
+  void change_prefix(const SessionEntry& entry, std::uint8_t prefix);
 
   // Sessions and bindings; flows.cpp.
   /// The two directions' entries for a binding and a remote endpoint, numbers in network order.
@@ -219,8 +223,11 @@ class Nat64 {
     SessionEntry outward;
     SessionEntry inward;
   };
-  [[nodiscard]] auto entries_of(const Binding& binding, std::uint32_t remote, std::uint16_t remote_port) const
-      -> Entries;
+  [[nodiscard]] auto entries_of(const Binding& binding, std::uint32_t remote, std::uint16_t remote_port,
+                                std::uint8_t prefix) const -> Entries;
+  /// The prefix that an address outside is known by inside if nobody inside chose one.
+  [[nodiscard]] auto source_prefix(std::uint32_t remote) const -> std::uint8_t;
+  [[nodiscard]] auto is_untranslated(std::uint32_t remote) const -> bool;
   [[nodiscard]] auto open_from_ipv6(TimePoint now, const InsideKey& key, const Packet& packet)
       -> std::expected<SessionEntry, DropReason>;
   [[nodiscard]] auto open_from_ipv4(TimePoint now, const OutsideKey& key, std::uint16_t pool_index,
@@ -270,12 +277,16 @@ class Nat64 {
   [[nodiscard]] auto external_of(std::uint32_t number) const -> External;
 
   // PEER and changes of the pool; peers.cpp.
-  [[nodiscard]] auto inside_key(const InternalEndpoint& internal, const Endpoint& remote_peer) const
-      -> std::optional<InsideKey>;
+  struct PeerTuple {
+    InsideKey key;
+    std::uint8_t prefix;
+  };
+  [[nodiscard]] auto peer_tuple(const InternalEndpoint& internal, const Endpoint& remote_peer) const
+      -> std::optional<PeerTuple>;
   [[nodiscard]] auto remote_peer_of(std::uint32_t session) const -> Endpoint;
   void end_sessions(std::uint32_t number, TimePoint now, std::vector<PoolChange>& changes);
   [[nodiscard]] auto move_set(std::uint32_t head) -> PoolChange;
-  [[nodiscard]] auto open_for_peer(TimePoint now, const InternalEndpoint& internal, const InsideKey& tuple,
+  [[nodiscard]] auto open_for_peer(TimePoint now, const InternalEndpoint& internal, const PeerTuple& tuple,
                                    const Suggestion& suggestion, const PortRange& ports)
       -> std::expected<std::uint32_t, InstallError>;
 
@@ -293,8 +304,8 @@ class Nat64 {
   [[nodiscard]] auto claim_output() -> Output*;
 
   Config config_;
-  Embedding embedding_{};
-  bool is_well_known_prefix_;
+  Prefixes prefixes_;
+  AddressSet untranslated_;
   Ipv6Address own_address_;
   std::uint8_t traffic_class_mask_;
   Bindings bindings_;

@@ -10,20 +10,22 @@
 
 namespace portolan::nat {
 
-auto Nat64::inside_key(const InternalEndpoint& internal, const Endpoint& remote_peer) const
-    -> std::optional<InsideKey> {
+auto Nat64::peer_tuple(const InternalEndpoint& internal, const Endpoint& remote_peer) const
+    -> std::optional<PeerTuple> {
   const std::uint8_t* peer = remote_peer.address.bits().octets.data();
-  if (remote_peer.port == Port{0} || !is_embedded(embedding_, peer)) return std::nullopt;
+  const auto prefix = prefixes_.find(peer);
+  if (remote_peer.port == Port{0} || !prefix) return std::nullopt;
   std::uint8_t remote[4];
-  extract(embedding_, peer, remote);
-  if (is_illegal_ipv4(remote) || (is_well_known_prefix_ && !is_global_ipv4(remote))) return std::nullopt;
+  extract(prefixes_[*prefix], peer, remote);
+  if (is_illegal_ipv4(remote) || !prefixes_.carries(*prefix, remote) || is_untranslated(load_raw32(remote)))
+    return std::nullopt;
   InsideKey key{.inside = {},
                 .remote = load_raw32(remote),
                 .inside_port = to_raw16(internal.port),
                 .remote_port = to_raw16(remote_peer.port.value),
                 .protocol = internal.base == Base::tcp ? protocol::tcp : protocol::udp};
   std::memcpy(key.inside, internal.address.octets.data(), sizeof key.inside);
-  return key;
+  return PeerTuple{.key = key, .prefix = *prefix};
 }
 
 auto Nat64::install_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer,
@@ -31,10 +33,10 @@ auto Nat64::install_peer(TimePoint now, const MappingKey& key, const Endpoint& r
     -> std::expected<Peered, InstallError> {
   const auto internal = endpoint_of(key);
   if (!internal) return std::unexpected(internal.error());
-  const auto tuple = inside_key(*internal, remote_peer);
+  const auto tuple = peer_tuple(*internal, remote_peer);
   if (!tuple) return std::unexpected(InstallError::remote_peer_invalid);
 
-  const SessionEntry* const entry = sessions_.find(*tuple);
+  const SessionEntry* const entry = sessions_.find(tuple->key);
   std::uint32_t session = entry != nullptr ? entry->session : 0;
   if (session == 0) {
     const auto opened = open_for_peer(now, *internal, *tuple, suggestion, ports);
@@ -54,7 +56,7 @@ auto Nat64::install_peer(TimePoint now, const MappingKey& key, const Endpoint& r
   return Peered{.external = external, .remaining = std::chrono::floor<Seconds>(end - now)};
 }
 
-auto Nat64::open_for_peer(TimePoint now, const InternalEndpoint& internal, const InsideKey& tuple,
+auto Nat64::open_for_peer(TimePoint now, const InternalEndpoint& internal, const PeerTuple& tuple,
                           const Suggestion& suggestion, const PortRange& ports)
     -> std::expected<std::uint32_t, InstallError> {
   if (!bindings_.has_pool()) return std::unexpected(InstallError::network_failure);
@@ -82,7 +84,8 @@ auto Nat64::open_for_peer(TimePoint now, const InternalEndpoint& internal, const
     number = *made;
     ++counters_.bindings_made;
   }
-  const Entries entries = entries_of(bindings_[number], tuple.remote, tuple.remote_port);
+  const Entries entries =
+      entries_of(bindings_[number], tuple.key.remote, tuple.key.remote_port, tuple.prefix);
   if (add_session(now, number, entries, Direction::from_ipv6, 1) != DropReason::none) {
     release_if_unused(number, now);
     return std::unexpected(InstallError::no_resources);
@@ -99,8 +102,8 @@ auto Nat64::release_peer(TimePoint now, const MappingKey& key, const Endpoint& r
     -> std::optional<Removed> {
   const auto internal = endpoint_of(key);
   if (!internal) return std::nullopt;
-  const auto tuple = inside_key(*internal, remote_peer);
-  const SessionEntry* const entry = tuple ? sessions_.find(*tuple) : nullptr;
+  const auto tuple = peer_tuple(*internal, remote_peer);
+  const SessionEntry* const entry = tuple ? sessions_.find(tuple->key) : nullptr;
   if (entry == nullptr) return std::nullopt;
   const std::uint32_t session = entry->session;
   External external = external_of(sessions_[session].binding);
@@ -117,14 +120,14 @@ auto Nat64::remote_peer_of(std::uint32_t session) const -> Endpoint {
   std::uint8_t remote[4];
   store_raw32(remote, entry.remote);
   Ipv6Address address;
-  embed(embedding_, remote, address.octets.data());
+  embed(prefixes_[entry.prefix], remote, address.octets.data());
   return {IpAddress{address}, Port{from_raw16(entry.remote_port)}};
 }
 
 auto Nat64::set_pool(TimePoint now, const std::vector<Ipv4Address>& pool) -> std::vector<PoolChange> {
   config_.pool = pool;
   PORTOLAN_CHECK(check(config_));
-  own_address_ = own_address(config_, embedding_);
+  own_address_ = own_address(config_, prefixes_);
   std::vector<PoolChange> changes;
   const std::vector<std::uint16_t> gone = bindings_.set_pool(pool);
   for (const std::uint16_t pool_index : gone) {

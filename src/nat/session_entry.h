@@ -50,7 +50,8 @@ struct alignas(64) SessionEntry {
   uint8_t protocol;
   Direction direction;
   uint8_t steady;  ///< packets without SYN, FIN and RST change nothing but `last`
-  uint8_t reserved[3];
+  uint8_t prefix;  ///< number of the translation prefix that the host inside knows Z by
+  uint8_t reserved[2];
   uint32_t identification_flow;  ///< direction from_ipv6: where IPv4 identifications come from
 
   [[nodiscard]] auto is_empty() const -> bool { return session == 0; }

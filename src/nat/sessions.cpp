@@ -124,6 +124,16 @@ void Sessions::decline(std::uint32_t number, TimePoint now) {
   wheel_.schedule(number, now + lifetime(session), now);
 }
 
+void Sessions::set_prefix(std::uint32_t number, const SessionEntry& outward, const SessionEntry& inward) {
+  for (const SessionEntry* changed : {&outward, &inward})
+    table_.update(sessions_[number].slots[static_cast<std::size_t>(changed->direction)],
+                  [&](SessionEntry& entry) {
+                    entry.prefix = changed->prefix;
+                    entry.address_delta = changed->address_delta;
+                    entry.flow_delta = changed->flow_delta;
+                  });
+}
+
 void Sessions::keep(std::uint32_t number, TimePoint until, TimePoint now) {
   Session& session = sessions_[number];
   const std::int64_t seconds = std::chrono::ceil<Seconds>(until.time_since_epoch()).count();

@@ -77,6 +77,9 @@ class Sessions {
   /// ESTABLISHED ran out: TRANS for a last while (RFC 6146 s3.5.2.2).
   void decline(std::uint32_t number, TimePoint now);
 
+  /// From now on its inside knows the remote address by another prefix: that of the two entries given.
+  void set_prefix(std::uint32_t number, const SessionEntry& outward, const SessionEntry& inward);
+
   /// Keeps a session until `until` at least, whether packets come or not (RFC 6887 s12.3). Resets and
   /// both sides' FINs undo it.
   void keep(std::uint32_t number, TimePoint until, TimePoint now);
