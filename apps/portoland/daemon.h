@@ -14,7 +14,7 @@
 #include "io/event_loop.h"
 #include "io/host_network.h"
 #include "io/netlink.h"
-#include "io/routes.h"
+#include "io/return_paths.h"
 #include "io/system.h"
 #include "io/udp.h"
 #include "portoland/config.h"

@@ -4,18 +4,13 @@
 #include "io/routes.h"
 
 #include <cstdlib>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/random.h"
 #include "io/netns/private_network.h"
-#include "io/system.h"
 
 namespace portolan::io {
 namespace {
@@ -92,68 +87,6 @@ TEST_F(RoutesTest, other_tables_other_prefixes_and_blackholes_have_no_router) {
 TEST_F(RoutesTest, a_route_without_gateway_has_no_router) {
   ip("route add default dev eth0");
   EXPECT_THAT(found(), IsEmpty());
-}
-
-class ReturnPathsTest : public RoutesTest {
- protected:
-  void SetUp() override {
-    RoutesTest::SetUp();
-    if (HasFatalFailure()) return;
-    auto opened = ReturnPaths::open(random_);
-    ASSERT_TRUE(opened) << opened.error();
-    paths_.emplace(std::move(*opened));
-    eth0_ = netlink().interface("eth0").value().index;
-    wlan0_ = netlink().interface("wlan0").value().index;
-  }
-  /// Each time as if so much time had passed that nothing is remembered.
-  auto leads_back(std::string_view source, unsigned interface_index) -> bool {
-    now_ += ReturnPaths::remembered;
-    return paths_->leads_back(now_, *IpAddress::parse(source), interface_index);
-  }
-
-  SystemRandom random_;
-  std::optional<ReturnPaths> paths_;
-  unsigned eth0_ = 0;
-  unsigned wlan0_ = 0;
-  TimePoint now_ = monotonic_now();
-};
-
-TEST_F(ReturnPathsTest, lead_to_the_link_that_the_address_is_on) {
-  ip("address add 2001:db8:112::1/64 dev eth0 nodad");
-  EXPECT_TRUE(leads_back("192.0.2.77", eth0_));
-  EXPECT_FALSE(leads_back("192.0.2.77", wlan0_));
-  EXPECT_TRUE(leads_back("2001:db8:112::77", eth0_));
-  EXPECT_FALSE(leads_back("2001:db8:112::77", wlan0_));
-  EXPECT_TRUE(leads_back("192.0.2.2", 1)) << "the host's own address";
-}
-
-TEST_F(ReturnPathsTest, lead_nowhere_without_a_route) {
-  EXPECT_FALSE(leads_back("203.0.113.1", eth0_));
-  EXPECT_FALSE(leads_back("2001:db8:ffff::1", eth0_));
-  ip("-6 route add unreachable 2001:db8:ffff::/48");
-  EXPECT_FALSE(leads_back("2001:db8:ffff::1", eth0_));
-}
-
-TEST_F(ReturnPathsTest, may_be_one_of_several) {
-  ip("route add 203.0.113.0/24 nexthop via 192.0.2.1 nexthop via 198.51.100.1");
-  EXPECT_TRUE(leads_back("203.0.113.1", eth0_));
-  EXPECT_TRUE(leads_back("203.0.113.1", wlan0_));
-  ip("-6 route add 2001:db8:ffff::/48 nexthop via fe80::1 dev eth0 nexthop via fe80::1 dev wlan0");
-  EXPECT_TRUE(leads_back("2001:db8:ffff::1", eth0_));
-  EXPECT_TRUE(leads_back("2001:db8:ffff::1", wlan0_));
-}
-
-TEST_F(ReturnPathsTest, a_link_local_address_is_where_it_is_seen) {
-  EXPECT_TRUE(leads_back("fe80::77", eth0_));
-  EXPECT_TRUE(leads_back("fe80::77", wlan0_));
-}
-
-TEST_F(ReturnPathsTest, are_remembered_for_a_while) {
-  EXPECT_FALSE(leads_back("203.0.113.1", eth0_));
-  ip("route add 203.0.113.0/24 via 192.0.2.1");
-  const IpAddress source = *IpAddress::parse("203.0.113.1");
-  EXPECT_FALSE(paths_->leads_back(now_ + ReturnPaths::remembered - Nanoseconds{1}, source, eth0_));
-  EXPECT_TRUE(paths_->leads_back(now_ + ReturnPaths::remembered, source, eth0_));
 }
 
 }  // namespace
