@@ -77,7 +77,8 @@ class ReturnPaths::Snapshot {
     if (!is_in_use || !is_host_route) return;
     const unsigned length = route.destination.length();
     auto same = std::ranges::find(by_length_, length, &OfLength::length);
-    if (same == by_length_.end()) same = by_length_.insert(by_length_.end(), {.length = length, .by_prefix = {}});
+    if (same == by_length_.end())
+      same = by_length_.insert(by_length_.end(), {.length = length, .by_prefix = {}});
     const auto [present, is_new] = same->by_prefix.try_emplace(route.destination, route);
     if (is_new) return;
     if (route.metric < present->second.metric)

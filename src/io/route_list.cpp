@@ -130,9 +130,8 @@ auto list_routes(Family family, const std::function<bool(const Route&)>& visit)
     const auto got = mnl_socket_recvfrom(socket, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return std::unexpected(errno_text("netlink", errno));
-    const int state =
-        mnl_cb_run(buffer.data(), static_cast<std::size_t>(got), sequence, mnl_socket_get_portid(socket),
-                   each, const_cast<Visit*>(&visit));
+    const int state = mnl_cb_run(buffer.data(), static_cast<std::size_t>(got), sequence,
+                                 mnl_socket_get_portid(socket), each, const_cast<Visit*>(&visit));
     // A family the kernel was booted without has no routes.
     if (state < 0 && (errno == EAFNOSUPPORT || errno == EOPNOTSUPP)) return {};
     if (state < 0) return std::unexpected(errno_text("netlink", errno));

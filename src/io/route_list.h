@@ -3,8 +3,6 @@
 // Routes as the kernel lists them. For this folder only.
 #pragma once
 
-#include <libmnl/libmnl.h>
-
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -12,6 +10,8 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <libmnl/libmnl.h>
 
 #include "base/address.h"
 
@@ -25,8 +25,8 @@ struct Hop {
 
 struct Route {
   Prefix destination;
-  std::uint8_t type = 0;   ///< RTN_*
-  std::uint32_t flags = 0; ///< RTM_F_*
+  std::uint8_t type = 0;    ///< RTN_*
+  std::uint32_t flags = 0;  ///< RTM_F_*
   std::uint32_t table = 0;
   std::uint32_t metric = 0;
   std::vector<Hop> hops;
