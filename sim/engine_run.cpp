@@ -84,6 +84,7 @@ auto EngineRun::step() -> std::optional<std::string> {
 auto EngineRun::quiesce() -> std::optional<std::string> {
   world_.store_fails = false;
   world_.device_refuses.reset();
+  if (auto broken = bring_back()) return broken;
   world_.settle();
   while (world_.server.is_read_only() || is_due()) world_.pass(Seconds{1});
   count_answers();
@@ -105,7 +106,7 @@ auto EngineRun::run_out() -> std::optional<std::string> {
 }
 
 auto EngineRun::act() -> std::optional<std::string> {
-  switch (choices_.below(20)) {
+  switch (choices_.below(22)) {
     case 0: world_.store_fails = choices_.one_in(3); break;
     case 1:
       world_.device_refuses =
@@ -127,6 +128,13 @@ auto EngineRun::act() -> std::optional<std::string> {
     case 13:
       if (choices_.one_in(8)) return quiesce();
       break;
+    case 14:
+      if (choices_.one_in(4)) lose_device();
+      break;
+    case 15:
+      if (choices_.one_in(2)) return bring_back();
+      if (choices_.one_in(4)) world_.give_up();
+      break;
     default: deliver(); break;
   }
   return {};
@@ -146,13 +154,41 @@ void EngineRun::deliver() {
 }
 
 void EngineRun::change_pool() {
-  std::vector<IpAddress> pool;
+  pool_.clear();
   for (std::uint64_t which = 0; which < external_addresses; ++which)
-    if (!choices_.one_in(3)) pool.push_back(external_address(which));
-  world_.set_pool(std::move(pool));
+    if (!choices_.one_in(3)) pool_.push_back(external_address(which));
+  has_missed_events_ = has_missed_events_ || !world_.is_reconciled;
+  world_.set_pool(pool_);
+}
+
+/// The device goes out of reach, perhaps with something done and not answered; or it begins anew.
+void EngineRun::lose_device() {
+  if (world_.is_connected) has_missed_events_ = has_missed_events_ && !world_.is_reconciled;
+  const bool has_done_next = choices_.one_in(2);
+  if (choices_.one_in(2)) return world_.disconnect(has_done_next);
+  world_.restart_device(device_config(), has_done_next);
+  static_cast<void>(world_.nat.set_pool(world_.now, pool_));
+  is_gated_ = true;
+}
+
+/// If the device is out of reach, it comes back; everything under way reaches it.
+auto EngineRun::bring_back() -> std::optional<std::string> {
+  if (!world_.is_connected) world_.connect(1 + choices_.below(8));
+  const auto disturbed = [this] { return world_.server.counters().moved + world_.server.counters().lost; };
+  const std::uint64_t before = disturbed();
+  while (!world_.is_reconciled) {
+    if (world_.server.next_deadline() == TimePoint{}) world_.pass(Nanoseconds{0});
+    if (!world_.apply_next() && world_.server.next_deadline() != TimePoint{} && !world_.is_reconciled)
+      return "the device is not reconciled, and nothing is to be done";
+  }
+  is_gated_ = false;
+  if (disturbed() != before && !has_missed_events_) return "a device that came back moved or lost mappings";
+  has_missed_events_ = false;
+  return {};
 }
 
 void EngineRun::outbound() {
+  if (is_gated_) return;
   const Ask ask = make_ask(choices_);
   world_.nat.outbound(world_.now,
                       {.realm = {},
@@ -164,6 +200,7 @@ void EngineRun::outbound() {
 
 /// With nothing else under way and no time passing, so that answer and state can be compared.
 auto EngineRun::ask_alone() -> std::optional<std::string> {
+  if (auto broken = bring_back()) return broken;
   world_.settle();
   count_answers();
   const State before = state_of(world_);
@@ -209,7 +246,8 @@ auto EngineRun::unmapped() const -> std::optional<std::string> {
       const Endpoint internal{key.internal_address,
                               Port{static_cast<std::uint16_t>(key.internal_port.value + i)}};
       if (world_.nat.inbound(world_.now, key.protocol, external, contract.key.remote_peer) != internal)
-        found = fmt::format("{} does not lead to {}", external, internal);
+        found = fmt::format("{} does not lead to {} (peer {}, protocol {}, set of {})", external, internal,
+                            contract.key.remote_peer, key.protocol, contract.port_count);
     }
   });
   return found;

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // One run of the PCP server engine with a simulated NAT and a store: hosts ask anything, device and store
-// answer when they like, refuse and fail, external addresses come and go, time passes. For the simulator,
-// which decides by a seed, and the fuzzer, which decides by its input.
+// answer when they like, refuse and fail, external addresses come and go, the device goes out of reach and
+// comes back with what it had or with nothing, time passes. For the simulator, which decides by a seed, and
+// the fuzzer, which decides by its input.
 //
 // After every step the engine's own invariants hold. Beyond these:
 // - a request that goes through alone gets its answers in its own format; an error answer changes
 //   nothing, and what a success answer says is what the table has;
 // - when all is quiet, every request was answered or counted as dropped;
-// - when the store works besides, server, device and store agree.
+// - when the store works besides, server, device and store agree;
+// - a device that comes back, with the addresses that it had, moves and loses nothing.
 #pragma once
 
 #include <cstdint>
@@ -42,6 +44,8 @@ class EngineRun {
   void deliver();
   void change_pool();
   void outbound();
+  void lose_device();
+  [[nodiscard]] auto bring_back() -> std::optional<std::string>;
   auto ask_alone() -> std::optional<std::string>;
   void count_answers();
   [[nodiscard]] auto miscounted() const -> std::optional<std::string>;
@@ -52,6 +56,11 @@ class EngineRun {
   /// With port sets a request may be about several mappings and have as many answers.
   bool has_port_sets_;
   server::World world_;
+  std::vector<IpAddress> pool_{external_address(0)};
+  /// External addresses changed while the device was out of reach.
+  bool has_missed_events_ = false;
+  /// The device began anew, and is not reconciled yet: it gives ports to nobody else.
+  bool is_gated_ = false;
   std::vector<Ask> network_;
   std::uint64_t asked_ = 0;
   std::uint64_t answered_ = 0;

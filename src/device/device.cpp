@@ -13,6 +13,7 @@ auto to_string(Refusal refusal) -> std::string_view {
     case Refusal::excessive_filters: return "excessive filters";
     case Refusal::outbound_mapping: return "outbound mapping";
     case Refusal::remote_peer_invalid: return "remote peer invalid";
+    case Refusal::unreachable: return "the device can't be reached";
   }
   return "unknown refusal";
 }

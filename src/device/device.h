@@ -28,6 +28,7 @@
 #include <expected>
 #include <functional>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -36,6 +37,7 @@
 #include "base/port_range.h"
 #include "base/remote_filter.h"
 #include "base/time.h"
+#include "device/inventory.h"
 
 namespace portolan::device {
 
@@ -162,10 +164,11 @@ enum class Refusal : std::uint8_t {
   no_resources,             ///< no external port or table space left
   unsupported_protocol,     ///< the device can't map this protocol, port 0, or external family
   not_inside,               ///< the internal address is none the device translates (family, link-local, ...)
-  network_failure,          ///< no external address at present, or the device can't be reached
+  network_failure,          ///< no external address at present
   excessive_filters,        ///< more filters than the device holds for a mapping, or in all
   outbound_mapping,         ///< Remove: the mapping belongs to outbound traffic (RFC 6887 s15.1)
   remote_peer_invalid,      ///< InstallPeer: nothing can be sent to that peer (RFC 6887 s12.3)
+  unreachable,              ///< the device can't be reached; it may or may not have done it
 };
 [[nodiscard]] auto to_string(Refusal refusal) -> std::string_view;
 
@@ -201,19 +204,41 @@ struct LostPeer {
 /// What a device did to mappings unasked (RFC 6887 s14.2). Mere expiry is no event.
 using Event = std::variant<Moved, Lost, LostPeer>;
 
+/// All that a device has, in one part or several, when the server begins with it: at start, and each time it
+/// was out of reach.
+struct Inventory {
+  std::vector<MappingRecord> mappings{};
+  std::vector<PeerRecord> peers{};
+  bool is_first = true;
+  bool is_last = true;
+};
+
 /// A NAT or firewall that carries out batches.
 ///
 /// Operations of a batch are carried out in order, each seeing the effect of earlier ones; batches in
 /// order of apply(). Each batch is answered once by `completion`, with one result per operation, in
 /// order of apply(), never from inside apply(), on the thread that called it. Events come on the same
 /// thread, in order with the answers: what an answer tells was so after the events before it.
+///
+/// A device that may be out of reach, and come back with less or more than it should have, hands over its
+/// inventory when it is there (again). The server then has it repaired by reconcile() and says reconciled().
+/// Until then the device gives no external port to anybody else, for a time of its own choice at most.
+/// Batches of apply() that were not answered when it went out of reach are carried out after reconciled(), or
+/// answered with unreachable; batches of reconcile() are answered with unreachable at once.
 class Device {
  public:
   using Completion = std::function<void(BatchId, std::vector<Result>)>;
   using EventHandler = std::function<void(std::vector<Event>)>;
+  using InventoryHandler = std::function<void(Inventory)>;
 
   virtual ~Device() = default;
   virtual void apply(BatchId batch, std::vector<Operation> operations) = 0;
+  /// As apply(), for what the inventory lacks, or has too much.
+  virtual void reconcile(BatchId batch, std::vector<Operation> operations) {
+    apply(batch, std::move(operations));
+  }
+  /// It has all that was promised.
+  virtual void reconciled() {}
 };
 
 }  // namespace portolan::device

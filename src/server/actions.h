@@ -39,6 +39,8 @@ struct Inbound {
 struct Apply {
   device::BatchId batch;
   std::vector<device::Operation> operations;
+  /// For Device::reconcile() instead of apply().
+  bool reconciles = false;
 };
 
 struct Commit {
@@ -79,6 +81,8 @@ struct Actions {
   std::vector<Multicast> multicast;
   /// For the operator; each refusal is told once until it is another.
   std::vector<RefusedStatic> refused_statics;
+  /// The device has all that was promised: after `apply`.
+  bool reconciled = false;
   /// The messages, one behind the other.
   std::vector<std::byte> octets;
 

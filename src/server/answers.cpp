@@ -25,6 +25,7 @@ auto result_code_of(device::Refusal refusal) -> ResultCode {
     case device::Refusal::excessive_filters: return ResultCode::excessive_remote_peers;
     case device::Refusal::outbound_mapping: return ResultCode::not_authorized;
     case device::Refusal::remote_peer_invalid: return ResultCode::malformed_request;
+    case device::Refusal::unreachable: return ResultCode::network_failure;
   }
   return ResultCode::no_resources;
 }
@@ -113,7 +114,8 @@ void Server::answer(TimePoint now, const Inbound& datagram, const Item& item) {
   const bool deletes = item.lifetime == Seconds{0};
   if (!outcome) {
     // What can't be mapped can't be there to be deleted (RFC 6887 s15.1).
-    if (deletes && outcome.error() != device::Refusal::outbound_mapping)
+    if (deletes && outcome.error() != device::Refusal::outbound_mapping &&
+        outcome.error() != device::Refusal::unreachable)
       return answer_success(now, datagram, item, Seconds{0});
     return answer_error(now, datagram, result_code_of(outcome.error()));
   }

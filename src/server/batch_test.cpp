@@ -40,7 +40,7 @@ TEST(Batch, requests_of_one_batch_share_one_device_batch_and_one_commit) {
   EXPECT_THAT(world.applying.front().operations, SizeIs(3));
   world.apply_next();
   ASSERT_TRUE(world.committing);
-  EXPECT_THAT(world.committing->rows, SizeIs(3));
+  EXPECT_THAT(world.committing->rows, SizeIs(4)) << "and the path of the clients";
   world.commit_next();
   EXPECT_THAT(world.answers, SizeIs(3));
 }
@@ -70,7 +70,7 @@ TEST(Batch, what_is_applied_while_a_commit_is_outstanding_shares_the_next_commit
   for (std::uint16_t port = 1; port <= 4; ++port) world.receive({MapAsk{.internal_port = port}});
   world.apply_next();
   ASSERT_TRUE(world.committing);
-  EXPECT_THAT(world.committing->rows, SizeIs(1));
+  EXPECT_THAT(world.committing->rows, SizeIs(2)) << "and the path of the clients";
   while (world.apply_next()) continue;
   world.commit_next();
   ASSERT_TRUE(world.committing);

@@ -17,7 +17,8 @@ constexpr Seconds write_attempt_interval{1};
 /// Of a contract no client made.
 constexpr std::uint16_t no_path = 0xffff;
 
-/// Makes `contract` at the device what it was, wherever its owner may have ports by now.
+}  // namespace
+
 void append_restoring(TimePoint now, const Contract& contract, std::vector<device::Operation>& operations) {
   if (contract.key.is_peer()) {
     operations.emplace_back(
@@ -39,8 +40,6 @@ void append_restoring(TimePoint now, const Contract& contract, std::vector<devic
                                           .reserves_companion = contract.format == Format::nat_pmp,
                                           .is_bound_to_address = contract.prefer_failure});
 }
-
-}  // namespace
 
 void Server::submit(Batch batch) {
   if (batch.items.empty()) return;
@@ -82,6 +81,12 @@ auto Server::operation_for(const Item& item) -> device::Operation {
 
 void Server::applied(TimePoint now, device::BatchId batch, std::span<const device::Result> results) {
   if (undo_ && undo_->id == batch) return undone(now, results);
+  if (reconciliation_) {
+    const auto& repairs = reconciliation_->outstanding;
+    const auto repair = std::ranges::find(repairs, batch, &Reconciliation::Outstanding::id);
+    if (repair != repairs.end())
+      return repaired(now, static_cast<std::size_t>(repair - repairs.begin()), results);
+  }
   const auto found = std::ranges::find(pipeline_, batch, &Batch::id);
   PORTOLAN_CHECK(found != pipeline_.end() && !found->is_applied);
   PORTOLAN_CHECK(results.size() == found->items.size());
@@ -148,6 +153,13 @@ void Server::commit_if_possible(TimePoint now) {
   actions_.commit.push_back({.commit = commit_->id, .rows = std::move(rows)});
 }
 
+auto Server::row_of(const Contract& contract) const -> store::PutMapping {
+  TimePoint since = config_.epoch_base;
+  if (config_.epoch_scope == EpochScope::subscriber)
+    since = contracts_.state_since(contract.subscriber).value_or(since);
+  return {.contract = contract, .state_since = since};
+}
+
 void Server::append_row(const Item& item, std::vector<store::Row>& rows) const {
   if (!*item.outcome) return;
   // The operator's mappings are in the configuration; the store keeps what clients were promised.
@@ -157,7 +169,7 @@ void Server::append_row(const Item& item, std::vector<store::Row>& rows) const {
   }
   const Contract* contract = contracts_.find(item.key, item.place);
   PORTOLAN_CHECK(contract != nullptr);
-  rows.emplace_back(store::PutMapping{.contract = *contract});
+  rows.emplace_back(row_of(*contract));
 }
 
 void Server::committed(TimePoint now, store::CommitId commit, bool ok) {
@@ -225,6 +237,8 @@ void Server::undone(TimePoint now, std::span<const device::Result> results) {
   PORTOLAN_CHECK(results.size() == undo_->keys.size());
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (results[i] || contracts_.find(undo_->keys[i]) == nullptr) continue;
+    // It is brought to what was promised when it is back.
+    if (results[i].error() == device::Refusal::unreachable) continue;
     // The device lost the mapping for good: the contract can't be kept.
     ++counters_.refused_undos;
     contracts_.erase(undo_->keys[i]);
@@ -253,17 +267,25 @@ void Server::undone(TimePoint now, std::span<const device::Result> results) {
 /// Lets the requests that waited for `batches` be decided, in order of arrival for each mapping.
 void Server::release_keys(TimePoint now, const std::vector<Batch>& batches) {
   std::vector<Deferred> waiting;
-  for (const Batch& batch : batches) {
-    for (const Item& item : batch.items) {
-      for_each_key(item, [&](const MappingKey& key) {
-        const auto found = in_flight_.find(key);
-        PORTOLAN_CHECK(found != in_flight_.end());
-        std::ranges::move(found->second, std::back_inserter(waiting));
-        in_flight_.erase(found);
-      });
-    }
-  }
-  deferred_ -= waiting.size();
+  for (const Batch& batch : batches)
+    for (const Item& item : batch.items)
+      for_each_key(item, [&](const MappingKey& key) { release_key(key, waiting); });
+  admit_again(now, waiting);
+}
+
+void Server::release_key(const MappingKey& key, std::vector<Deferred>& waiting) {
+  const auto found = in_flight_.find(key);
+  PORTOLAN_CHECK(found != in_flight_.end());
+  deferred_ -= found->second.size();
+  std::ranges::move(found->second, std::back_inserter(waiting));
+  in_flight_.erase(found);
+  if (!reconciliation_) return;
+  reconciliation_->keys_before.erase(key);
+  std::ranges::move(reconciliation_->blocked, std::back_inserter(reconciliation_->waiting));
+  reconciliation_->blocked.clear();
+}
+
+void Server::admit_again(TimePoint now, const std::vector<Deferred>& waiting) {
   Batch batch;
   for (const Deferred& deferred : waiting)
     admit(now, {.client = deferred.client, .path = deferred.path, .payload = deferred.datagram}, batch);
@@ -307,7 +329,7 @@ auto Server::move_contract(TimePoint now, const device::Moved& moved) -> bool {
     unsettled_statics_.try_emplace(moved.key);
     return address_changed;
   }
-  housekeeping_.emplace_back(store::PutMapping{.contract = contract});
+  housekeeping_.emplace_back(row_of(contract));
   moved_.push_back(contract.key);
   ++counters_.moved;
   return address_changed;

@@ -56,6 +56,8 @@ struct Config {
 
   /// One inside interface: Path::inside indexes this list.
   struct Inside {
+    /// As the store remembers it.
+    std::string interface{};
     /// Bits that tell subscribers apart: 64 where each has a link of its own, 128 on shared links. IPv4
     /// clients are told apart by their whole address.
     unsigned subscriber_prefix_length = 64;

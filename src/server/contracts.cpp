@@ -185,6 +185,19 @@ void ContractTable::restart_state(TimePoint now, const Prefix& subscriber) {
   if (const Number user = user_of(subscriber); user != 0) users_[user].since = now;
 }
 
+void ContractTable::confirm(const ContractKey& key, std::uint32_t round) {
+  if (const Number number = number_of(key); number != 0) slab_[number].confirmed = round;
+}
+
+auto ContractTable::next_unconfirmed(Place& cursor, std::uint32_t round, std::size_t& looks) const
+    -> const Contract* {
+  for (; looks > 0 && has_more(cursor); --looks) {
+    const Slot& slot = slab_[cursor++];
+    if (slot.user != 0 && slot.confirmed != round) return &slot.contract;
+  }
+  return nullptr;
+}
+
 void ContractTable::for_each(const std::function<void(const Contract&)>& visit) const {
   for (const Slot& slot : slab_)
     if (slot.user != 0) visit(slot.contract);

@@ -86,6 +86,15 @@ class ContractTable {
   /// Lets the state of `subscriber` begin at `now`, if it has any.
   void restart_state(TimePoint now, const Prefix& subscriber);
 
+  /// Notes that nothing is to be done about the contract of `key` in `round`, which is not 0.
+  void confirm(const ContractKey& key, std::uint32_t round);
+  /// The first contract from `cursor` on, a place, that was not confirmed in `round`; `cursor` goes on behind
+  /// it. Nothing after `looks` looks, each of which is taken off, or at the end: then has_more() is false.
+  /// Valid until the table changes.
+  [[nodiscard]] auto next_unconfirmed(Place& cursor, std::uint32_t round, std::size_t& looks) const
+      -> const Contract*;
+  [[nodiscard]] auto has_more(Place cursor) const -> bool { return cursor < slab_.size(); }
+
   void for_each(const std::function<void(const Contract&)>& visit) const;
   void for_each_of(const Prefix& subscriber, const std::function<void(const Contract&)>& visit) const;
 
@@ -99,6 +108,8 @@ class ContractTable {
     Number next = 0;
     /// 0: the slot is not in use.
     Number user = 0;
+    /// Last round in which it was confirmed.
+    std::uint32_t confirmed = 0;
     Contract contract;
   };
   struct User {

@@ -248,7 +248,8 @@ void Server::begin(TimePoint now, const Inbound& datagram, std::size_t first, Ba
   }
   if (wanted_ports > 0 && contracts_.ports() + contracts_.reserved() + wanted_ports > config_.mappings_max)
     return refuse(ResultCode::no_resources);
-  if (pipeline_.size() >= config_.batches_in_flight_max) {
+  // New mappings might be given what others were promised, and the device does not have yet.
+  if (pipeline_.size() >= config_.batches_in_flight_max || (wanted_ports > 0 && is_reconciling())) {
     ++counters_.dropped_overload;
     return batch.drop_from(first);
   }

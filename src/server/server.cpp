@@ -188,14 +188,19 @@ auto Server::path_number(const Path& path) -> std::uint16_t {
   if (found != paths_.end()) return static_cast<std::uint16_t>(found - paths_.begin());
   // One more than there is room for stands for a path that is not known any more.
   if (paths_.size() >= config_.paths_max) return static_cast<std::uint16_t>(paths_.size());
+  const auto number = static_cast<std::uint16_t>(paths_.size());
   paths_.push_back(path);
-  return static_cast<std::uint16_t>(paths_.size() - 1);
+  housekeeping_.emplace_back(store::PutPath{.number = number,
+                                            .local_address = path.local_address,
+                                            .interface = config_.inside[path.inside].interface});
+  return number;
 }
 
 auto Server::announce_restart(TimePoint now) -> bool {
   // Epochs count seconds: to clients a second restart within one is the same, and it is being announced.
   if (announcements_.next_due() && now < config_.epoch_base + Seconds{1}) return false;
   config_.epoch_base = now;
+  housekeeping_.emplace_back(store::PutEpoch{now});
   announcements_.begin(now, config_.announcements);
   return true;
 }
@@ -220,6 +225,7 @@ void Server::advance(TimePoint now) {
   }
   if (announcements_.take_due(now)) send_announcements(now);
   review_statics(now);
+  if (has_repairs()) reconcile(now);
   if (is_read_only_ && !commit_ && now >= next_write_attempt_) {
     commit_ = {.id = {++last_commit_},
                .batches = 0,
@@ -241,6 +247,7 @@ auto Server::next_deadline() const -> std::optional<TimePoint> {
   consider(epoch_announcements_.next_due());
   if (!unsettled_statics_.empty()) consider(next_static_review_);
   if (is_read_only_ && !commit_) consider(next_write_attempt_);
+  if (has_repairs()) consider(TimePoint{});
   return next;
 }
 
@@ -283,6 +290,13 @@ auto Server::broken_invariant(TimePoint now) const -> std::optional<std::string>
         if (!in_flight_.contains(key)) broken = "an operation under way has no key in flight";
       });
     }
+  }
+  if (reconciliation_) {
+    for (const Reconciliation::Outstanding& repairs : reconciliation_->outstanding)
+      for (const Repair& repair : repairs.repairs)
+        if (repair.holds_keys) under_way += repair.port_count;
+    for (const Repair& repair : reconciliation_->waiting)
+      if (repair.holds_keys) under_way += repair.port_count;
   }
   if (under_way != in_flight_.size()) broken = "a key in flight has no operation under way";
   std::size_t waiting = 0;

@@ -15,13 +15,15 @@
 //   read-only until a commit succeeds: renewals are answered with what is durable, all else is refused.
 //
 // server.cpp: what comes in. decide.cpp: MAP, PEER and NAT-PMP requests up to what only the device can
-// say. statics.cpp: the operator's mappings. batches.cpp: device and store. answers.cpp: what goes out.
+// say. statics.cpp: the operator's mappings. batches.cpp: device and store. restore.cpp, reconcile.cpp: what
+// store and device have at start, and the device each time it is back. answers.cpp: what goes out.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <expected>
 #include <functional>
 #include <optional>
 #include <span>
@@ -37,6 +39,7 @@
 #include "server/config.h"
 #include "server/contracts.h"
 #include "server/policy.h"
+#include "server/reconciliation.h"
 #include "server/requests.h"
 #include "server/updates.h"
 
@@ -70,12 +73,33 @@ struct Counters {
   /// Port sets that the device still had under a key that was new here, larger than asked for: they may
   /// exceed quotas until they end.
   std::uint64_t larger_sets_found = 0;
+  /// What devices lacked of what was promised or had otherwise, and had without anybody's promise.
+  std::uint64_t reinstalled = 0;
+  std::uint64_t unowned_removed = 0;
+};
+
+/// What the server took over from its store.
+struct Restored {
+  std::size_t mappings = 0;
+  /// Their time was up.
+  std::size_t expired = 0;
+  /// The epoch goes on; otherwise state was lost, and clients are told.
+  bool epoch_goes_on = false;
 };
 
 class Server {
  public:
   /// `random` keys the hash tables; used during construction only.
   Server(Config config, Random& random);
+
+  /// Takes over what the store has, before anything else: mappings with what is left of their lifetimes, and
+  /// the epoch. Without an epoch in `rows` there was no state, or it is lost: as announce_restart().
+  ///
+  /// In      interface_indexes: of the inside interfaces, as in Path; 0 where it is not known
+  /// Errors  text for the operator: more mappings than mappings_max
+  [[nodiscard]] auto restore(TimePoint now, std::span<const store::Row> rows,
+                             std::span<const std::uint32_t> interface_indexes)
+      -> std::expected<Restored, std::string>;
 
   /// Goes by `config` from now on. What was promised stays so: new limits and rights hold for what is asked
   /// from now on. Inside interfaces, mappings_max and epoch scope are those of before, and the epoch goes on,
@@ -89,6 +113,12 @@ class Server {
   void applied(TimePoint now, device::BatchId batch, std::span<const device::Result> results);
   /// What happened to mappings at the device by itself, in its order with the results of batches.
   void happened(TimePoint now, std::span<const device::Event> events);
+  /// The device is there (again) and has `inventory`, a part of it or all. What it lacks is installed again
+  /// at the same external endpoint, or moves if that is not to be had; what nobody owns is removed; lifetimes
+  /// and filters are corrected. In batches of Apply::reconciles; then comes Actions::reconciled. Until then
+  /// requests for new mappings are dropped, and clients ask again: they might be given what others were
+  /// promised.
+  void connected(TimePoint now, const device::Inventory& inventory);
 
   /// The store's word on `commit`.
   void committed(TimePoint now, store::CommitId commit, bool ok);
@@ -108,6 +138,7 @@ class Server {
   /// Seconds since the server's state began (RFC 6887 s8.5), as `subscriber` sees it.
   [[nodiscard]] auto epoch_time_s(TimePoint now, const Prefix& subscriber) const -> std::uint32_t;
   [[nodiscard]] auto is_read_only() const -> bool { return is_read_only_; }
+  [[nodiscard]] auto is_reconciling() const -> bool { return reconciliation_.has_value(); }
   [[nodiscard]] auto counters() const -> const Counters& { return counters_; }
   [[nodiscard]] auto contracts() const -> const ContractTable& { return contracts_; }
 
@@ -210,6 +241,23 @@ class Server {
   /// Octets the answer may have beyond the request's.
   [[nodiscard]] auto added_octets(const RequestOptions& options) const -> std::size_t;
 
+  // reconcile.cpp
+  /// What the device has at `external` under `key`; is_right(contract) says whether the rest is as promised.
+  template <typename IsRight>
+  void compare(TimePoint now, const ContractKey& key, const Endpoint& external, std::uint16_t port_count,
+               IsRight is_right);
+  [[nodiscard]] auto is_owned(const ContractKey& key, const Endpoint& external) const -> bool;
+  /// Submits what can be, and ends the reconciliation when nothing is left.
+  void reconcile(TimePoint now);
+  [[nodiscard]] auto has_repairs() const -> bool;
+  /// The next thing to repair, if `looks` suffice to find it.
+  [[nodiscard]] auto next_repair(TimePoint now, std::size_t& looks) -> std::optional<Repair>;
+  /// Whether `repair` can begin; its keys are taken.
+  [[nodiscard]] auto take_keys(Repair& repair) -> bool;
+  void append_operations(TimePoint now, Repair& repair, std::vector<device::Operation>& operations) const;
+  void repaired(TimePoint now, std::size_t batch, std::span<const device::Result> results);
+  void release_repairs(TimePoint now, std::span<const Repair> repairs);
+
   // statics.cpp
   void review_statics(TimePoint now);
   [[nodiscard]] auto change_of_static(const MappingKey& key) const -> std::optional<Item>;
@@ -220,16 +268,20 @@ class Server {
   [[nodiscard]] static auto operation_for(const Item& item) -> device::Operation;
   void settle(TimePoint now, Item& item, const device::Result& result);
   void commit_if_possible(TimePoint now);
+  [[nodiscard]] auto row_of(const Contract& contract) const -> store::PutMapping;
   void append_row(const Item& item, std::vector<store::Row>& rows) const;
   void finish(TimePoint now, std::size_t batches);
   void undo_if_possible(TimePoint now);
   void undone(TimePoint now, std::span<const device::Result> results);
   void release_keys(TimePoint now, const std::vector<Batch>& batches);
-  /// Calls `visit` for the key of each internal port of `item`.
-  template <typename Visit>
-  static void for_each_key(const Item& item, Visit visit) {
-    MappingKey key = item.key.mapping;
-    for (std::uint16_t i = 0; i < item.port_count; ++i, ++key.internal_port.value) visit(key);
+  /// Gives `key` back; who waited for it is added to `waiting`.
+  void release_key(const MappingKey& key, std::vector<Deferred>& waiting);
+  void admit_again(TimePoint now, const std::vector<Deferred>& waiting);
+  /// Calls `visit` for the key of each internal port of an Item or Repair.
+  template <typename Change, typename Visit>
+  static void for_each_key(const Change& change, Visit visit) {
+    MappingKey key = change.key.mapping;
+    for (std::uint16_t i = 0; i < change.port_count; ++i, ++key.internal_port.value) visit(key);
   }
   /// Returns whether the external address is another than before.
   auto move_contract(TimePoint now, const device::Moved& moved) -> bool;
@@ -324,6 +376,8 @@ class Server {
     std::vector<ContractKey> keys;
   };
   std::optional<Undo> undo_;
+  std::optional<Reconciliation> reconciliation_;
+  std::uint32_t last_round_ = 0;
   bool is_read_only_ = false;
   TimePoint next_write_attempt_{};
 };

@@ -153,6 +153,46 @@ class World {
     collect();
     return true;
   }
+  /// The device goes out of reach. Batches that were not answered wait for reconciled(), but those that
+  /// reconcile; with `has_done_next` it has carried out the next one, and its answer is lost.
+  void disconnect(bool has_done_next = false) {
+    if (has_done_next && !applying.empty())
+      for (const auto& operation : applying.front().operations) static_cast<void>(nat.apply(now, operation));
+    std::deque<Apply> unanswered = std::exchange(applying, {});
+    is_connected = is_reconciled = false;
+    for (Apply& apply : unanswered) {
+      if (!apply.reconciles)
+        parked.push_back(std::move(apply));
+      else
+        answer_unreachable(apply);
+    }
+  }
+  /// The device starts anew, out of reach, and has forgotten everything but its configuration.
+  void restart_device(device::SimulatedConfig config, bool has_done_next = false) {
+    disconnect(has_done_next);
+    nat = device::SimulatedNat(std::move(config));
+  }
+  /// The device has been out of reach for too long.
+  void give_up() {
+    for (const Apply& apply : std::exchange(parked, {})) answer_unreachable(apply);
+  }
+  /// The device is back, and tells what it has in parts of `part` things.
+  void connect(std::size_t part = 1000) {
+    is_connected = true;
+    const device::Inventory whole = nat.inventory(now);
+    for (std::size_t first = 0;; first += part) {
+      device::Inventory inventory{.is_first = first == 0};
+      for (std::size_t i = first; i < first + part; ++i) {
+        if (i < whole.mappings.size()) inventory.mappings.push_back(whole.mappings[i]);
+        if (i < whole.peers.size()) inventory.peers.push_back(whole.peers[i]);
+      }
+      inventory.is_last = first + part >= std::max(whole.mappings.size(), whole.peers.size());
+      server.connected(now, inventory);
+      collect();
+      if (inventory.is_last) return;
+    }
+  }
+
   /// The store answers the outstanding commit. Returns false if there is none.
   auto commit_next() -> bool {
     if (!committing) return false;
@@ -160,10 +200,15 @@ class World {
     committing.reset();
     if (!store_fails) {
       for (const store::Row& row : commit.rows) {
-        if (const auto* put = std::get_if<store::PutMapping>(&row))
+        if (const auto* put = std::get_if<store::PutMapping>(&row)) {
           stored[put->contract.key] = put->contract;
-        else if (const auto* drop = std::get_if<store::DropMapping>(&row))
+          stored_since[put->contract.key] = put->state_since;
+        } else if (const auto* drop = std::get_if<store::DropMapping>(&row))
           stored.erase(drop->key);
+        else if (const auto* path = std::get_if<store::PutPath>(&row))
+          stored_paths[path->number] = *path;
+        else
+          stored_epoch = std::get<store::PutEpoch>(row);
       }
     }
     server.committed(now, commit.commit, !store_fails);
@@ -181,9 +226,10 @@ class World {
     settle();
   }
 
-  /// The device's external addresses change, and the server hears what became of mappings.
+  /// The device's external addresses change, and the server hears what became of mappings, if it can.
   void set_pool(std::vector<IpAddress> pool) {
     const auto events = nat.set_pool(now, std::move(pool));
+    if (!is_connected) return;
     server.happened(now, events);
     collect();
   }
@@ -245,11 +291,18 @@ class World {
   std::deque<Apply> applying;
   std::optional<Commit> committing;
   std::map<ContractKey, Contract> stored;
+  std::map<ContractKey, TimePoint> stored_since;
+  std::map<std::uint16_t, store::PutPath> stored_paths;
+  std::optional<store::PutEpoch> stored_epoch;
   std::deque<Answer> answers;
   /// What was multicast.
   std::deque<Answer> announced;
   std::vector<RefusedStatic> refused_statics;
   bool store_fails = false;
+  bool is_connected = true;
+  bool is_reconciled = true;
+  /// Batches of apply() that wait until the device is back and reconciled.
+  std::deque<Apply> parked;
   /// What the device says to new mappings, if anything. What it has it keeps and takes back.
   std::optional<device::Refusal> device_refuses;
 
@@ -258,6 +311,12 @@ class World {
     config.epoch_base = base;
     return config;
   }
+  void answer_unreachable(const Apply& apply) {
+    const std::vector<device::Result> results(apply.operations.size(),
+                                              std::unexpected(device::Refusal::unreachable));
+    server.applied(now, apply.batch, results);
+    collect();
+  }
   [[nodiscard]] auto refuses(const device::Operation& operation) const -> bool {
     const auto* install = std::get_if<device::Install>(&operation);
     return device_refuses && install != nullptr && install->match == device::Match::suggested &&
@@ -265,7 +324,16 @@ class World {
   }
   void collect() {
     Actions actions = server.take_actions();
-    for (Apply& apply : actions.apply) applying.push_back(std::move(apply));
+    for (Apply& apply : actions.apply) {
+      if (is_connected)
+        applying.push_back(std::move(apply));
+      else
+        parked.push_back(std::move(apply));
+    }
+    if (actions.reconciled) {
+      is_reconciled = true;
+      std::ranges::move(std::exchange(parked, {}), std::back_inserter(applying));
+    }
     PORTOLAN_CHECK(actions.commit.size() + (committing ? 1 : 0) <= 1);
     for (Commit& commit : actions.commit) committing = std::move(commit);
     for (const Send& send : actions.send) {

@@ -292,6 +292,30 @@ auto SimulatedNat::explicit_mappings(TimePoint now) const -> std::map<MappingKey
   return mappings;
 }
 
+auto SimulatedNat::inventory(TimePoint now) const -> Inventory {
+  Inventory inventory;
+  for (const auto& [external, entry] : entries_) {
+    const auto left = [&](TimePoint until) { return std::chrono::ceil<Seconds>(until - now); };
+    if (entry.is_explicit(now) && entry.first == entry.owner)
+      inventory.mappings.push_back({.key = entry.owner,
+                                    .external_address = external.endpoint.address,
+                                    .external_port = external.endpoint.port,
+                                    .port_count = entry.port_count,
+                                    .remaining = left(entry.explicit_until),
+                                    .filters = entry.filters,
+                                    .external_ports = entry.external_ports,
+                                    .is_bound_to_address = entry.is_bound_to_address});
+    for (const auto& [remote, tuple] : entry.tuples)
+      if (tuple.by_peer > now)
+        inventory.peers.push_back({.key = entry.owner,
+                                   .remote_peer = remote,
+                                   .external_address = external.endpoint.address,
+                                   .external_port = external.endpoint.port,
+                                   .remaining = left(tuple.by_peer)});
+  }
+  return inventory;
+}
+
 auto SimulatedNat::find(TimePoint now, const MappingKey& key) -> Entry* {
   const auto owner = by_owner_.find(key);
   if (owner == by_owner_.end()) return nullptr;

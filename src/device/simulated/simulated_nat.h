@@ -49,6 +49,9 @@ class SimulatedNat {
   /// PEER's tuples at those that are gone.
   auto set_pool(TimePoint now, std::vector<IpAddress> pool) -> std::vector<Event>;
 
+  /// Explicit mappings, and tuples that PEER keeps.
+  [[nodiscard]] auto inventory(TimePoint now) const -> Inventory;
+
   /// Explicit mappings alive at `now`, port sets by their first port.
   [[nodiscard]] auto explicit_mappings(TimePoint now) const -> std::map<MappingKey, Endpoint>;
 

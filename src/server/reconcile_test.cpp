@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// A device that was out of reach, or began anew, is brought to what was promised.
+#include <gmock/gmock.h>
+
+#include "server/server.h"
+#include "server/test_world.h"
+
+namespace portolan::server {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using wire::ResultCode;
+
+/// Any of 60,000 hosts in one subscriber each.
+auto host(int number) -> std::string { return fmt::format("2001:db8:112:{:x}::1", number); }
+
+auto external_ports(const World& world) -> std::map<ContractKey, std::uint16_t> {
+  std::map<ContractKey, std::uint16_t> ports;
+  world.server.contracts().for_each(
+      [&](const Contract& contract) { ports[contract.key] = contract.external_port.value; });
+  return ports;
+}
+
+auto key_of(const MapAsk& ask) -> MappingKey {
+  return {.realm = {},
+          .internal_address = *IpAddress::parse(ask.from),
+          .protocol = ask.protocol,
+          .internal_port = Port{ask.internal_port},
+          .external_family = Family::ipv4};
+}
+
+/// The keys of all that the device has.
+auto held_by(const World& world) -> std::vector<MappingKey> {
+  const device::Inventory inventory = world.nat.inventory(world.now);
+  std::vector<MappingKey> keys;
+  for (const auto& held : inventory.mappings) keys.push_back(held.key);
+  for (const auto& held : inventory.peers) keys.push_back(held.key);
+  return keys;
+}
+
+void fill(World& world, int hosts) {
+  for (int i = 0; i < hosts; ++i) {
+    const std::string from = host(i);
+    ASSERT_EQ(world.ask(MapAsk{.from = from.c_str()}).response().result, ResultCode::success);
+  }
+}
+
+TEST(Reconcile, a_device_that_kept_everything_needs_no_operation) {
+  World world;
+  fill(world, 5);
+  world.disconnect();
+  world.now += Seconds{100};
+  world.connect();
+  EXPECT_THAT(world.applying, IsEmpty());
+  EXPECT_TRUE(world.is_reconciled);
+  EXPECT_FALSE(world.server.is_reconciling());
+}
+
+TEST(Reconcile, a_device_that_forgot_gets_all_back_with_the_same_external_ports) {
+  World world;
+  fill(world, 600);
+  const auto before = external_ports(world);
+  world.restart_device(World::default_device());
+  world.now += Seconds{10};
+  world.connect();
+  EXPECT_FALSE(world.is_reconciled);
+  ASSERT_THAT(world.applying, SizeIs(3));
+  for (const Apply& apply : world.applying) {
+    EXPECT_TRUE(apply.reconciles);
+    EXPECT_LE(apply.operations.size(), repairs_per_batch_max);
+  }
+  world.settle();
+  EXPECT_TRUE(world.is_reconciled);
+  EXPECT_EQ(external_ports(world), before);
+  EXPECT_EQ(world.server.counters().reinstalled, 600U);
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+  EXPECT_THAT(world.answers, IsEmpty());
+}
+
+TEST(Reconcile, at_most_so_many_batches_of_so_many_are_with_the_device) {
+  World world;
+  const int hosts = static_cast<int>(repairs_per_batch_max * repair_batches_max) + 1;
+  fill(world, hosts);
+  world.restart_device(World::default_device());
+  world.connect();
+  EXPECT_THAT(world.applying, SizeIs(repair_batches_max));
+  std::size_t most = 0;
+  while (world.apply_next() || world.commit_next()) most = std::max(most, world.applying.size());
+  EXPECT_LE(most, repair_batches_max);
+  EXPECT_TRUE(world.is_reconciled);
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
+TEST(Reconcile, what_nobody_owns_is_removed) {
+  World world;
+  fill(world, 2);
+  const MapAsk stranger{.from = "2001:db8:113::1"};
+  ASSERT_TRUE(world.nat.apply(world.now, device::Install{.key = key_of(stranger),
+                                                         .external_address = {},
+                                                         .external_port = {},
+                                                         .lifetime = Seconds{600}}));
+  ASSERT_TRUE(
+      world.nat.apply(world.now, device::InstallPeer{.key = key_of(MapAsk{.from = "2001:db8:114::1"}),
+                                                     .remote_peer = {*IpAddress::parse("2001:db8::9"), Port{9}},
+                                                     .external_address = {},
+                                                     .external_port = {},
+                                                     .lifetime = Seconds{600}}));
+  ASSERT_THAT(held_by(world), SizeIs(4));
+  world.disconnect();
+  world.connect(1);
+  world.settle();
+  EXPECT_TRUE(world.is_reconciled);
+  EXPECT_THAT(held_by(world), SizeIs(2));
+  EXPECT_EQ(world.server.counters().unowned_removed, 2U);
+  EXPECT_EQ(world.server.counters().reinstalled, 0U);
+}
+
+TEST(Reconcile, lifetimes_and_filters_are_corrected) {
+  World world;
+  const wire::Filter filter{.prefix_length = 128,
+                            .remote_port = Port{5},
+                            .remote_address = *IpAddress::parse("2001:db8:64:ff9b::c000:201")};
+  world.ask("2001:db8:112::1", with(encode(MapAsk{}), filter));
+  const device::MappingRecord right = world.nat.inventory(world.now).mappings.at(0);
+  ASSERT_THAT(right.filters, SizeIs(1));
+  const auto put = [&](Seconds lifetime, std::vector<RemoteFilter> filters) {
+    ASSERT_TRUE(world.nat.apply(world.now, device::Install{.key = right.key,
+                                                           .external_address = {},
+                                                           .external_port = {},
+                                                           .lifetime = lifetime,
+                                                           .filters = std::move(filters)}));
+  };
+  const auto reconcile = [&] {
+    const auto before = world.server.counters().reinstalled;
+    world.disconnect();
+    world.connect();
+    world.settle();
+    const device::MappingRecord held = world.nat.inventory(world.now).mappings.at(0);
+    EXPECT_EQ(held.remaining, right.remaining);
+    EXPECT_EQ(held.filters, right.filters);
+    return world.server.counters().reinstalled - before;
+  };
+  EXPECT_EQ(reconcile(), 0U);
+  put(right.remaining + Seconds{3}, right.filters);
+  EXPECT_EQ(reconcile(), 1U);
+  put(right.remaining - Seconds{3}, right.filters);
+  EXPECT_EQ(reconcile(), 1U);
+  put(right.remaining, {});
+  EXPECT_EQ(reconcile(), 1U);
+}
+
+TEST(Reconcile, a_mapping_whose_port_is_taken_moves_and_its_client_is_told) {
+  World world;
+  const Answer answer = world.ask(MapAsk{});
+  const Port promised = answer.map().assigned_external_port;
+  world.restart_device(World::default_device());
+  // A device that gave it away before it was reconciled.
+  const MapAsk other{.from = "2001:db8:113::1"};
+  ASSERT_TRUE(world.nat.apply(world.now, device::Install{.key = key_of(other),
+                                                         .external_address = *IpAddress::parse("192.0.2.14"),
+                                                         .external_port = promised,
+                                                         .lifetime = Seconds{60}}));
+  world.connect();
+  world.settle();
+  world.pass(Seconds{0});
+  world.pass(Seconds{0});
+  EXPECT_TRUE(world.is_reconciled);
+  ASSERT_THAT(world.answers, SizeIs(1));
+  const Answer update = world.take_answer();
+  EXPECT_NE(update.map().assigned_external_port, promised) << "in hold-down for the other";
+  EXPECT_EQ(update.response().lifetime_s, 3600U);
+  EXPECT_EQ(world.server.counters().moved, 1U);
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
+TEST(Reconcile, a_mapping_asked_for_with_prefer_failure_is_lost_instead) {
+  World world;
+  world.ask(MapAsk{.suggested_external_port = 4000, .prefer_failure = true});
+  world.restart_device({.pool = {*IpAddress::parse("192.0.2.15")}});
+  world.connect();
+  world.settle();
+  world.pass(Seconds{0});
+  EXPECT_EQ(world.server.contracts().size(), 0U);
+  EXPECT_EQ(world.take_answer().response().result, ResultCode::cannot_provide_external);
+}
+
+TEST(Reconcile, a_mapping_that_the_device_moved_out_of_reach_stays_where_it_is_now) {
+  World world;
+  world.ask(MapAsk{});
+  world.disconnect();
+  // The event is lost.
+  static_cast<void>(world.nat.set_pool(world.now, {*IpAddress::parse("192.0.2.15")}));
+  const device::MappingRecord held = world.nat.inventory(world.now).mappings.at(0);
+  world.connect();
+  world.settle();
+  const auto contract = *world.server.contracts().find({.mapping = held.key, .remote_peer = {}});
+  EXPECT_EQ(contract.external_address, held.external_address);
+  EXPECT_EQ(contract.external_port, held.external_port);
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
+TEST(Reconcile, a_peer_tuple_comes_back_or_is_lost) {
+  World world;
+  const auto octets = encode(PeerAsk{.lifetime_s = 600});
+  const Answer answer = world.ask("2001:db8:112::1", {octets.octets().begin(), octets.octets().end()});
+  ASSERT_EQ(answer.response().result, ResultCode::success);
+  world.restart_device(World::default_device());
+  world.connect();
+  world.settle();
+  ASSERT_THAT(held_by(world), SizeIs(1));
+  EXPECT_EQ(world.nat.inventory(world.now).peers[0].external_port, answer.peer().assigned_external_port);
+  world.restart_device({.pool = {*IpAddress::parse("192.0.2.15")}});
+  world.connect();
+  world.settle();
+  EXPECT_EQ(world.server.contracts().size(), 0U) << "a five-tuple never moves";
+}
+
+TEST(Reconcile, new_mappings_wait_and_renewals_do_not) {
+  World world;
+  const MapAsk known{};
+  const Port port = world.ask(known).map().assigned_external_port;
+  world.restart_device(World::default_device());
+  world.connect();
+  ASSERT_TRUE(world.server.is_reconciling());
+  const MapAsk taker{.from = "2001:db8:113::1", .suggested_external_port = port.value};
+  world.receive({taker, known});
+  EXPECT_EQ(world.server.counters().dropped_overload, 1U);
+  world.settle();
+  EXPECT_EQ(world.take_answer().map().assigned_external_port, port);
+  EXPECT_EQ(world.ask(taker).response().result, ResultCode::success);
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
+TEST(Reconcile, batches_that_were_not_answered_are_carried_out_afterwards) {
+  for (const bool has_done_it : {false, true}) {
+    for (const bool has_forgotten : {false, true}) {
+      World world;
+      const MapAsk known{};
+      const Port port = world.ask(known).map().assigned_external_port;
+      const MapAsk fresh{.from = "2001:db8:113::1", .suggested_external_port = port.value};
+      world.receive({fresh, MapAsk{.lifetime_s = 1000}});
+      if (has_forgotten)
+        world.restart_device(World::default_device(), has_done_it);
+      else
+        world.disconnect(has_done_it);
+      world.connect();
+      world.settle();
+      EXPECT_THAT(world.parked, IsEmpty());
+      ASSERT_THAT(world.answers, SizeIs(2));
+      EXPECT_NE(world.take_answer().map().assigned_external_port, port);
+      const Answer renewed = world.take_answer();
+      EXPECT_EQ(renewed.map().assigned_external_port, port);
+      EXPECT_EQ(renewed.response().lifetime_s, 1000U);
+      EXPECT_EQ(world.disagreement(), std::nullopt);
+      EXPECT_THAT(held_by(world), SizeIs(2));
+    }
+  }
+}
+
+TEST(Reconcile, out_of_reach_for_too_long_is_a_network_failure_and_nothing_is_lost) {
+  World world;
+  const MapAsk known{};
+  const Port port = world.ask(known).map().assigned_external_port;
+  world.receive({MapAsk{.from = "2001:db8:113::1"}, MapAsk{.lifetime_s = 0}});
+  world.disconnect(true);
+  world.give_up();
+  world.settle();
+  EXPECT_EQ(world.take_answer().response().result, ResultCode::network_failure);
+  EXPECT_EQ(world.take_answer().response().result, ResultCode::network_failure) << "it may be there still";
+  world.connect();
+  world.settle();
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+  EXPECT_THAT(held_by(world), SizeIs(1));
+  EXPECT_EQ(world.nat.inventory(world.now).mappings[0].external_port, port);
+}
+
+TEST(Reconcile, going_out_of_reach_meanwhile_begins_anew) {
+  World world;
+  fill(world, 600);
+  const auto before = external_ports(world);
+  for (int round = 0; round < 20; ++round) {
+    world.restart_device(World::default_device());
+    world.connect(100);
+    for (int i = 0; i < round % 4; ++i) world.apply_next();
+    const std::string from = host(round);
+    world.receive({MapAsk{.from = from.c_str()}});
+    world.disconnect(round % 2 == 0);
+    EXPECT_EQ(world.server.broken_invariant(world.now), std::nullopt);
+    EXPECT_FALSE(world.server.is_reconciling());
+  }
+  world.connect();
+  world.settle();
+  EXPECT_TRUE(world.is_reconciled);
+  EXPECT_EQ(external_ports(world), before);
+  EXPECT_THAT(world.answers, SizeIs(20));
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
+TEST(Reconcile, a_commit_that_fails_meanwhile_is_undone_on_what_was_restored) {
+  World world;
+  const Port port = world.ask(MapAsk{}).map().assigned_external_port;
+  world.store_fails = true;
+  world.receive({MapAsk{.lifetime_s = 0}, MapAsk{.from = "2001:db8:113::1"}});
+  world.apply_next();
+  world.restart_device(World::default_device());
+  world.connect();
+  world.commit_next();
+  world.settle();
+  world.store_fails = false;
+  world.pass(Seconds{2});
+  world.pass(Seconds{2});
+  EXPECT_FALSE(world.server.is_read_only());
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+  ASSERT_THAT(held_by(world), SizeIs(1));
+  EXPECT_EQ(world.nat.inventory(world.now).mappings[0].external_port, port);
+}
+
+TEST(Reconcile, an_undo_that_the_device_could_not_do_keeps_the_promise) {
+  World world;
+  const Port port = world.ask(MapAsk{}).map().assigned_external_port;
+  world.store_fails = true;
+  world.receive({MapAsk{.lifetime_s = 0}});
+  world.apply_next();
+  world.commit_next();  // the undo is on its way
+  world.disconnect();
+  world.give_up();
+  EXPECT_EQ(world.server.contracts().size(), 1U);
+  EXPECT_EQ(world.server.counters().refused_undos, 0U);
+  world.store_fails = false;
+  world.connect();
+  world.settle();
+  world.pass(Seconds{2});
+  world.pass(Seconds{2});
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+  EXPECT_EQ(world.nat.inventory(world.now).mappings.at(0).external_port, port);
+}
+
+TEST(Reconcile, the_operators_mappings_come_back) {
+  Config config;
+  config.static_mappings = {{.key = key_of(MapAsk{.from = "2001:db8:115::1"}),
+                             .external_address = *IpAddress::parse("192.0.2.14"),
+                             .external_port = Port{80}}};
+  device::SimulatedConfig device = World::default_device();
+  device.first_port = Port{80};
+  World world(config, device);
+  world.pass(Seconds{1});
+  ASSERT_EQ(world.server.contracts().size(), 1U);
+  world.restart_device(device);
+  world.connect();
+  world.settle();
+  ASSERT_THAT(held_by(world), SizeIs(1));
+  EXPECT_EQ(world.nat.inventory(world.now).mappings[0].external_port, Port{80});
+  // A server that begins anew finds it at the device, and leaves it there.
+  World second(config, device);
+  second.nat = world.nat;
+  second.connect();
+  EXPECT_THAT(second.applying, IsEmpty());
+  second.pass(Seconds{1});
+  EXPECT_EQ(second.disagreement(), std::nullopt);
+}
+
+}  // namespace
+}  // namespace portolan::server

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What the store has at start (RFC 6887 s8.5, s14.1.3).
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "server/server.h"
+
+namespace portolan::server {
+namespace {
+
+/// Of a contract whose client can't be told anything.
+constexpr std::uint16_t no_path = 0xffff;
+constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
+
+}  // namespace
+
+auto Server::restore(TimePoint now, std::span<const store::Row> rows,
+                     std::span<const std::uint32_t> interface_indexes) -> std::expected<Restored, std::string> {
+  PORTOLAN_CHECK(contracts_.size() == 0 && paths_.empty());
+  std::size_t ports = 0;
+  bool has_epoch = false;
+  for (const store::Row& row : rows) {
+    if (const auto* mapping = std::get_if<store::PutMapping>(&row)) {
+      if (mapping->contract.expires > now) ports += mapping->contract.port_count;
+    } else if (const auto* epoch = std::get_if<store::PutEpoch>(&row)) {
+      config_.epoch_base = epoch->base;
+      has_epoch = true;
+    } else if (const auto* path = std::get_if<store::PutPath>(&row)) {
+      const auto inside = std::ranges::find(config_.inside, path->interface, &Config::Inside::interface);
+      if (path->number >= config_.paths_max || path->interface.empty() || inside == config_.inside.end()) continue;
+      const auto index = static_cast<std::size_t>(inside - config_.inside.begin());
+      // Numbers stay what they are in the store; those in between lead nowhere.
+      const Path unknown{.local_address = {}, .interface_index = 0, .inside = nowhere};
+      if (path->number >= paths_.size()) paths_.resize(path->number + std::size_t{1}, unknown);
+      paths_[path->number] = {.local_address = path->local_address,
+                              .interface_index = index < interface_indexes.size() ? interface_indexes[index] : 0,
+                              .inside = index};
+    }
+  }
+  if (ports > config_.mappings_max)
+    return std::unexpected(
+        fmt::format("the store has {} mapped ports, more than mappings_max = {}: raise it", ports, config_.mappings_max));
+
+  Restored restored{.epoch_goes_on = has_epoch};
+  for (const store::Row& row : rows) {
+    const auto* mapping = std::get_if<store::PutMapping>(&row);
+    if (mapping == nullptr) continue;
+    Contract contract = mapping->contract;
+    if (contract.expires <= now) {
+      ++restored.expired;
+      housekeeping_.emplace_back(store::DropMapping{contract.key});
+      continue;
+    }
+    if (contract.path >= paths_.size() || paths_[contract.path].inside == nowhere) contract.path = no_path;
+    const TimePoint since = std::min(mapping->state_since, now);
+    contracts_.reserve(since, contract.subscriber, contract.port_count);
+    contracts_.put(now, contract);
+    contracts_.release(contract.subscriber, contract.port_count);
+    // What moved has begun anew for its subscriber.
+    if (*contracts_.state_since(contract.subscriber) < since)
+      contracts_.restart_state(since, contract.subscriber);
+    ++restored.mappings;
+  }
+  // Limits and rights may be other ones today.
+  was_reconfigured_ = was_reconfigured_ || restored.mappings > 0;
+  if (config_.epoch_base > now) has_epoch = false;
+  if (!has_epoch) announce_restart(now);
+  restored.epoch_goes_on = has_epoch;
+  return restored;
+}
+
+}  // namespace portolan::server
