@@ -47,7 +47,8 @@ void read_inside(Reader& reader, const toml::table& root, Settings& settings) {
   }
   settings.server.inside.clear();
   for (const InsideInterface& inside : settings.inside)
-    settings.server.inside.push_back({.subscriber_prefix_length = inside.subscriber_prefix_length});
+    settings.server.inside.push_back(
+        {.interface = inside.interface, .subscriber_prefix_length = inside.subscriber_prefix_length});
 }
 
 void read_simulated(Reader& reader, const toml::table& root, Settings& settings) {
@@ -79,8 +80,8 @@ void read_simulated(Reader& reader, const toml::table& root, Settings& settings)
 
 void read_root(Reader& reader, const toml::table& root, Settings& settings) {
   reader.refuse_unknown(root, "",
-                        {"device", "store", "runtime_directory", "pcp", "user", "prefix64", "third_party_id",
-                         "mapping", "inside", "nat64", "simulated"});
+                        {"device", "store", "store_path", "runtime_directory", "pcp", "user", "prefix64",
+                         "third_party_id", "mapping", "inside", "nat64", "simulated"});
   if (root.get("device") == nullptr)
     reader.fail_missing(root, "device", "write device = \"nat64\", or \"simulated\" for a dry run");
   if (const auto device = reader.text(root, "", "device")) {
@@ -89,12 +90,20 @@ void read_root(Reader& reader, const toml::table& root, Settings& settings) {
     else if (*device != "nat64")
       reader.fail(*root.get("device"), "device", "must be \"nat64\" or \"simulated\"");
   }
-  if (root.get("store") == nullptr)
-    reader.fail_missing(root, "store",
-                        "write store = \"memory\" to accept that a restart loses mappings; it is the only "
-                        "store so far");
-  if (const auto store = reader.text(root, "", "store"); store && *store != "memory")
-    reader.fail(*root.get("store"), "store", "must be \"memory\", the only store so far");
+  if (const auto store = reader.text(root, "", "store")) {
+    if (*store == "memory")
+      settings.store = StoreKind::memory;
+    else if (*store != "sqlite")
+      reader.fail(*root.get("store"), "store",
+                  "must be \"sqlite\", or \"memory\" to accept that a restart loses mappings");
+  }
+  if (auto path = reader.text(root, "", "store_path")) {
+    if (path->starts_with('/') && !path->ends_with('/'))
+      settings.store_path = std::move(*path);
+    else
+      reader.fail(*root.get("store_path"), "store_path",
+                  "must be the absolute path of a file, such as \"/var/lib/portolan/portoland.db\"");
+  }
   if (auto directory = reader.text(root, "", "runtime_directory")) {
     if (directory->starts_with('/'))
       settings.runtime_directory = std::move(*directory);

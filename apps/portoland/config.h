@@ -25,6 +25,8 @@ struct InsideInterface {
   auto operator==(const InsideInterface&) const -> bool = default;
 };
 
+enum class StoreKind : std::uint8_t { sqlite, memory };
+
 using gateway::Nat64Settings;
 
 struct SimulatedSettings {
@@ -35,6 +37,8 @@ struct SimulatedSettings {
 
 struct Settings {
   DeviceKind device = DeviceKind::nat64;
+  StoreKind store = StoreKind::sqlite;
+  std::filesystem::path store_path = "/var/lib/portolan/portoland.db";
   std::filesystem::path runtime_directory = "/run/portolan";
   Port listen_port;
   std::size_t receive_buffer_bytes = 0;

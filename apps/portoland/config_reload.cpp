@@ -10,6 +10,8 @@ using gateway::Comparison;
 void refuse_changes(Reader& reader, const toml::table& root, const Settings& wanted,
                     const Settings& running) {
   Comparison top(reader, root, "");
+  top.fixed("store", wanted.store, running.store);
+  top.fixed("store_path", wanted.store_path, running.store_path);
   top.fixed("runtime_directory", wanted.runtime_directory, running.runtime_directory);
   top.fixed("inside", wanted.inside, running.inside);
   Comparison pcp(reader, root, "pcp");

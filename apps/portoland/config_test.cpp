@@ -54,6 +54,20 @@ TEST(Settings, a_complete_file_is_read) {
   EXPECT_EQ(settings->nat64.outside, "outside0");
 }
 
+TEST(Settings, mappings_are_durable_unless_memory_is_asked_for) {
+  const auto asked = parse_settings(good, "test.toml");
+  ASSERT_TRUE(asked);
+  EXPECT_EQ(asked->store, StoreKind::memory);
+  const auto left_out = parse_settings(with("store = \"memory\"\n", ""), "test.toml");
+  ASSERT_TRUE(left_out) << left_out.error().front();
+  EXPECT_EQ(left_out->store, StoreKind::sqlite);
+  EXPECT_EQ(left_out->store_path, "/var/lib/portolan/portoland.db");
+  const auto elsewhere =
+      parse_settings(with("\"memory\"", "\"sqlite\"\nstore_path = \"/srv/pcp.db\""), "test.toml");
+  ASSERT_TRUE(elsewhere) << elsewhere.error().front();
+  EXPECT_EQ(elsewhere->store_path, "/srv/pcp.db");
+}
+
 TEST(Settings, users_have_the_rights_of_table_pcp_but_for_what_they_are_given) {
   const auto settings = parse_settings(with("[[inside]]", R"(peer = false
 mappings_per_user_max = 7
@@ -153,7 +167,7 @@ TEST(Settings, a_value_of_the_wrong_type_says_which_is_right) {
 }
 
 TEST(Settings, every_mistake_is_reported_at_once) {
-  EXPECT_THAT(errors_of("device = \"nat46\"\n").size(), 4U) << "device, store, inside, nat64";
+  EXPECT_THAT(errors_of("device = \"nat46\"\nstore = 7\n").size(), 4U) << "device, store, inside, nat64";
 }
 
 TEST(Settings, a_prefix_must_be_one_rfc_6052_knows) {
@@ -211,7 +225,11 @@ TEST(Settings, what_the_nat64_cannot_be_is_found_before_it_is_made) {
 }
 
 TEST(Settings, memory_must_be_asked_for) {
-  EXPECT_THAT(errors_of(with("store = \"memory\"\n", "")), ElementsAre(HasSubstr("store is missing")));
+  EXPECT_THAT(errors_of(with("\"memory\"", "\"disk\"")),
+              ElementsAre(HasSubstr("test.toml:2: store = \"disk\": must be \"sqlite\"")));
+  for (const std::string_view path : {"\"state.db\"", "\"/var/lib/\"", "7"})
+    EXPECT_THAT(errors_of(with("[pcp]", fmt::format("store_path = {}\n[pcp]", path))),
+                ElementsAre(HasSubstr("test.toml:3: store_path = ")));
 }
 
 TEST(Settings, forwarding_is_left_alone_unless_asked_for) {

@@ -8,6 +8,8 @@
 #include "device/simulated/simulated_device.h"
 #include "gateway/nat64_gateway.h"
 #include "portoland/engine_config.h"
+#include "store/memory/no_store.h"
+#include "store/sqlite/sqlite_store.h"
 
 namespace portolan::portoland {
 namespace {
@@ -66,13 +68,14 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
 
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(settings), loop, std::move(*socket),
                                             std::move(*netlink), std::move(*return_paths), std::move(*host)));
+  if (const auto opened = daemon->open_store(); !opened) return std::unexpected(opened.error());
   if (const auto made = daemon->make_device(); !made) return std::unexpected(made.error());
   for (const std::string& change : daemon->host_.undo_leftovers())
     spdlog::info("undid what an earlier run left: {}", change);
   for (const std::string& change : daemon->host_.list()) spdlog::info("changed on this host: {}", change);
   daemon->listen();
-  // The memory store remembers nothing: whoever had mappings must hear that they are gone.
-  daemon->server_.announce_restart(io::monotonic_now());
+  // A device in this process has begun with it, and has nothing yet.
+  daemon->server_.connected(io::monotonic_now(), {});
   daemon->server_.advance(io::monotonic_now());
   daemon->carry_out_actions();
   return daemon;
@@ -87,12 +90,6 @@ Daemon::Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io:
       return_paths_(std::move(return_paths)),
       host_(std::move(host)),
       server_(server_config(settings_, io::monotonic_now()), random_),
-      store_(
-          [this](store::CommitId commit, bool ok) {
-            server_.committed(io::monotonic_now(), commit, ok);
-            carry_out_actions();
-          },
-          posting()),
       timer_(loop.timer([this] {
         server_.advance(io::monotonic_now());
         carry_out_actions();
@@ -105,6 +102,8 @@ Daemon::Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io:
 
 Daemon::~Daemon() {
   readable_.cancel();
+  // What is under way is finished, and asks for nothing more.
+  store_.reset();
   // The device goes before what it made on the host.
   device_.reset();
   for (const std::string& failure : host_.undo()) spdlog::warn("left on this host: {}", failure);
@@ -112,6 +111,48 @@ Daemon::~Daemon() {
 
 auto Daemon::posting() -> std::function<void(std::function<void()>)> {
   return [this](std::function<void()> task) { loop_.post(std::move(task)); };
+}
+
+auto Daemon::open_store() -> std::expected<void, std::string> {
+  const auto completion = [this](store::CommitId commit, bool ok) {
+    tell_store_error();
+    server_.committed(io::monotonic_now(), commit, ok);
+    carry_out_actions();
+  };
+  if (settings_.store == StoreKind::memory) {
+    store_ = std::make_unique<store::NoStore>(completion, posting());
+    spdlog::warn("store \"memory\": a restart loses every mapping, and hosts have to ask again");
+  } else {
+    auto sqlite = store::SqliteStore::open(
+        {.path = settings_.store_path, .now = io::monotonic_now, .wall_now = io::wall_now}, completion,
+        posting());
+    if (!sqlite) return std::unexpected(sqlite.error());
+    store_error_ = [store = sqlite->get()] { return store->last_error(); };
+    store_ = *std::move(sqlite);
+  }
+  const auto rows = store_->load();
+  if (!rows) return std::unexpected(rows.error());
+  std::vector<std::uint32_t> interfaces(settings_.inside.size());
+  for (const auto& [interface_index, inside] : inside_by_index_) interfaces[inside] = interface_index;
+  const auto restored = server_.restore(io::monotonic_now(), *rows, interfaces);
+  if (!restored)
+    return std::unexpected(fmt::format("store {}: {}", settings_.store_path.string(), restored.error()));
+  if (settings_.store == StoreKind::sqlite)
+    spdlog::info("store {}: {} mappings restored, {} had expired; the epoch {}",
+                 settings_.store_path.string(), restored->mappings, restored->expired,
+                 restored->epoch_goes_on ? "goes on" : "begins anew, and is announced");
+  return {};
+}
+
+void Daemon::tell_store_error() {
+  std::string error = store_error_();
+  if (error == told_store_error_) return;
+  if (error.empty())
+    spdlog::info("store {} writes again", settings_.store_path.string());
+  else
+    spdlog::error("store {} does not write, no mapping is made or deleted until it does: {}",
+                  settings_.store_path.string(), error);
+  told_store_error_ = std::move(error);
 }
 
 auto Daemon::make_device() -> std::expected<void, std::string> {
@@ -196,9 +237,13 @@ void Daemon::carry_out_actions() {
   server::Actions actions = server_.take_actions();
   for (server::Apply& apply : actions.apply) {
     ++batches_with_device_;
-    device_->apply(apply.batch, std::move(apply.operations));
+    if (apply.reconciles)
+      device_->reconcile(apply.batch, std::move(apply.operations));
+    else
+      device_->apply(apply.batch, std::move(apply.operations));
   }
-  for (server::Commit& commit : actions.commit) store_.commit(commit.commit, std::move(commit.rows));
+  if (actions.reconciled) device_->reconciled();
+  for (server::Commit& commit : actions.commit) store_->commit(commit.commit, std::move(commit.rows));
   for (const server::RefusedStatic& refused : actions.refused_statics)
     spdlog::warn("mapping of {} to port {} of {} is not in force, and tried again: {}", refused.key.protocol,
                  refused.key.internal_port, refused.key.internal_address, to_string(refused.refusal));

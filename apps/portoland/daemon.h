@@ -19,7 +19,7 @@
 #include "io/udp.h"
 #include "portoland/config.h"
 #include "server/server.h"
-#include "store/memory/no_store.h"
+#include "store/store.h"
 
 namespace portolan::portoland {
 
@@ -44,6 +44,10 @@ class Daemon {
   Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io::Netlink netlink,
          io::ReturnPaths return_paths, io::HostChanges host);
 
+  /// Opens the configured store, and takes over what it has.
+  [[nodiscard]] auto open_store() -> std::expected<void, std::string>;
+  /// Says once that the store does not write, and once that it does again.
+  void tell_store_error();
   /// Makes the configured device; its changes to the host are listed in host_.
   [[nodiscard]] auto make_device() -> std::expected<void, std::string>;
   [[nodiscard]] auto make_nat64() -> std::expected<void, std::string>;
@@ -71,7 +75,10 @@ class Daemon {
   io::HostChanges host_;
   io::SystemRandom random_;
   server::Server server_;
-  store::NoStore store_;
+  std::unique_ptr<store::Store> store_;
+  /// Why the store's last commit failed; empty if it did not.
+  std::function<std::string()> store_error_ = [] { return std::string(); };
+  std::string told_store_error_;
   std::unique_ptr<device::Device> device_;
   /// Gives the device what of other settings is its own. Errors: nothing has changed.
   std::function<std::expected<void, std::string>(const Settings&)> reload_device_;

@@ -15,6 +15,12 @@
 
 namespace portolan::io {
 
+auto wall_now() noexcept -> Nanoseconds {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return Seconds{now.tv_sec} + Nanoseconds{now.tv_nsec};
+}
+
 auto monotonic_now() noexcept -> TimePoint {
   timespec now{};
   PORTOLAN_CHECK(::clock_gettime(CLOCK_BOOTTIME, &now) == 0);

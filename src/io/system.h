@@ -23,6 +23,10 @@ namespace portolan::io {
 /// Cost  a vDSO call        Thread  any
 [[nodiscard]] auto monotonic_now() noexcept -> TimePoint;
 
+/// Time since 1970 by the host's clock, which may be set to anything at any time. Cost a vDSO call. Thread:
+/// any
+[[nodiscard]] auto wall_now() noexcept -> Nanoseconds;
+
 /// The kernel's random generator, read in blocks. Fit for nonces and secrets.
 /// Bits handed out are wiped from the buffer. Thread: one object per thread; do not share across fork().
 class SystemRandom final : public Random {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// The device is there (again): brings it to what was promised. What it has is compared as its inventory comes in;
-// then the contracts that were not in it are gone through.
+// The device is there (again): brings it to what was promised. What it has is compared as its inventory comes
+// in; then the contracts that were not in it are gone through.
 #include <algorithm>
 #include <utility>
 
@@ -60,8 +60,8 @@ void Server::connected(TimePoint now, const device::Inventory& inventory) {
 
 /// Notes what is to be done about a thing that the device has.
 template <typename IsRight>
-void Server::compare(TimePoint now, const ContractKey& key, const Endpoint& external, std::uint16_t port_count,
-                     IsRight is_right) {
+void Server::compare(TimePoint now, const ContractKey& key, const Endpoint& external,
+                     std::uint16_t port_count, IsRight is_right) {
   Repair repair{.key = key, .port_count = std::max<std::uint16_t>(port_count, 1)};
   const Contract* contract = contracts_.find(key);
   if (contract != nullptr && contract->expires > now) {
@@ -87,7 +87,8 @@ auto Server::is_owned(const ContractKey& key, const Endpoint& external) const ->
     if (undo_ && std::ranges::find(undo_->keys, key) != undo_->keys.end()) return true;
   }
   const auto wanted = key.is_peer() ? statics_.end() : statics_.find(key.mapping);
-  return wanted != statics_.end() && external == Endpoint{wanted->second.external_address, wanted->second.external_port};
+  return wanted != statics_.end() &&
+         external == Endpoint{wanted->second.external_address, wanted->second.external_port};
 }
 
 auto Server::has_repairs() const -> bool {
@@ -148,14 +149,16 @@ auto Server::take_keys(Repair& repair) -> bool {
     is_busy = true;
     is_older = is_older || reconciliation_->keys_before.contains(key);
   });
-  // What began before the device was there is carried out on what is repaired. New mappings wait: nothing under way is about what nobody owns.
+  // What began before the device was there is carried out on what is repaired. New mappings wait: nothing
+  // under way is about what nobody owns.
   if (is_busy) return is_older || repair.kind == Repair::Kind::remove;
   for_each_key(repair, [&](const MappingKey& key) { in_flight_.try_emplace(key); });
   repair.holds_keys = true;
   return true;
 }
 
-void Server::append_operations(TimePoint now, Repair& repair, std::vector<device::Operation>& operations) const {
+void Server::append_operations(TimePoint now, Repair& repair,
+                               std::vector<device::Operation>& operations) const {
   const ContractKey& key = repair.key;
   const Contract* contract = contracts_.find(key);
   if (repair.kind == Repair::Kind::remove || repair.held_at || contract == nullptr) {
@@ -203,7 +206,8 @@ void Server::repaired(TimePoint now, std::size_t batch, std::span<const device::
       const bool is_there = result->external_address == contract->external_address &&
                             result->external_port == contract->external_port;
       if (is_peer && !is_there)
-        events.emplace_back(device::LostPeer{.key = repair.key.mapping, .remote_peer = repair.key.remote_peer});
+        events.emplace_back(
+            device::LostPeer{.key = repair.key.mapping, .remote_peer = repair.key.remote_peer});
       else if (!is_peer && (!is_there || result->port_count != contract->port_count))
         events.emplace_back(device::Moved{.key = repair.key.mapping,
                                           .port_count = result->port_count,

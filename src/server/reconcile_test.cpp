@@ -97,16 +97,16 @@ TEST(Reconcile, what_nobody_owns_is_removed) {
   World world;
   fill(world, 2);
   const MapAsk stranger{.from = "2001:db8:113::1"};
-  ASSERT_TRUE(world.nat.apply(world.now, device::Install{.key = key_of(stranger),
-                                                         .external_address = {},
-                                                         .external_port = {},
-                                                         .lifetime = Seconds{600}}));
-  ASSERT_TRUE(
-      world.nat.apply(world.now, device::InstallPeer{.key = key_of(MapAsk{.from = "2001:db8:114::1"}),
-                                                     .remote_peer = {*IpAddress::parse("2001:db8::9"), Port{9}},
-                                                     .external_address = {},
-                                                     .external_port = {},
-                                                     .lifetime = Seconds{600}}));
+  ASSERT_TRUE(world.nat.apply(
+      world.now,
+      device::Install{
+          .key = key_of(stranger), .external_address = {}, .external_port = {}, .lifetime = Seconds{600}}));
+  ASSERT_TRUE(world.nat.apply(world.now,
+                              device::InstallPeer{.key = key_of(MapAsk{.from = "2001:db8:114::1"}),
+                                                  .remote_peer = {*IpAddress::parse("2001:db8::9"), Port{9}},
+                                                  .external_address = {},
+                                                  .external_port = {},
+                                                  .lifetime = Seconds{600}}));
   ASSERT_THAT(held_by(world), SizeIs(4));
   world.disconnect();
   world.connect(1);

@@ -17,7 +17,8 @@ constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
 }  // namespace
 
 auto Server::restore(TimePoint now, std::span<const store::Row> rows,
-                     std::span<const std::uint32_t> interface_indexes) -> std::expected<Restored, std::string> {
+                     std::span<const std::uint32_t> interface_indexes)
+    -> std::expected<Restored, std::string> {
   PORTOLAN_CHECK(contracts_.size() == 0 && paths_.empty());
   std::size_t ports = 0;
   bool has_epoch = false;
@@ -29,19 +30,21 @@ auto Server::restore(TimePoint now, std::span<const store::Row> rows,
       has_epoch = true;
     } else if (const auto* path = std::get_if<store::PutPath>(&row)) {
       const auto inside = std::ranges::find(config_.inside, path->interface, &Config::Inside::interface);
-      if (path->number >= config_.paths_max || path->interface.empty() || inside == config_.inside.end()) continue;
+      if (path->number >= config_.paths_max || path->interface.empty() || inside == config_.inside.end())
+        continue;
       const auto index = static_cast<std::size_t>(inside - config_.inside.begin());
       // Numbers stay what they are in the store; those in between lead nowhere.
       const Path unknown{.local_address = {}, .interface_index = 0, .inside = nowhere};
       if (path->number >= paths_.size()) paths_.resize(path->number + std::size_t{1}, unknown);
-      paths_[path->number] = {.local_address = path->local_address,
-                              .interface_index = index < interface_indexes.size() ? interface_indexes[index] : 0,
-                              .inside = index};
+      paths_[path->number] = {
+          .local_address = path->local_address,
+          .interface_index = index < interface_indexes.size() ? interface_indexes[index] : 0,
+          .inside = index};
     }
   }
   if (ports > config_.mappings_max)
-    return std::unexpected(
-        fmt::format("the store has {} mapped ports, more than mappings_max = {}: raise it", ports, config_.mappings_max));
+    return std::unexpected(fmt::format("the store has {} mapped ports, more than mappings_max = {}: raise it",
+                                       ports, config_.mappings_max));
 
   Restored restored{.epoch_goes_on = has_epoch};
   for (const store::Row& row : rows) {

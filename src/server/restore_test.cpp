@@ -22,9 +22,11 @@ auto config(EpochScope scope = EpochScope::server) -> Config {
   return config;
 }
 
-/// A server that begins with the store of `before`, `away` later, with a device that has forgotten everything.
+/// A server that begins with the store of `before`, `away` later, with a device that has forgotten
+/// everything.
 struct Second {
-  explicit Second(const World& before, Nanoseconds away = Seconds{0}, Config wanted = config()) : world(wanted) {
+  explicit Second(const World& before, Nanoseconds away = Seconds{0}, Config wanted = config())
+      : world(wanted) {
     world.now = before.now + away;
     world.stored = before.stored;
     world.stored_paths = before.stored_paths;
@@ -50,7 +52,8 @@ TEST(Restore, what_was_promised_goes_on_with_the_same_port_nonce_and_remaining_l
   Second after(before, Seconds{600});
   ASSERT_TRUE(after.restored) << after.restored.error();
   EXPECT_EQ(after.restored->mappings, 1U);
-  EXPECT_EQ(after.world.nat.inventory(after.world.now).mappings.at(0).external_port, made.assigned_external_port);
+  EXPECT_EQ(after.world.nat.inventory(after.world.now).mappings.at(0).external_port,
+            made.assigned_external_port);
   EXPECT_EQ(after.world.nat.inventory(after.world.now).mappings.at(0).remaining, Seconds{3000});
   EXPECT_EQ(after.world.disagreement(), std::nullopt);
   EXPECT_EQ(after.world.ask(MapAsk{.nonce = 9}).response().result, ResultCode::not_authorized);

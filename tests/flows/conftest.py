@@ -65,7 +65,8 @@ def simulated_config(pcp="", simulated="", pool=(E1, "192.0.2.2"), inside="lo"):
 
 
 class Server:
-    def __init__(self, directory, config):
+    def __init__(self, directory, config, store='store = "memory"', waits=True):
+        self.store = store
         build = pathlib.Path(os.environ["PORTOLAN_BUILD"])
         self.directory = directory
         self.config = directory / "portoland.toml"
@@ -74,7 +75,8 @@ class Server:
         with self.log.open("w", encoding="utf-8") as log:
             # pylint: disable=consider-using-with
             self.process = subprocess.Popen([build / "apps" / "portoland", "--config", self.config], stderr=log)
-        self.wait_for_log(" ready")
+        if waits:
+            self.wait_for_log(" ready")
 
     def wait_for_log(self, text, already=0):
         """Waits until the log has this text after `already` characters, which it returns."""
@@ -86,7 +88,7 @@ class Server:
 
     def write(self, config):
         """Writes the configuration file; `config` is all but store and runtime directory."""
-        self.config.write_text(f'store = "memory"\nruntime_directory = "{self.directory}"\n{config}')
+        self.config.write_text(f'{self.store}\nruntime_directory = "{self.directory}"\n{config}')
 
     def configure(self, *lines, **options):
         """Writes the configuration file for the simulated device: see simulated_config()."""
