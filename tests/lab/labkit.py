@@ -55,6 +55,63 @@ def netns_setns(fd):
         raise OSError(ctypes.get_errno(), "setns")
 
 
+class FarHost:
+    """A host beyond one of the lab's, which routes for it. Its namespace has no name, so nothing can be left of it.
+
+    `link` is the interface of the lab's host towards it, and eth0 its own; both ends have MTU 1500 at first.
+    """
+
+    def __init__(self, lab, near, link, near_address, address):
+        self.lab, self.near, self.link = lab, near, link
+        self.address = address.split("/")[0]
+        with open("/proc/thread-self/ns/net") as home:
+            if libc.unshare(CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "unshare")
+            self.descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            netns_setns(home.fileno())
+        self.path = f"/proc/{os.getpid()}/fd/{self.descriptor}"
+        nodad = ["nodad"] if ":" in address else []
+        try:
+            lab.output(near, "ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", self.path)
+            lab.output(near, "ip", "address", "add", near_address, "dev", link, *nodad)
+            lab.output(near, "ip", "link", "set", link, "up")
+            self.output("ip", "link", "set", "lo", "up")
+            self.output("ip", "address", "add", address, "dev", "eth0", *nodad)
+            self.output("ip", "link", "set", "eth0", "up")
+            self.output("ip", "route", "add", "default", "via", near_address.split("/")[0])
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        """The link goes with the namespace, and that with its last socket."""
+        self.lab.run(self.near, "ip", "link", "del", self.link)
+        os.close(self.descriptor)
+
+    def output(self, *command):
+        done = subprocess.run(["nsenter", f"--net={self.path}", *map(str, command)], capture_output=True, text=True,
+                              timeout=60, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def socket(self, kind):
+        with in_namespace(self.path):
+            made = socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET, kind)
+        made.settimeout(10)
+        return made
+
+
+@contextlib.contextmanager
+def in_namespace(path):
+    """Sockets made in this block belong to the namespace, also after the block."""
+    with open("/proc/thread-self/ns/net") as home, open(path) as there:
+        netns_setns(there.fileno())
+        try:
+            yield
+        finally:
+            netns_setns(home.fileno())
+
+
 def default_signals():
     """Run in a child before exec: a test runner in the background may have SIGINT ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -139,15 +196,9 @@ class Lab:
         shown = json.loads(self.output(host, "ip", "-6", "-j", "address", "show", "dev", "eth0", "scope", "global"))
         return shown[0]["addr_info"][0]["local"]
 
-    @contextlib.contextmanager
     def inside(self, host):
         """Sockets made in this block belong to the host, also after the block."""
-        with open("/proc/thread-self/ns/net") as home, open(f"/run/netns/{self.namespace(host)}") as there:
-            netns_setns(there.fileno())
-            try:
-                yield
-            finally:
-                netns_setns(home.fileno())
+        return in_namespace(f"/run/netns/{self.namespace(host)}")
 
     def udp(self, host, port=0, timeout=5):
         """A UDP socket on the host, of the host's address family."""

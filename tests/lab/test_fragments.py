@@ -8,6 +8,7 @@ import pytest
 from labkit import POOL, VIEWER, VIEWER_INSIDE
 
 PORT = 7777
+ETH_P_ALL = 3  # linux/if_ether.h
 SO_NO_CHECK = 11  # Linux: UDP over IPv4 without checksum
 
 
@@ -40,6 +41,58 @@ def test_datagrams_go_there_and_back(handset, viewer, external_port, size):
     assert received == payload and source == (POOL, external_port)
     viewer.sendto(payload[::-1], source)
     assert handset.recv(65_535) == payload[::-1]
+
+
+def packets(lab, host):
+    """A socket that sees the IP packets that come in on the host's link."""
+    with lab.inside(host):
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
+    made.bind(("eth0", ETH_P_ALL))
+    made.settimeout(5)
+    return made
+
+
+def fragments_of_one_packet(capture, read):
+    """What read() says of its fragments, as they came in, up to the last."""
+    found = []
+    while not found or found[-1][2]:
+        packet, about = capture.recvfrom(65_535)
+        if about[2] != socket.PACKET_OUTGOING and (fragment := read(packet)):
+            found.append(fragment)
+    return found
+
+
+def ipv4_fragment(packet):
+    """(identification, offset, whether more follow) of a UDP datagram's fragment; None of other packets."""
+    if packet[0] >> 4 != 4 or packet[9] != socket.IPPROTO_UDP:
+        return None
+    identification, flags = struct.unpack("!HH", packet[4:8])
+    assert not flags & 0x4000, "a fragment must not forbid that it is fragmented"
+    return identification, (flags & 0x1FFF) * 8, bool(flags & 0x2000)
+
+
+def ipv6_fragment(packet):
+    if packet[0] >> 4 != 6 or packet[6] != socket.IPPROTO_FRAGMENT or packet[40] != socket.IPPROTO_UDP:
+        return None
+    offset, identification = struct.unpack("!HI", packet[42:48])
+    return identification, offset & 0xFFF8, bool(offset & 1)
+
+
+@pytest.mark.parametrize("receiver", ["viewer", "handset-3g"])
+def test_fragments_leave_in_order_with_one_identification(lab, handset, viewer, external_port, receiver):
+    with packets(lab, receiver) as capture:
+        if receiver == "viewer":
+            handset.sendto(payload_of(9000), (VIEWER_INSIDE, PORT))
+            assert viewer.recv(65_535) == payload_of(9000)
+            fragments = fragments_of_one_packet(capture, ipv4_fragment)
+        else:
+            viewer.sendto(payload_of(9000), (POOL, external_port))
+            assert handset.recv(65_535) == payload_of(9000)
+            fragments = fragments_of_one_packet(capture, ipv6_fragment)
+    identifications, offsets, more = zip(*fragments)
+    assert len(fragments) >= 7 and len(set(identifications)) == 1
+    assert offsets[0] == 0 and list(offsets) == sorted(set(offsets))
+    assert more == (True,) * (len(fragments) - 1) + (False,)
 
 
 def test_datagrams_without_checksum_get_one(lab, handset, external_port):
