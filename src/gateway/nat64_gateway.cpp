@@ -52,7 +52,7 @@ void log(const device::WorkerCounters& counters) {
 }  // namespace
 
 auto Nat64Gateway::start(const Nat64Settings& settings, io::HostChanges& host, Completion completion,
-                         Post post, EventHandler events)
+                         Post post, EventHandler events, bool awaits_reconciliation)
     -> std::expected<std::unique_ptr<Nat64Gateway>, std::string> {
   if (const auto fine = nat::check(nat64_config(settings)); !fine) return std::unexpected(fine.error());
   for (const Family family : {Family::ipv6, Family::ipv4}) {
@@ -71,18 +71,19 @@ auto Nat64Gateway::start(const Nat64Settings& settings, io::HostChanges& host, C
 
   // The engine translates before anything is routed to it.
   std::unique_ptr<Nat64Gateway> gateway(new Nat64Gateway(
-      settings, host, *std::move(tun), std::move(completion), std::move(post), std::move(events)));
+      settings, host, *std::move(tun), std::move(completion), std::move(post), std::move(events), awaits_reconciliation));
   if (const auto routed = gateway->route(); !routed) return std::unexpected(routed.error());
   return gateway;
 }
 
 Nat64Gateway::Nat64Gateway(const Nat64Settings& settings, io::HostChanges& host, io::Tun tun,
-                           Completion completion, Post post, EventHandler events)
+                           Completion completion, Post post, EventHandler events,
+                           bool awaits_reconciliation)
     : settings_(settings),
       host_(host),
       device_(std::make_unique<device::TunLink>(std::move(tun)), std::make_unique<io::SystemRandom>(),
               io::monotonic_now, nat64_config(settings), std::move(completion), std::move(post),
-              std::move(events)) {}
+              std::move(events), awaits_reconciliation) {}
 
 auto Nat64Gateway::route() -> std::expected<void, std::string> {
   for (const Prefix& prefix : all_prefixes(settings_))

@@ -21,15 +21,16 @@ class Nat64Gateway final : public device::Device {
   using Post = std::function<void(std::function<void()>)>;
 
   /// Makes the TUN, begins to translate, and has the host route to it. `host` outlives the gateway, and
-  /// undoes the changes that are listed there. `post` as in Nat64Device. Errors  text for the operator;
+  /// undoes the changes that are listed there. `post` and `awaits_reconciliation` as in Nat64Device. Errors  text for the operator;
   /// changes made so far are listed in `host`
   [[nodiscard]] static auto start(const Nat64Settings& settings, io::HostChanges& host, Completion completion,
-                                  Post post, EventHandler events)
+                                  Post post, EventHandler events, bool awaits_reconciliation = false)
       -> std::expected<std::unique_ptr<Nat64Gateway>, std::string>;
 
   void apply(device::BatchId batch, std::vector<device::Operation> operations) override {
     device_.apply(batch, std::move(operations));
   }
+  void reconciled() override { device_.reconciled(); }
 
   /// Takes `wanted`, which differs in nothing that is fixed at start: routes to new addresses come first,
   /// then the engine takes over, then routes to old addresses go. Errors  text for the operator; nothing has
@@ -43,7 +44,7 @@ class Nat64Gateway final : public device::Device {
 
  private:
   Nat64Gateway(const Nat64Settings& settings, io::HostChanges& host, io::Tun tun, Completion completion,
-               Post post, EventHandler events);
+               Post post, EventHandler events, bool awaits_reconciliation);
 
   [[nodiscard]] auto route() -> std::expected<void, std::string>;
   /// Has the host hand packets to an address of the pool to the NAT64; release_address() ends that.

@@ -9,10 +9,11 @@ namespace portolan::device {
 
 Nat64Device::Nat64Device(std::unique_ptr<PacketLink> link, std::unique_ptr<Random> random,
                          std::function<TimePoint()> clock, const nat::Config& config, Completion completion,
-                         std::function<void(std::function<void()>)> post, EventHandler events)
+                         std::function<void(std::function<void()>)> post, EventHandler events,
+                         bool awaits_reconciliation)
     : answers_(std::make_shared<Answers>()),
       post_(std::move(post)),
-      worker_(config, std::move(link), std::move(random), std::move(clock)) {
+      worker_(config, std::move(link), std::move(random), std::move(clock), !awaits_reconciliation) {
   answers_->completion = std::move(completion);
   answers_->events = std::move(events);
 }

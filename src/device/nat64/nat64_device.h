@@ -23,16 +23,20 @@ class Nat64Device final : public Device {
 
   /// Starts translating what `link` brings. `config` has passed nat::check(). `clock` is called on the
   /// worker's thread; `post` runs a function later on the thread that calls apply(), where completions
-  /// come. Throws std::bad_alloc, std::system_error.
+  /// come. With `awaits_reconciliation` packets wait until
+  /// reconciled(), so that nobody's traffic gets a port that was promised. Throws std::bad_alloc,
+  /// std::system_error.
   Nat64Device(std::unique_ptr<PacketLink> link, std::unique_ptr<Random> random,
               std::function<TimePoint()> clock, const nat::Config& config, Completion completion,
-              std::function<void(std::function<void()>)> post, EventHandler events = {});
+              std::function<void(std::function<void()>)> post, EventHandler events = {},
+              bool awaits_reconciliation = false);
   /// Stops translating. Batches without an answer get none.
   ~Nat64Device() override;
   Nat64Device(const Nat64Device&) = delete;
   auto operator=(const Nat64Device&) -> Nat64Device& = delete;
 
   void apply(BatchId batch, std::vector<Operation> operations) override;
+  void reconciled() override { worker_.open(); }
 
   /// Changes the external addresses after the batches applied so far; explicit mappings at addresses that
   /// are gone move or are lost, and the event handler is told in one call. `pool` is as in a nat::Config

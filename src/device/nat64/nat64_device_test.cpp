@@ -29,15 +29,19 @@ constexpr const char* far6 = "2001:db8:64:ff9b::198.51.100.7";
 /// What the two ends of a link in memory share.
 class Wire {
  public:
-  /// Sends `packet` to the worker and returns what it wrote until it found nothing more to read.
-  auto exchange(const Octets& packet, nat::Offload offload = {}) -> std::vector<Octets> {
-    std::unique_lock lock(mutex_);
+  void send(const Octets& packet, nat::Offload offload = {}) {
+    const std::scoped_lock lock(mutex_);
     Octets octets(sizeof offload);
     std::memcpy(octets.data(), &offload, sizeof offload);
     octets.insert(octets.end(), packet.begin(), packet.end());
     to_worker_.push_back(std::move(octets));
     is_idle_ = false;
     readable_.signal();
+  }
+  /// Sends `packet` to the worker and returns what it wrote until it found nothing more to read.
+  auto exchange(const Octets& packet, nat::Offload offload = {}) -> std::vector<Octets> {
+    send(packet, offload);
+    std::unique_lock lock(mutex_);
     idle_.wait(lock, [&] { return is_idle_; });
     return std::exchange(from_worker_, {});
   }
@@ -265,6 +269,25 @@ TEST(Nat64Device, answers_that_come_after_its_end_reach_nobody) {
   under.destroy_device();
   for (const auto& late : under.loop().take()) late();
   EXPECT_LE(under.answered().size(), 1U);
+}
+
+TEST(Nat64Device, packets_wait_for_what_was_promised) {
+  Wire wire;
+  Loop loop;
+  std::size_t answered = 0;
+  Nat64Device device(
+      std::make_unique<MemoryLink>(wire), std::make_unique<SeededRandom>(1),
+      [] { return TimePoint{Seconds{1000}}; }, test_config(),
+      [&](BatchId, const std::vector<Result>&) { ++answered; },
+      [&](std::function<void()> function) { loop.post(std::move(function)); }, {}, true);
+  wire.send(PacketBuilder("2001:db8:112::2", far6).udp(3000, 53).build());
+  for (std::uint64_t i = 1; i <= 50; ++i) {
+    device.reconcile(BatchId{i}, {install(static_cast<std::uint16_t>(2000 + i))});
+    loop.run_until([&] { return answered == i; });
+  }
+  EXPECT_EQ(device.counters().packets_read, 0U);
+  device.reconciled();
+  EXPECT_EQ(wire.exchange(PacketBuilder("2001:db8:112::2", far6).udp(3000, 53).build()).size(), 2U);
 }
 
 TEST(Nat64Device, a_superpacket_crosses_with_its_offload_metadata) {

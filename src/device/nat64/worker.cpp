@@ -20,12 +20,13 @@ static_assert(nat::Frame::headroom_min >= PacketLink::header_size + std::size_t{
 }  // namespace
 
 Worker::Worker(const nat::Config& config, std::unique_ptr<PacketLink> link, std::unique_ptr<Random> random,
-               std::function<TimePoint()> clock)
+               std::function<TimePoint()> clock, bool is_open)
     : random_(std::move(random)),
       link_(std::move(link)),
       clock_(std::move(clock)),
       engine_(config, *random_),
       buffer_(buffer_size),
+      is_open_(is_open),
       thread_([this] { run(); }) {}
 
 Worker::~Worker() {
@@ -47,6 +48,10 @@ void Worker::submit(Task task) {
   if (was_empty) wakeup_.signal();
 }
 
+void Worker::open() {
+  submit([this](TimePoint, nat::Nat64&) { is_open_ = true; });
+}
+
 auto Worker::counters() const -> WorkerCounters {
   const std::scoped_lock lock(mutex_);
   return published_;
@@ -64,7 +69,7 @@ void Worker::run() {
       timeout = Nanoseconds{0};
     else if (const auto deadline = engine_.next_deadline())
       timeout = *deadline - now;
-    const auto woken = wakeup_.wait(link_->descriptor(), timeout);
+    const auto woken = wakeup_.wait(is_open_ ? link_->descriptor() : -1, timeout);
     if (woken.signalled) {
       {
         const std::scoped_lock lock(mutex_);

@@ -34,9 +34,9 @@ class Worker {
   /// Work on the engine, done on the worker's thread.
   using Task = std::function<void(TimePoint, nat::Nat64&)>;
 
-  /// Starts the thread. `clock` is called on it.
+  /// Starts the thread. `clock` is called on it. Packets wait in the link until open(), unless `is_open`.
   Worker(const nat::Config& config, std::unique_ptr<PacketLink> link, std::unique_ptr<Random> random,
-         std::function<TimePoint()> clock);
+         std::function<TimePoint()> clock, bool is_open = true);
   Worker(const Worker&) = delete;
   auto operator=(const Worker&) -> Worker& = delete;
   /// Stops after the packet at hand; tasks not begun are dropped.
@@ -44,6 +44,8 @@ class Worker {
 
   /// Does `task` after all those submitted before. Thread: any.
   void submit(Task task);
+  /// Takes packets, after all tasks submitted before. Thread: any.
+  void open();
   /// The counters as of the worker's last turn. Thread: any.
   [[nodiscard]] auto counters() const -> WorkerCounters;
 
@@ -61,6 +63,7 @@ class Worker {
   std::function<TimePoint()> clock_;
   nat::Nat64 engine_;
   std::vector<std::byte> buffer_;
+  bool is_open_;  // the worker's own
   nat::UdpGather gather_;
   WorkerCounters counters_;
   io::Wakeup wakeup_;
