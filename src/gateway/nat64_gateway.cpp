@@ -70,15 +70,15 @@ auto Nat64Gateway::start(const Nat64Settings& settings, io::HostChanges& host, C
   spdlog::info("TUN {}: offloads {}", tun->name(), io::to_string(tun->offloads()));
 
   // The engine translates before anything is routed to it.
-  std::unique_ptr<Nat64Gateway> gateway(new Nat64Gateway(
-      settings, host, *std::move(tun), std::move(completion), std::move(post), std::move(events), awaits_reconciliation));
+  std::unique_ptr<Nat64Gateway> gateway(new Nat64Gateway(settings, host, *std::move(tun),
+                                                         std::move(completion), std::move(post),
+                                                         std::move(events), awaits_reconciliation));
   if (const auto routed = gateway->route(); !routed) return std::unexpected(routed.error());
   return gateway;
 }
 
 Nat64Gateway::Nat64Gateway(const Nat64Settings& settings, io::HostChanges& host, io::Tun tun,
-                           Completion completion, Post post, EventHandler events,
-                           bool awaits_reconciliation)
+                           Completion completion, Post post, EventHandler events, bool awaits_reconciliation)
     : settings_(settings),
       host_(host),
       device_(std::make_unique<device::TunLink>(std::move(tun)), std::make_unique<io::SystemRandom>(),

@@ -21,8 +21,8 @@ class Nat64Gateway final : public device::Device {
   using Post = std::function<void(std::function<void()>)>;
 
   /// Makes the TUN, begins to translate, and has the host route to it. `host` outlives the gateway, and
-  /// undoes the changes that are listed there. `post` and `awaits_reconciliation` as in Nat64Device. Errors  text for the operator;
-  /// changes made so far are listed in `host`
+  /// undoes the changes that are listed there. `post` and `awaits_reconciliation` as in Nat64Device. Errors
+  /// text for the operator; changes made so far are listed in `host`
   [[nodiscard]] static auto start(const Nat64Settings& settings, io::HostChanges& host, Completion completion,
                                   Post post, EventHandler events, bool awaits_reconciliation = false)
       -> std::expected<std::unique_ptr<Nat64Gateway>, std::string>;
