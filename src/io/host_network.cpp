@@ -24,6 +24,7 @@
 #include <fmt/format.h>
 
 #include "io/file_descriptor.h"
+#include "io/reserved_ports.h"
 #include "io/sysctl.h"
 #include "io/system.h"
 
@@ -52,7 +53,23 @@ struct SysctlChange {
   std::string after;
   auto operator==(const SysctlChange&) const -> bool = default;
 };
-using Change = std::variant<RouteChange, AddressChange, NeighbourChange, SysctlChange>;
+/// Something that looks at what comes in; redirects hang on it.
+struct IngressHookChange {
+  std::string interface;
+  auto operator==(const IngressHookChange&) const -> bool = default;
+};
+struct RedirectChange {
+  Redirect redirect;
+  std::string interface;
+  std::string to;
+  auto operator==(const RedirectChange&) const -> bool = default;
+};
+struct ReservedPortsChange {
+  PortRange ports;
+  auto operator==(const ReservedPortsChange&) const -> bool = default;
+};
+using Change = std::variant<RouteChange, AddressChange, NeighbourChange, SysctlChange, IngressHookChange,
+                            RedirectChange, ReservedPortsChange>;
 
 /// One line, for the log and the journal alike.
 auto to_string(const Change& change) -> std::string {
@@ -68,6 +85,16 @@ auto to_string(const Change& change) -> std::string {
     }
     auto operator()(const SysctlChange& sysctl) const {
       return fmt::format("sysctl {} {} -> {}", sysctl.name, sysctl.before, sysctl.after);
+    }
+    auto operator()(const IngressHookChange& hook) const {
+      return fmt::format("ingress-hook dev {}", hook.interface);
+    }
+    auto operator()(const RedirectChange& entry) const {
+      return fmt::format("redirect {} ports {} dev {} to {}", entry.redirect.destination,
+                         io::to_string(entry.redirect.ports), entry.interface, entry.to);
+    }
+    auto operator()(const ReservedPortsChange& entry) const {
+      return fmt::format("reserved-ports {}", io::to_string(entry.ports));
     }
   } const line;
   return std::visit(line, change);
@@ -95,6 +122,16 @@ auto parse_change(std::string_view line) -> std::optional<Change> {
   const auto words = words_of(line);
   if (words.size() == 5 && words[0] == "sysctl" && words[3] == "->")
     return SysctlChange{.name = words[1], .before = words[2], .after = words[4]};
+  if (words.size() == 2 && words[0] == "reserved-ports")
+    if (const auto ports = parse_port_range(words[1])) return ReservedPortsChange{*ports};
+  if (words.size() == 3 && words[0] == "ingress-hook" && words[1] == "dev")
+    return IngressHookChange{words[2]};
+  if (words.size() == 8 && words[0] == "redirect" && words[2] == "ports" && words[4] == "dev" &&
+      words[6] == "to") {
+    const auto destination = Ipv4Address::parse(words[1]);
+    const auto ports = parse_port_range(words[3]);
+    if (destination && ports) return RedirectChange{{*destination, *ports}, words[5], words[7]};
+  }
   if (words.size() != 4 || words[2] != "dev") return std::nullopt;
   const std::string& interface = words[3];
   if (words[0] == "route") {
@@ -232,6 +269,7 @@ auto HostChanges::State::carry_out(const Change& change) -> std::expected<bool, 
       return std::unexpected(written.error());
     return true;
   }
+  if (const auto* entry = std::get_if<ReservedPortsChange>(&change)) return io::reserve_ports(entry->ports);
   const auto on_interface = [&](const std::string& name, auto add) -> std::expected<bool, std::string> {
     const auto interface = netlink.interface(name);
     if (!interface) return std::unexpected(interface.error());
@@ -249,6 +287,17 @@ auto HostChanges::State::carry_out(const Change& change) -> std::expected<bool, 
           index, {.address = entry->address, .prefix_length = entry->prefix_length, .mark = options.mark});
     });
   }
+  if (const auto* hook = std::get_if<IngressHookChange>(&change))
+    return on_interface(hook->interface, [&](unsigned index) { return netlink.add_ingress_hook(index); });
+  if (const auto* entry = std::get_if<RedirectChange>(&change))
+    return on_interface(entry->interface, [&](unsigned index) -> std::expected<bool, std::string> {
+      const auto to = netlink.interface(entry->to);
+      if (!to) return std::unexpected(to.error());
+      // Made anew in any case: after a kill `to` is another interface of the same name.
+      if (const auto set = netlink.set_redirect(index, entry->redirect, to->index, options.mark); !set)
+        return std::unexpected(set.error());
+      return true;
+    });
   const auto& entry = std::get<NeighbourChange>(change);
   return on_interface(entry.interface, [&](unsigned index) {
     return netlink.add_proxy_neighbour(index, {.address = entry.address, .mark = options.mark});
@@ -264,6 +313,7 @@ auto HostChanges::State::undo_one(const Change& change) -> std::expected<bool, s
       return std::unexpected(written.error());
     return true;
   }
+  if (const auto* entry = std::get_if<ReservedPortsChange>(&change)) return io::release_ports(entry->ports);
   const auto on_interface = [&](const std::string& name, auto remove) -> std::expected<bool, std::string> {
     const auto interface = netlink.find_interface(name);
     if (!interface) return std::unexpected(interface.error());
@@ -274,6 +324,11 @@ auto HostChanges::State::undo_one(const Change& change) -> std::expected<bool, s
     return on_interface(route->interface, [&](unsigned index) {
       return netlink.delete_route(route->prefix, index, options.mark);
     });
+  if (const auto* hook = std::get_if<IngressHookChange>(&change))
+    return on_interface(hook->interface, [&](unsigned index) { return netlink.delete_ingress_hook(index); });
+  if (const auto* entry = std::get_if<RedirectChange>(&change))
+    return on_interface(entry->interface,
+                        [&](unsigned index) { return netlink.delete_redirect(index, options.mark); });
   if (const auto* entry = std::get_if<NeighbourChange>(&change))
     return on_interface(entry->interface, [&](unsigned index) {
       return netlink.delete_proxy_neighbour(index, {.address = entry->address, .mark = options.mark});
@@ -416,6 +471,31 @@ auto HostChanges::add_proxy_neighbour(const IpAddress& address, std::string_view
   return state_->want(NeighbourChange{address, std::string{interface}});
 }
 
+auto HostChanges::redirect(const Redirect& wanted, std::string_view interface, std::string_view to)
+    -> std::expected<void, std::string> {
+  const RedirectChange change{wanted, std::string{interface}, std::string{to}};
+  if (std::ranges::find(state_->made, Change{change}) != state_->made.end()) return {};
+  if (const auto hooked = state_->want(IngressHookChange{change.interface}); !hooked) return hooked;
+  if (const auto noted = state_->append(change); !noted) return noted;
+  if (const auto done = state_->carry_out(change); !done) {
+    static_cast<void>(state_->rewrite_journal());
+    return std::unexpected(done.error());
+  }
+  // It stands where the others stood.
+  for (auto* changes : {&state_->made, &state_->left}) {
+    std::erase_if(*changes, [&](const Change& each) {
+      const auto* entry = std::get_if<RedirectChange>(&each);
+      return entry != nullptr && entry->interface == change.interface;
+    });
+  }
+  state_->made.emplace_back(change);
+  return state_->rewrite_journal();
+}
+
+auto HostChanges::reserve_ports(const PortRange& ports) -> std::expected<void, std::string> {
+  return state_->want(ReservedPortsChange{ports});
+}
+
 auto HostChanges::set_sysctl(std::string_view name, std::string_view value)
     -> std::expected<void, std::string> {
   return state_->want_sysctl(name, value);
@@ -440,6 +520,14 @@ auto HostChanges::claim_marked_neighbours(std::string_view interface) -> std::ex
 auto HostChanges::remove_proxy_neighbour(const IpAddress& address, std::string_view interface)
     -> std::expected<bool, std::string> {
   return state_->withdraw(NeighbourChange{address, std::string{interface}});
+}
+
+auto HostChanges::remove_redirect(std::string_view interface) -> std::expected<bool, std::string> {
+  for (const Change& change : state_->made)
+    if (const auto* entry = std::get_if<RedirectChange>(&change);
+        entry != nullptr && entry->interface == interface)
+      return state_->withdraw(Change{*entry});
+  return false;
 }
 
 auto HostChanges::remove_route(const Prefix& prefix, std::string_view interface)

@@ -56,6 +56,13 @@ class HostChanges {
   /// which is set as a change of its own. It takes effect only while the host forwards that family.
   [[nodiscard]] auto add_proxy_neighbour(const IpAddress& address, std::string_view interface)
       -> std::expected<void, std::string>;
+  /// Redirects packets that come in on `interface` to the output of `to`, in place of an earlier redirect of
+  /// ours on `interface`.
+  [[nodiscard]] auto redirect(const Redirect& wanted, std::string_view interface, std::string_view to)
+      -> std::expected<void, std::string>;
+  /// Keeps the kernel from choosing these ports for sockets that ask for any. Those that are reserved already
+  /// must be all of them, or none.
+  [[nodiscard]] auto reserve_ports(const PortRange& ports) -> std::expected<void, std::string>;
   [[nodiscard]] auto set_sysctl(std::string_view name, std::string_view value)
       -> std::expected<void, std::string>;
 
@@ -67,6 +74,7 @@ class HostChanges {
   auto remove_proxy_neighbour(const IpAddress& address, std::string_view interface)
       -> std::expected<bool, std::string>;
   auto remove_route(const Prefix& prefix, std::string_view interface) -> std::expected<bool, std::string>;
+  auto remove_redirect(std::string_view interface) -> std::expected<bool, std::string>;
 
   /// Undoes what an earlier run left and this one has not asked for since; returns their lines. To be
   /// called once start-up has asked for everything it wants.

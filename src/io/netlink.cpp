@@ -20,6 +20,7 @@
 #include <fmt/format.h>
 #include <libmnl/libmnl.h>
 
+#include "io/netlink_request.h"
 #include "io/system.h"
 
 namespace portolan::io {
@@ -52,50 +53,6 @@ auto read_address(const nlattr* attribute) -> IpAddress {
   return IpAddress{address};
 }
 
-/// A message under construction, room for every request made here.
-class Request {
- public:
-  template <typename Header>
-  Request(std::uint16_t type, unsigned flags, const Header& header) {
-    message_ = mnl_nlmsg_put_header(buffer_.data());
-    message_->nlmsg_type = type;
-    message_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
-    std::memcpy(mnl_nlmsg_put_extra_header(message_, sizeof header), &header, sizeof header);
-  }
-  auto operator*() -> nlmsghdr* { return message_; }
-
- private:
-  alignas(nlmsghdr) std::array<std::byte, 512> buffer_{};
-  nlmsghdr* message_;
-};
-
-/// Why the kernel refused: errno, and its own words if it has any.
-struct Refusal {
-  int number = 0;
-  std::string explanation;
-};
-
-auto to_string(const Refusal& refusal) -> std::string {
-  std::string text = errno_text("netlink", refusal.number);
-  if (!refusal.explanation.empty()) text += fmt::format(" ({})", refusal.explanation);
-  if (refusal.number == EPERM) text += ": needs CAP_NET_ADMIN";
-  return text;
-}
-
-/// Calls `visit(type, attribute)` for each attribute behind the first `offset` octets of the payload.
-template <typename Visit>
-void for_each_attribute(const nlmsghdr* message, std::size_t offset, Visit visit) {
-  const auto call = [](const nlattr* attribute, void* context) -> int {
-    (*static_cast<Visit*>(context))(mnl_attr_get_type(attribute), attribute);
-    return MNL_CB_OK;
-  };
-  static_cast<void>(mnl_attr_parse(message, static_cast<unsigned>(offset), call, &visit));
-}
-template <typename Header, typename Visit>
-void for_each_attribute(const nlmsghdr* message, Visit visit) {
-  for_each_attribute(message, sizeof(Header), std::move(visit));
-}
-
 auto refusal_of(const nlmsghdr* message) -> Refusal {
   nlmsgerr error{};
   std::memcpy(&error, mnl_nlmsg_get_payload(message), sizeof error);
@@ -111,33 +68,14 @@ auto refusal_of(const nlmsghdr* message) -> Refusal {
   return refusal;
 }
 
-template <typename Header>
-auto header_of(const nlmsghdr* message) -> Header {
-  Header header{};
-  std::memcpy(&header, mnl_nlmsg_get_payload(message), sizeof header);
-  return header;
-}
-
-/// Refusal::number of a list that changed while the kernel told it: entries may be missing.
-constexpr int torn_list = EAGAIN;
-
-struct Closer {
-  void operator()(mnl_socket* socket) const { static_cast<void>(mnl_socket_close(socket)); }
-};
-
 }  // namespace
 
-struct Netlink::Socket {
-  std::unique_ptr<mnl_socket, Closer> socket;
-  std::uint32_t sequence = 0;
-  alignas(nlmsghdr) std::array<std::byte, 32768> buffer{};
-
-  auto ask(Request& request, const std::function<void(const nlmsghdr*)>& visit = {})
-      -> std::expected<void, Refusal>;
-  template <typename Entry, typename Visit>
-  auto list(Request& request, Visit visit) -> std::expected<std::vector<Entry>, Refusal>;
-  auto find_route_interface(const Prefix& prefix) -> std::expected<unsigned, Refusal>;
-};
+auto to_string(const Refusal& refusal) -> std::string {
+  std::string text = errno_text("netlink", refusal.number);
+  if (!refusal.explanation.empty()) text += fmt::format(" ({})", refusal.explanation);
+  if (refusal.number == EPERM) text += ": needs CAP_NET_ADMIN";
+  return text;
+}
 
 /// Sends one request and reads until its end; `visit` sees each message of the answer.
 auto Netlink::Socket::ask(Request& request, const std::function<void(const nlmsghdr*)>& visit)
@@ -171,20 +109,6 @@ auto Netlink::Socket::ask(Request& request, const std::function<void(const nlmsg
       return std::unexpected(std::move(refusal));
     }
   }
-}
-
-/// `visit(message, entries)` for each message of a list, from the start again if the list was torn.
-template <typename Entry, typename Visit>
-auto Netlink::Socket::list(Request& request, Visit visit) -> std::expected<std::vector<Entry>, Refusal> {
-  constexpr int attempts_max = 10;
-  std::expected<void, Refusal> answer;
-  for (int attempt = 0; attempt < attempts_max; ++attempt) {
-    std::vector<Entry> entries;
-    answer = ask(request, [&](const nlmsghdr* message) { visit(message, entries); });
-    if (answer) return entries;
-    if (answer.error().number != torn_list) break;
-  }
-  return std::unexpected(answer.error());
 }
 
 Netlink::Netlink(std::unique_ptr<Socket> socket) : socket_(std::move(socket)) {}

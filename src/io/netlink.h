@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/port_range.h"
 
 namespace portolan::io {
 
@@ -55,6 +56,25 @@ struct ProxyNeighbour {
   auto operator==(const ProxyNeighbour&) const -> bool = default;
 };
 
+/// IPv4 packets that come in on one interface and go out on another, before the host takes them for its own:
+/// TCP and UDP to `ports` of `destination`, echo replies whose identifier is such a number, and ICMP errors
+/// about packets that came from there. Fragments and packets with IPv4 options are not among them.
+struct Redirect {
+  Ipv4Address destination = {};
+  PortRange ports = {};
+  auto operator==(const Redirect&) const -> bool = default;
+};
+
+/// Ports that share their first bits, as classifiers compare them.
+struct PortBlock {
+  std::uint16_t value = 0;
+  std::uint16_t mask = 0;
+  auto operator==(const PortBlock&) const -> bool = default;
+};
+/// The fewest blocks that make up `ports`: one if their count is a power of two and divides the first; 30 at
+/// worst.
+[[nodiscard]] auto blocks_of(const PortRange& ports) -> std::vector<PortBlock>;
+
 /// A connection to rtnetlink. Errors are text with the kernel's own explanation where it gives one.
 /// Adding returns true if it was added, false if the same was there already; deleting returns true if
 /// it was deleted, false if there was none. Thread: one at a time.
@@ -94,6 +114,17 @@ class Netlink {
       -> std::expected<bool, std::string>;
   /// Deletes only an entry that carries the mark.
   [[nodiscard]] auto delete_proxy_neighbour(unsigned interface_index, const ProxyNeighbour& neighbour)
+      -> std::expected<bool, std::string>;
+
+  /// Has an interface's incoming packets looked at, by a qdisc clsact. One that is there will do.
+  [[nodiscard]] auto add_ingress_hook(unsigned interface_index) -> std::expected<bool, std::string>;
+  /// Deletes it unless filters hang on it.
+  [[nodiscard]] auto delete_ingress_hook(unsigned interface_index) -> std::expected<bool, std::string>;
+  /// Redirects packets that come in on an interface with an ingress hook to another's output, instead of what
+  /// was redirected under this mark before. The mark is the low octet of the filters' preference.
+  [[nodiscard]] auto set_redirect(unsigned interface_index, const Redirect& redirect, unsigned to_interface,
+                                  OriginMark mark) -> std::expected<void, std::string>;
+  [[nodiscard]] auto delete_redirect(unsigned interface_index, OriginMark mark)
       -> std::expected<bool, std::string>;
 
  private:

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Ports that the kernel gives to no socket unless it is asked for them by number: what the sysctl
+// net.ipv4.ip_local_reserved_ports lists.
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/port_range.h"
+
+namespace portolan::io {
+
+/// "40000-49999".
+[[nodiscard]] auto to_string(const PortRange& ports) -> std::string;
+/// The inverse of to_string(); a single number is a range too. nullopt where the first is above the last.
+[[nodiscard]] auto parse_port_range(std::string_view text) -> std::optional<PortRange>;
+
+/// True if it reserved them, false if they were reserved already. Errors  some were, others not: what is ours
+/// could not be told from what is not
+[[nodiscard]] auto reserve_ports(const PortRange& ports) -> std::expected<bool, std::string>;
+/// True if it ended that, false if not all of them are reserved.
+[[nodiscard]] auto release_ports(const PortRange& ports) -> std::expected<bool, std::string>;
+
+}  // namespace portolan::io
