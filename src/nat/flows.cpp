@@ -82,6 +82,7 @@ auto Nat64::open_from_ipv6(TimePoint now, const InsideKey& key, const Packet& pa
   InternalEndpoint internal{
       .address = {}, .port = from_raw16(key.inside_port), .base = base_of(packet.protocol)};
   std::copy_n(key.inside, internal.address.octets.size(), internal.address.octets.begin());
+  bindings_.fetch_index(internal);  // find() looks at one of them first, make() at the others
   std::uint32_t number = bindings_.find(internal);
 
   if (is_untranslated(key.remote)) return std::unexpected(DropReason::untranslated);
