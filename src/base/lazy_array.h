@@ -72,6 +72,8 @@ class Numbers {
   }
   [[nodiscard]] auto used() const -> std::uint32_t { return used_; }
   [[nodiscard]] auto maximum() const -> std::uint32_t { return maximum_; }
+  /// All numbers ever handed out are smaller.
+  [[nodiscard]] auto end() const -> std::uint32_t { return next_; }
 
  private:
   LazyArray<std::uint32_t> free_;

@@ -73,6 +73,16 @@ void Bindings::fetch_ports(const InternalEndpoint& internal) const {
     space(internal.base, hosts_[host].pool_index).prefetch(internal.port);
 }
 
+auto Bindings::use_of(Base base, std::uint16_t pool_index) const -> std::pair<std::uint32_t, std::uint32_t> {
+  std::uint32_t bound = 0;
+  std::uint32_t held = 0;
+  space(base, pool_index).for_each([&](std::uint16_t, PortOwner owner) {
+    if (owner.binding != 0) ++bound;
+    if (owner.hold_down != 0) ++held;
+  });
+  return {bound, held};
+}
+
 auto Bindings::find_host(const Ipv6Address& address) const -> std::uint32_t {
   return host_index_.find(hash(address),
                           [&](std::uint32_t number) { return hosts_[number].address == address; });

@@ -12,6 +12,7 @@
 #include <expected>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
@@ -174,7 +175,23 @@ class Bindings {
   [[nodiscard]] auto set(std::uint32_t number) -> ExplicitSet& { return sets_[number]; }
   [[nodiscard]] auto set(std::uint32_t number) const -> const ExplicitSet& { return sets_[number]; }
   [[nodiscard]] auto host(std::uint32_t number) -> Host& { return hosts_[number]; }
+  [[nodiscard]] auto host(std::uint32_t number) const -> const Host& { return hosts_[number]; }
   [[nodiscard]] auto size() const -> std::uint32_t { return numbers_.used(); }
+  /// All numbers of bindings, and of hosts, are smaller.
+  [[nodiscard]] auto end() const -> std::uint32_t { return numbers_.end(); }
+  [[nodiscard]] auto host_end() const -> std::uint32_t { return host_numbers_.end(); }
+  /// Whether `number`, one handed out, is a binding now.
+  [[nodiscard]] auto is_used(std::uint32_t number) const -> bool {
+    const Binding& binding = bindings_[number];
+    return find(binding.internal.base, binding.pool_index, binding.external_port) == number;
+  }
+  /// Whether `address` has a binding: its host, or 0.
+  [[nodiscard]] auto find_host(const Ipv6Address& address) const -> std::uint32_t;
+  /// Indices of the present pool.
+  [[nodiscard]] auto pool_indices() const -> const std::vector<std::uint16_t>& { return live_; }
+  /// How many ports of a pool address are bound, and in hold-down. Cost O(ports)
+  [[nodiscard]] auto use_of(Base base, std::uint16_t pool_index) const
+      -> std::pair<std::uint32_t, std::uint32_t>;
   [[nodiscard]] auto host_count() const -> std::uint32_t { return host_numbers_.used(); }
   [[nodiscard]] auto hold_down_count() const -> std::uint32_t { return hold_down_numbers_.used(); }
   [[nodiscard]] auto hold_downs_cut() const -> std::uint64_t { return hold_downs_cut_; }
@@ -202,7 +219,6 @@ class Bindings {
   }
   [[nodiscard]] auto hash(const InternalEndpoint& internal) const -> std::uint32_t;
   [[nodiscard]] auto hash(const Ipv6Address& address) const -> std::uint32_t;
-  [[nodiscard]] auto find_host(const Ipv6Address& address) const -> std::uint32_t;
   [[nodiscard]] auto find_hold_down(const InternalEndpoint& owner) const -> std::uint32_t;
 
   [[nodiscard]] auto choose(const InternalEndpoint& internal, const Wanted& wanted, std::uint32_t host)

@@ -29,6 +29,7 @@ auto to_string(DropReason reason) -> std::string_view {
     case DropReason::filtered: return "filtered";
     case DropReason::unsolicited_syn: return "unsolicited_syn";
     case DropReason::no_mapping: return "no_mapping";
+    case DropReason::not_reconciled: return "not_reconciled";
     case DropReason::bindings_exhausted: return "bindings_exhausted";
     case DropReason::sessions_exhausted: return "sessions_exhausted";
     case DropReason::hosts_exhausted: return "hosts_exhausted";

@@ -40,6 +40,7 @@ enum class DropReason : std::uint8_t {
   filtered,                   ///< the mapping does not let this peer in (RFC 6887 s13.3, RFC 6146 s3.5.1)
   unsolicited_syn,            ///< from outside; it waits for one from inside (RFC 6146 s3.5.2.2)
   no_mapping,                 ///< no binding for it, and it cannot make one
+  not_reconciled,             ///< no binding for it, and none is made yet: Nat64::allow_implicit()
   bindings_exhausted,         ///< Limits::bindings
   sessions_exhausted,         ///< Limits::sessions
   hosts_exhausted,            ///< Limits::hosts

@@ -2,6 +2,7 @@
 #include "nat/filters.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/check.h"
 #include "nat/packet.h"
@@ -43,6 +44,20 @@ auto to_peer_filter(const RemoteFilter& filter, const Prefixes& prefixes) -> Pee
   for (std::uint8_t number = 0; number < prefixes.count(); ++number)
     if (const PeerFilter found = to_peer_filter(filter, prefixes[number]); found != nobody) return found;
   return nobody;
+}
+
+auto to_remote_filter(const PeerFilter& filter, const Embedding& embedding) -> RemoteFilter {
+  const Port port{filter.port};
+  // The unspecified address looks like no peer.
+  if (filter == nobody) return {.remote_peers = Prefix{IpAddress{}, 128}, .remote_port = port};
+  const auto bits = static_cast<unsigned>(std::popcount(filter.mask));
+  unsigned length = embedding.length + bits;
+  if (embedding.length != 96 && length > 64) length += 8;  // octet 8
+  std::uint8_t octets[4];
+  store32(octets, filter.address);
+  Ipv6Address address;
+  embed(embedding, octets, address.octets.data());
+  return {.remote_peers = Prefix{IpAddress{address}, length}, .remote_port = port};
 }
 
 Filters::Filters(const Limits& limits)

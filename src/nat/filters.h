@@ -36,6 +36,9 @@ struct PeerFilter {
 /// The same for several prefixes: of the first in which the filter's peers may lie.
 [[nodiscard]] auto to_peer_filter(const RemoteFilter& filter, const Prefixes& prefixes) -> PeerFilter;
 
+/// A filter that means the same to an engine with that prefix.
+[[nodiscard]] auto to_remote_filter(const PeerFilter& filter, const Embedding& embedding) -> RemoteFilter;
+
 /// Lists of filters in one table of fixed size. A list is the number of its first filter; 0 is the empty
 /// one, which lets everyone in.
 class Filters {
@@ -50,6 +53,11 @@ class Filters {
   [[nodiscard]] auto allows(std::uint32_t list, std::uint32_t remote, std::uint16_t remote_port) const
       -> bool;
   [[nodiscard]] auto length(std::uint32_t list) const -> std::size_t;
+  /// Calls visit(filter) for each of `list`.
+  template <typename Visit>
+  void for_each(std::uint32_t list, Visit visit) const {
+    for (; list != 0; list = nodes_[list].next) visit(nodes_[list].filter);
+  }
   [[nodiscard]] auto size() const -> std::uint32_t { return numbers_.used(); }
   [[nodiscard]] auto length_max() const -> std::size_t { return length_max_; }
 

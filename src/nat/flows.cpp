@@ -96,6 +96,7 @@ auto Nat64::open_from_ipv6(TimePoint now, const InsideKey& key, const Packet& pa
     return entries_of(bindings_[number], key.remote, key.remote_port, packet.prefix).outward;
   }
   if (number == 0) {
+    if (!is_implicit_allowed_) return std::unexpected(DropReason::not_reconciled);
     const auto made = bindings_.make(internal, {});
     if (!made) return std::unexpected(made.error());
     number = *made;

@@ -35,6 +35,7 @@
 #include "nat/reassembly.h"
 #include "nat/session_entry.h"
 #include "nat/sessions.h"
+#include "nat/view.h"
 #include "nat/waiting_syns.h"
 
 namespace portolan::nat {
@@ -171,6 +172,32 @@ class Nat64 {
   /// Cost    O(what is at addresses that are gone); allocates
   auto set_pool(TimePoint now, const std::vector<Ipv4Address>& pool) -> std::vector<PoolChange>;
 
+  /// Whether flows from inside may have external ports of their own; they may at first. While not, what would
+  /// need one is dropped (not_reconciled); explicit mappings, and flows at ports that are mapped, go on. So a
+  /// server gets the ports back that it promised before a restart.
+  void allow_implicit(bool is_allowed) { is_implicit_allowed_ = is_allowed; }
+  [[nodiscard]] auto is_implicit_allowed() const -> bool { return is_implicit_allowed_; }
+
+  /// Places of a table that a view looks at in one call.
+  static constexpr std::uint32_t places_per_view = 512;
+  /// Part of a table: appends the rows that `filter` lets through among the next places from `from` on.
+  /// Returns where to go on, 0 at the end. From 0 to the end, what was there all the time is seen once. Cost
+  /// O(places_per_view); allocates
+  [[nodiscard]] auto view(TimePoint now, const RowFilter& filter, std::uint32_t from,
+                          std::vector<BindingRow>& rows) -> std::uint32_t;
+  [[nodiscard]] auto view(TimePoint now, const RowFilter& filter, std::uint32_t from,
+                          std::vector<SessionRow>& rows) -> std::uint32_t;
+  [[nodiscard]] auto view(TimePoint now, const RowFilter& filter, std::uint32_t from,
+                          std::vector<HostRow>& rows) -> std::uint32_t;
+  /// One address a call: O(ports).
+  [[nodiscard]] auto view(TimePoint now, const RowFilter& filter, std::uint32_t from,
+                          std::vector<PoolRow>& rows) -> std::uint32_t;
+  /// The same for what the server wants: explicit mappings, sessions that PEER keeps.
+  [[nodiscard]] auto view(TimePoint now, std::uint32_t from, std::vector<MappingRow>& rows) -> std::uint32_t;
+  [[nodiscard]] auto view(TimePoint now, std::uint32_t from, std::vector<PeerRow>& rows) -> std::uint32_t;
+  /// What would become of a packet; changes nothing.
+  [[nodiscard]] auto trace(TimePoint now, const TraceQuery& query) -> TraceResult;
+
   /// The oldest packet made here that waits for being sent: an ICMP error, a fragment of the packet
   /// just forwarded, a TCP probe. It needs no offload. Empty if none.
   [[nodiscard]] auto output() const -> std::span<const std::byte>;
@@ -290,6 +317,20 @@ class Nat64 {
                                    const Suggestion& suggestion, const PortRange& ports)
       -> std::expected<std::uint32_t, InstallError>;
 
+  // For those who look; views.cpp, trace.cpp.
+  [[nodiscard]] auto row_of(const Binding& binding, TimePoint now) const -> BindingRow;
+  [[nodiscard]] auto row_of(std::uint32_t session, TimePoint now) -> SessionRow;
+  void trace_from_ipv6(TimePoint now, const TraceQuery& query, TraceResult& result);
+  /// Sessions that a packet will have made before it comes back in (hairpinning).
+  struct Ahead {
+    std::uint32_t host = 0;
+    std::uint32_t sessions = 0;
+  };
+  void trace_from_ipv4(TimePoint now, const TraceQuery& query, const Ahead& ahead, TraceResult& result);
+  /// As add_session() would find, for a binding or one to be made.
+  [[nodiscard]] auto room_for_session(std::uint32_t binding, std::uint32_t host, Direction opener,
+                                      const Ahead& ahead) const -> DropReason;
+
   // ICMP errors; icmp_errors.cpp.
   [[nodiscard]] auto error_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) -> DropReason;
   [[nodiscard]] auto error_from_ipv4(Frame& frame, const Packet& packet) -> DropReason;
@@ -327,6 +368,7 @@ class Nat64 {
     std::uint32_t used = 0;
   };
   std::array<ErrorTokens, 2> error_tokens_;
+  bool is_implicit_allowed_ = true;
   Counters counters_;
 };
 

@@ -104,6 +104,13 @@ class Sessions {
     return table_.at(sessions_[number].slots[static_cast<std::size_t>(direction)]);
   }
   [[nodiscard]] auto size() const -> std::uint32_t { return numbers_.used(); }
+  /// All numbers are smaller.
+  [[nodiscard]] auto end() const -> std::uint32_t { return numbers_.end(); }
+  /// Whether `number`, one handed out, is a session now.
+  [[nodiscard]] auto is_used(std::uint32_t number) const -> bool {
+    const SessionEntry& entry = this->entry(number, Direction::from_ipv6);
+    return entry.session == number && entry.direction == Direction::from_ipv6;
+  }
 
  private:
   using Table = FlatTable<SessionEntry, Memory>;

@@ -6,9 +6,12 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "base/address.h"
+#include "base/mapping_key.h"
 #include "base/port_range.h"
+#include "base/remote_filter.h"
 #include "base/time.h"
 #include "nat/counters.h"
 #include "nat/tcp_state.h"
@@ -76,6 +79,58 @@ struct PoolRow {
   std::array<std::uint32_t, 3> hold_downs{};  ///< the same
 
   auto operator==(const PoolRow&) const -> bool = default;
+};
+
+/// An explicit mapping, a port set as a whole.
+struct MappingRow {
+  MappingKey key;
+  Endpoint external;
+  std::uint16_t port_count = 1;
+  Seconds remaining{};
+  std::vector<RemoteFilter> filters{};
+  PortRange external_ports{};
+  bool is_bound_to_address = false;
+
+  auto operator==(const MappingRow&) const -> bool = default;
+};
+
+/// A session that PEER keeps.
+struct PeerRow {
+  MappingKey key;
+  Endpoint remote_peer;  ///< as the host inside sees it
+  Endpoint external;
+  Seconds remaining{};
+
+  auto operator==(const PeerRow&) const -> bool = default;
+};
+
+/// A packet that might come. Of echo requests the identifier stands as the source's port inside, and as the
+/// destination's port outside, where a reply has it.
+struct TraceQuery {
+  Protocol protocol = Protocol::udp;
+  Endpoint source;
+  Endpoint destination;
+  std::uint8_t tcp_flags = 0;
+};
+
+/// What would become of it.
+struct TraceResult {
+  enum class Filter : std::uint8_t {
+    not_asked,  ///< it did not get that far, or a session passes whatever filters say
+    none,       ///< the mapping has none
+    passed,
+    refused,
+  };
+
+  DropReason reason = DropReason::none;  ///< none: it would be forwarded
+  Endpoint source;                       ///< as it would leave; port 0: a free one is drawn
+  Endpoint destination;
+  std::optional<SessionRow> session{};  ///< found
+  std::optional<BindingRow> binding{};  ///< found
+  bool makes_session = false;
+  bool makes_binding = false;
+  Filter filter = Filter::not_asked;
+  bool is_hairpinned = false;  ///< the outcome is that of the way back in
 };
 
 }  // namespace portolan::nat

@@ -10,9 +10,11 @@
 
 #include "base/random.h"
 #include "device/device.h"
+#include "device/inventory.h"
 #include "device/nat64/packet_link.h"
 #include "device/nat64/worker.h"
 #include "nat/config.h"
+#include "nat/view.h"
 
 namespace portolan::device {
 
@@ -43,6 +45,35 @@ class Nat64Device final : public Device {
   /// that passes nat::check().
   void set_pool(std::vector<Ipv4Address> pool);
 
+  /// Where a walk over the device's tables goes on; the default is where one begins.
+  struct Cursor {
+    std::uint32_t table = 0;
+    std::uint32_t place = 0;
+    bool is_end = false;
+  };
+  /// Takes part of a walk, which may be empty, and where it goes on.
+  template <typename Part>
+  using Take = std::function<void(Part, Cursor)>;
+  struct InventoryPart {
+    std::vector<MappingRecord> mappings;
+    std::vector<PeerRecord> peers;
+  };
+
+  /// What the server wants of the device, after the batches applied so far. A call answers with a part, by
+  /// `take`, on the thread that called; who wants more calls again. What is there throughout a walk is in one
+  /// part exactly.
+  void inventory(Cursor from, Take<InventoryPart> take);
+  /// The same for rows of the tables.
+  void bindings(const nat::RowFilter& filter, Cursor from, Take<std::vector<nat::BindingRow>> take);
+  void sessions(const nat::RowFilter& filter, Cursor from, Take<std::vector<nat::SessionRow>> take);
+  void hosts(const nat::RowFilter& filter, Cursor from, Take<std::vector<nat::HostRow>> take);
+  void pools(const nat::RowFilter& filter, Cursor from, Take<std::vector<nat::PoolRow>> take);
+  /// What would become of a packet.
+  void trace(const nat::TraceQuery& query, std::function<void(nat::TraceResult)> take);
+  /// Whether flows from inside may have external ports of their own, after the batches applied so far; they
+  /// may at first (nat::Nat64::allow_implicit()).
+  void allow_implicit(bool is_allowed);
+
   /// What has been counted. Thread: any.
   [[nodiscard]] auto counters() const -> WorkerCounters { return worker_.counters(); }
   [[nodiscard]] auto worker() -> Worker& { return worker_; }
@@ -55,6 +86,9 @@ class Nat64Device final : public Device {
     std::size_t outstanding = 0;
     bool is_device_gone = false;
   };
+
+  template <typename Row>
+  void view(const nat::RowFilter& filter, Cursor from, Take<std::vector<Row>> take);
 
   std::shared_ptr<Answers> answers_;
   std::function<void(std::function<void()>)> post_;

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What Nat64Device shows of its engine.
+#include <utility>
+
+#include "device/nat64/nat64_device.h"
+
+namespace portolan::device {
+namespace {
+
+auto record_of(nat::MappingRow row) -> MappingRecord {
+  return {.key = row.key,
+          .external_address = row.external.address,
+          .external_port = row.external.port,
+          .port_count = row.port_count,
+          .remaining = row.remaining,
+          .filters = std::move(row.filters),
+          .external_ports = row.external_ports,
+          .is_bound_to_address = row.is_bound_to_address};
+}
+
+auto record_of(const nat::PeerRow& row) -> PeerRecord {
+  return {.key = row.key,
+          .remote_peer = row.remote_peer,
+          .external_address = row.external.address,
+          .external_port = row.external.port,
+          .remaining = row.remaining};
+}
+
+}  // namespace
+
+void Nat64Device::inventory(Cursor from, Take<InventoryPart> take) {
+  worker_.submit(
+      [answers = answers_, post = post_, from, take = std::move(take)](TimePoint now, nat::Nat64& nat64) {
+        InventoryPart part;
+        Cursor next = from;
+        // Table 0: mappings; 1: sessions that PEER keeps.
+        if (from.table == 0) {
+          std::vector<nat::MappingRow> rows;
+          next.place = nat64.view(now, from.place, rows);
+          for (nat::MappingRow& row : rows) part.mappings.push_back(record_of(std::move(row)));
+          if (next.place == 0) next.table = 1;
+        } else {
+          std::vector<nat::PeerRow> rows;
+          next.place = nat64.view(now, from.place, rows);
+          for (const nat::PeerRow& row : rows) part.peers.push_back(record_of(row));
+          next.is_end = next.place == 0;
+        }
+        post([answers, take, part = std::move(part), next]() mutable {
+          if (!answers->is_device_gone) take(std::move(part), next);
+        });
+      });
+}
+
+template <typename Row>
+void Nat64Device::view(const nat::RowFilter& filter, Cursor from, Take<std::vector<Row>> take) {
+  worker_.submit([answers = answers_, post = post_, filter, from, take = std::move(take)](TimePoint now,
+                                                                                          nat::Nat64& nat64) {
+    std::vector<Row> rows;
+    Cursor next = from;
+    next.place = nat64.view(now, filter, from.place, rows);
+    next.is_end = next.place == 0;
+    post([answers, take, rows = std::move(rows), next]() mutable {
+      if (!answers->is_device_gone) take(std::move(rows), next);
+    });
+  });
+}
+
+void Nat64Device::bindings(const nat::RowFilter& filter, Cursor from,
+                           Take<std::vector<nat::BindingRow>> take) {
+  view<nat::BindingRow>(filter, from, std::move(take));
+}
+void Nat64Device::sessions(const nat::RowFilter& filter, Cursor from,
+                           Take<std::vector<nat::SessionRow>> take) {
+  view<nat::SessionRow>(filter, from, std::move(take));
+}
+void Nat64Device::hosts(const nat::RowFilter& filter, Cursor from, Take<std::vector<nat::HostRow>> take) {
+  view<nat::HostRow>(filter, from, std::move(take));
+}
+void Nat64Device::pools(const nat::RowFilter& filter, Cursor from, Take<std::vector<nat::PoolRow>> take) {
+  view<nat::PoolRow>(filter, from, std::move(take));
+}
+
+void Nat64Device::trace(const nat::TraceQuery& query, std::function<void(nat::TraceResult)> take) {
+  worker_.submit(
+      [answers = answers_, post = post_, query, take = std::move(take)](TimePoint now, nat::Nat64& nat64) {
+        post([answers, take, result = nat64.trace(now, query)] {
+          if (!answers->is_device_gone) take(result);
+        });
+      });
+}
+
+void Nat64Device::allow_implicit(bool is_allowed) {
+  worker_.submit([is_allowed](TimePoint, nat::Nat64& nat64) { nat64.allow_implicit(is_allowed); });
+}
+
+}  // namespace portolan::device
