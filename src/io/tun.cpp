@@ -109,6 +109,16 @@ auto Tun::open(const TunOptions& options) -> std::expected<Tun, std::string> {
   return tun;
 }
 
+auto Tun::steer(const Steering& steering) const -> std::expected<void, SystemError> {
+  const auto program = steering.load();
+  if (!program) return std::unexpected(program.error());
+  // The interface keeps the program; our descriptor of it is no longer needed.
+  int descriptor = program->get();
+  if (::ioctl(queues_.front().get(), TUNSETSTEERINGEBPF, &descriptor) != 0)
+    return std::unexpected(SystemError{errno, "TUNSETSTEERINGEBPF"});
+  return {};
+}
+
 auto Tun::read(std::span<std::byte> buffer, std::size_t queue) const noexcept
     -> std::expected<std::size_t, SystemError> {
   while (true) {

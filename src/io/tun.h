@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "io/file_descriptor.h"
+#include "io/steering.h"
 #include "io/system.h"
 
 namespace portolan::io {
@@ -48,6 +49,10 @@ class Tun {
   /// Makes the interface and brings it up.
   /// Errors  text with the cause and what to do about it
   [[nodiscard]] static auto open(const TunOptions& options) -> std::expected<Tun, std::string>;
+
+  /// From now on the kernel chooses queues by `steering`. Without it, or if it refuses, by a hash of the
+  /// flow. Errors  no right to load BPF programs, or a kernel without them
+  [[nodiscard]] auto steer(const Steering& steering) const -> std::expected<void, SystemError>;
 
   /// Reads one packet with its header; 0 if none waits. `buffer` shorter than the packet cuts it.
   /// Thread: any, one per queue.
