@@ -5,7 +5,8 @@
 // whose offload metadata points into it, and that fits the MTU; generated packets have right checksums;
 // the tables agree with each other to the end.
 //
-// Input: frames of [control, offload (10 octets, if control says so), size (2 octets), packet].
+// Input: frames of [control, offload (10 octets, if control says so), size (2 octets), packet]. The last
+// octet of all says also what is configured.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -49,17 +50,28 @@ class Input {
   std::span<const std::uint8_t> octets_;
 };
 
-auto make_config() -> nat::Config {
+auto make_config(std::uint8_t features) -> nat::Config {
   nat::Config config;
   config.prefix = *Prefix::parse("64:ff9b:1::/96");
   config.pool = {*Ipv4Address::parse("192.0.2.14")};
   config.ipv6_mtu = mtu;
+  if ((features & 1U) != 0)
+    config.more_prefixes = {*Prefix::parse("64:ff9b::/96"), *Prefix::parse("2001:db9:100::/40")};
+  if ((features & 2U) != 0)
+    config.filtering = {.udp = nat::Filtering::address_dependent,
+                        .tcp = nat::Filtering::address_dependent,
+                        .icmp = nat::Filtering::address_dependent};
+  if ((features & 4U) != 0) config.untranslated = {*Prefix::parse("198.51.100.0/25")};
+  config.answers_unsolicited = (features & 8U) == 0;
+  config.copies_traffic_class = (features & 16U) == 0;
+  config.completes_udp_checksums = (features & 32U) == 0;
   config.limits = {.bindings = 32,
                    .sessions = 64,
                    .hosts = 16,
                    .sessions_per_host = 32,
                    .hold_downs = 8,
                    .errors_per_second = 100,
+                   .waiting_syns = 4,
                    .fragments = 256};
   return config;
 }
@@ -99,7 +111,7 @@ auto is_surely_valid(std::span<const std::uint8_t> packet) -> bool {
 
 extern "C" auto LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) -> int {
   SeededRandom random(1);
-  const nat::Config config = make_config();
+  const nat::Config config = make_config(size == 0 ? 0 : data[size - 1]);
   nat::Nat64 engine(config, random);
   TimePoint now{Seconds{1000}};
   const MappingKey mapped{.realm = {},

@@ -124,11 +124,9 @@ auto Nat64::error_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) -
   const std::uint32_t number = bindings_.find(internal);
   if (number == 0) return DropReason::no_mapping;
 
-  std::uint8_t remote[4];
-  extract(prefixes_[packet.prefix], outer_destination, remote);
-  if (is_untranslated(load_raw32(remote))) return DropReason::untranslated;
+  if (is_untranslated(packet.remote)) return DropReason::untranslated;
   const SessionEntry entry =
-      entries_of(bindings_[number], load_raw32(remote), ports.far_port, packet.prefix).outward;
+      entries_of(bindings_[number], packet.remote, ports.far_port, packet.prefix).outward;
   const std::uint16_t flow_delta =
       sum_of(entry.flow_delta, suffix_delta(prefixes_[packet.prefix], outer_destination));
   const std::uint32_t inner_size =

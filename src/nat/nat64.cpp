@@ -125,9 +125,7 @@ auto Nat64::flow_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) ->
                 .remote_port = is_echo ? std::uint16_t{0} : load_raw16(transport + tcp::destination_port),
                 .protocol = packet.protocol};
   std::memcpy(key.inside, packet.data + ipv6::source, sizeof key.inside);
-  std::uint8_t remote[4];
-  extract(prefixes_[packet.prefix], packet.data + ipv6::destination, remote);
-  key.remote = load_raw32(remote);
+  key.remote = packet.remote;
 
   const std::uint16_t suffix = suffix_delta(prefixes_[packet.prefix], packet.data + ipv6::destination);
   if (SessionEntry* entry = sessions_.find(key); entry != nullptr) {
@@ -276,6 +274,7 @@ auto Nat64::check_addresses_v6(Packet& packet) const -> DropReason {
   extract(prefixes_[*prefix], destination, remote);
   if (is_illegal_ipv4(remote)) return DropReason::illegal_destination;
   if (!prefixes_.carries(*prefix, remote)) return DropReason::non_global_ipv4;
+  packet.remote = load_raw32(remote);
   return DropReason::none;
 }
 

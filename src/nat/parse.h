@@ -28,7 +28,9 @@ struct Packet {
   std::uint32_t fragment_offset = 0;          ///< of these octets, in octets
   std::uint32_t fragment_identification = 0;  ///< all 32 bits of IPv6's
   bool more_fragments = false;
-  std::uint8_t prefix = 0;  ///< number of the one an IPv6 destination is in; not parse_ipv6()'s to say
+  // What an IPv6 destination in a translation prefix says; parse_ipv6() knows none.
+  std::uint8_t prefix = 0;          ///< number of the prefix
+  std::uint32_t remote = 0;         ///< the IPv4 address, as it stands in packets
   std::uint32_t error_pointer = 0;  ///< for routing_header: offset of Segments Left
 
   [[nodiscard]] auto transport() const -> std::uint8_t* { return data + header_size; }

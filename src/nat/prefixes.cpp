@@ -17,8 +17,19 @@ auto make_embedding(const Prefix& prefix) -> Embedding {
 Prefixes::Prefixes(const Config& config) {
   const auto add = [&](const Prefix& prefix) {
     PORTOLAN_CHECK(count_ < each_.size());
-    each_[count_++] = {.embedding = make_embedding(prefix),
-                       .is_well_known = prefix == *Prefix::parse("64:ff9b::/96")};
+    Each& each = each_[count_++];
+    each = {.embedding = make_embedding(prefix),
+            .is_well_known = prefix == *Prefix::parse("64:ff9b::/96"),
+            .high = 0,
+            .low = 0,
+            .high_mask = 0,
+            .low_mask = 0};
+    std::array<std::uint8_t, 16> mask{};
+    std::fill_n(mask.begin(), prefix.length() / 8, std::uint8_t{0xff});
+    std::memcpy(&each.high, each.embedding.prefix, sizeof each.high);
+    std::memcpy(&each.low, each.embedding.prefix + sizeof each.high, sizeof each.low);
+    std::memcpy(&each.high_mask, mask.data(), sizeof each.high_mask);
+    std::memcpy(&each.low_mask, mask.data() + sizeof each.high_mask, sizeof each.low_mask);
   };
   add(config.prefix);
   for (const Prefix& prefix : config.more_prefixes) add(prefix);
@@ -42,7 +53,7 @@ AddressSet::AddressSet(const std::vector<Prefix>& prefixes) {
   ranges_ = std::move(apart);
 }
 
-auto AddressSet::contains(std::uint32_t address) const -> bool {
+auto AddressSet::is_in_range(std::uint32_t address) const -> bool {
   const auto after = std::ranges::upper_bound(ranges_, address, {}, &Range::first);
   return after != ranges_.begin() && address <= std::prev(after)->last;
 }

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -26,8 +27,14 @@ class Prefixes {
 
   /// Number of the prefix that `address` lies in.
   [[nodiscard]] auto find(const std::uint8_t* address) const -> std::optional<std::uint8_t> {
-    for (std::uint8_t number = 0; number < count_; ++number)
-      if (is_embedded(each_[number].embedding, address)) return number;
+    std::uint64_t high = 0;
+    std::uint64_t low = 0;
+    std::memcpy(&high, address, sizeof high);
+    std::memcpy(&low, address + sizeof high, sizeof low);
+    for (std::uint8_t number = 0; number < count_; ++number) {
+      const Each& each = each_[number];
+      if ((((high ^ each.high) & each.high_mask) | ((low ^ each.low) & each.low_mask)) == 0) return number;
+    }
     return std::nullopt;
   }
   [[nodiscard]] auto operator[](std::uint8_t number) const -> const Embedding& {
@@ -50,6 +57,11 @@ class Prefixes {
   struct Each {
     Embedding embedding;
     bool is_well_known;
+    // Its bits, and which of them count, as they stand in an address.
+    std::uint64_t high;
+    std::uint64_t low;
+    std::uint64_t high_mask;
+    std::uint64_t low_mask;
   };
   std::array<Each, prefixes_max> each_{};
   std::uint8_t count_ = 0;
@@ -60,13 +72,17 @@ class AddressSet {
  public:
   explicit AddressSet(const std::vector<Prefix>& prefixes);
   /// Whether `address` (host order) is in it. Cost O(log prefixes).
-  [[nodiscard]] auto contains(std::uint32_t address) const -> bool;
+  [[nodiscard]] auto contains(std::uint32_t address) const -> bool {
+    return !ranges_.empty() && is_in_range(address);
+  }
 
  private:
   struct Range {
     std::uint32_t first;
     std::uint32_t last;
   };
+  [[nodiscard]] auto is_in_range(std::uint32_t address) const -> bool;
+
   std::vector<Range> ranges_;  // in order, apart from each other
 };
 

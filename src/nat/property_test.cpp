@@ -32,6 +32,36 @@ auto test_config() -> Config {
   return config;
 }
 
+/// With any filtering, and prefixes of all lengths, any of them first.
+auto any_config() -> Config {
+  Config config = test_config();
+  const auto filtering = rc::gen::element(Filtering::endpoint_independent, Filtering::address_dependent);
+  config.filtering = {.udp = *filtering, .tcp = *filtering, .icmp = *filtering};
+  std::vector<Prefix> prefixes;
+  for (const char* each : {"2001:db8:64:ff9b::/96", "2001:db9::/32", "2001:dba:100::/40", "2001:dbb:122::/48",
+                           "2001:dbc:122:300::/56", "2001:dbd:122:344::/64"})
+    prefixes.push_back(*Prefix::parse(each));
+  std::swap(prefixes.front(), prefixes[*rc::gen::inRange<std::size_t>(0, prefixes.size())]);
+  config.prefix = prefixes.front();
+  config.more_prefixes.assign(prefixes.begin() + 1, prefixes.end());
+  return config;
+}
+
+/// `remote` as a host inside sees it in a prefix.
+auto seen_in(const Prefix& prefix, const std::string& remote) -> Ipv6Address {
+  std::uint8_t octets[4];
+  store32(octets, Ipv4Address::parse(remote)->value);
+  Ipv6Address address;
+  embed(make_embedding(prefix), octets, address.octets.data());
+  return address;
+}
+
+/// A prefix of `config`.
+auto any_prefix_of(const Config& config) -> Prefix {
+  const auto number = *rc::gen::inRange<std::size_t>(0, config.more_prefixes.size() + 1);
+  return number == 0 ? config.prefix : config.more_prefixes[number - 1];
+}
+
 /// Sends octets through an engine; the metadata is updated. Fragments are put together again.
 auto through(Nat64& engine, TimePoint now, const Octets& packet, Offload& offload) -> std::optional<Octets> {
   Octets buffer(Frame::headroom_min);
@@ -134,10 +164,12 @@ auto fault_of(const Octets& packet, const Offload& offload) -> std::string {
 
 RC_GTEST_PROP(Nat64Property, a_request_and_its_answer_keep_payload_tos_and_endpoints, ()) {
   SeededRandom random(*rc::gen::arbitrary<std::uint64_t>());
-  Nat64 engine(test_config(), random);
+  const Config config = any_config();
+  Nat64 engine(config, random);
   const TimePoint now{Seconds{1000}};
   const auto exchange = *any_exchange();
-  const std::string remote6 = "2001:db8:64:ff9b::" + exchange.remote;
+  const Ipv6Address remote = seen_in(any_prefix_of(config), exchange.remote);
+  const std::string remote6 = to_string(remote);
 
   Offload offload = offload_for(exchange, 40);
   const auto there = through(
@@ -171,6 +203,56 @@ RC_GTEST_PROP(Nat64Property, a_request_and_its_answer_keep_payload_tos_and_endpo
   Ipv6Address to;
   std::copy_n(back->begin() + 24, 16, to.octets.begin());
   RC_ASSERT(to == *Ipv6Address::parse(inside));
+  Ipv6Address from;
+  std::copy_n(back->begin() + 8, 16, from.octets.begin());
+  RC_ASSERT(from == remote);
+  engine.check_invariants();
+}
+
+RC_GTEST_PROP(Nat64Property, who_begins_from_outside_is_answered_with_payload_tos_and_endpoints, ()) {
+  SeededRandom random(*rc::gen::arbitrary<std::uint64_t>());
+  const Config config = any_config();
+  Nat64 engine(config, random);
+  const TimePoint now{Seconds{1000}};
+  auto exchange = *any_exchange();
+  RC_PRE(exchange.transport != Transport::echo && exchange.inside_port != 0);
+  const MappingKey key{.realm = {},
+                       .internal_address = *IpAddress::parse(inside),
+                       .protocol = exchange.transport == Transport::udp ? Protocol::udp : Protocol::tcp,
+                       .internal_port = Port{exchange.inside_port},
+                       .external_family = Family::ipv4};
+  const auto mapped = engine.install(now, key, {}, Seconds{1000});
+  RC_ASSERT(mapped.has_value());
+  const std::uint16_t external = mapped->external.port.value;
+
+  exchange.dont_fragment = false;
+  Offload offload = offload_for(exchange, 20);
+  const auto there = through(
+      engine, now,
+      make_packet(exchange, exchange.remote, pool, exchange.remote_port, external, exchange.there, true)
+          .build(),
+      offload);
+  RC_ASSERT(there.has_value());
+  RC_ASSERT(fault_of(*there, offload) == "");
+  RC_ASSERT(payload_of(*there) == exchange.there);
+  RC_ASSERT((((*there)[0] << 4U | (*there)[1] >> 4U) & 0xff) == exchange.tos);
+  Ipv6Address from;
+  std::copy_n(there->begin() + 8, 16, from.octets.begin());
+  RC_ASSERT(from == seen_in(config.prefix, exchange.remote));
+
+  offload = offload_for(exchange, 40);
+  const auto back = through(engine, now,
+                            make_packet(exchange, inside, to_string(from), exchange.inside_port,
+                                        exchange.remote_port, exchange.back, false)
+                                .build(),
+                            offload);
+  RC_ASSERT(back.has_value());
+  RC_ASSERT(fault_of(*back, offload) == "");
+  RC_ASSERT(payload_of(*back) == exchange.back);
+  RC_ASSERT((*back)[1] == exchange.tos);
+  RC_ASSERT(((*back)[20] << 8U | (*back)[21]) == external);
+  RC_ASSERT(((*back)[22] << 8U | (*back)[23]) == exchange.remote_port);
+  engine.check_invariants();
 }
 
 /// 0 and 0xffff are the same number to a checksum.
@@ -181,11 +263,12 @@ void write_zero_checksum_as_ffff(Octets& packet, Transport transport) {
 
 RC_GTEST_PROP(Nat64Property, an_error_about_any_translated_packet_reaches_its_sender, ()) {
   SeededRandom random(*rc::gen::arbitrary<std::uint64_t>());
-  Nat64 engine(test_config(), random);
+  const Config config = any_config();
+  Nat64 engine(config, random);
   const TimePoint now{Seconds{1000}};
   auto exchange = *any_exchange();
   exchange.is_partial = false;
-  const auto sent = make_packet(exchange, inside, "2001:db8:64:ff9b::" + exchange.remote,
+  const auto sent = make_packet(exchange, inside, to_string(seen_in(any_prefix_of(config), exchange.remote)),
                                 exchange.inside_port, exchange.remote_port, exchange.there, true)
                         .build();
   Offload offload{};
