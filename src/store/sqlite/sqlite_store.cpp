@@ -6,10 +6,12 @@
 #include <unordered_map>
 #include <utility>
 
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <fmt/format.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "io/system.h"
 
 namespace portolan::store {
 namespace {
@@ -329,17 +331,17 @@ auto SqliteStore::load() const -> std::expected<std::vector<Row>, std::string> {
 auto SqliteStore::load_rows() const -> std::expected<std::vector<Row>, std::string> {
   const std::scoped_lock lock(database_mutex_);
   std::vector<Row> rows;
-  // The last word of the journal on each key; no value: dropped.
-  std::unordered_map<std::string, std::optional<std::string>> newer;
+  // The last word of the journal on each key: where it is in `newer_rows`, or that it is dropped.
+  io::SystemRandom random;
+  boost::unordered_flat_map<ContractKey, std::optional<std::size_t>, ContractKeyHash> newer(
+      0, ContractKeyHash(HashKey::generate(random)));
+  std::vector<PutMapping> newer_rows;
+  newer.reserve(journal_rows_);
+  newer_rows.reserve(journal_rows_);
   std::unordered_map<std::string, std::string> newer_paths;
   std::optional<PutEpoch> epoch;
   const auto damaged = [](std::string_view what) {
     return std::unexpected(fmt::format("is damaged: {} can't be read", what));
-  };
-  const auto add_mapping = [&](std::span<const std::byte> key, std::span<const std::byte> value) {
-    auto mapping = decode_mapping(key, value, line_);
-    if (mapping) rows.emplace_back(std::move(*mapping));
-    return mapping.has_value();
   };
 
   auto journal = database_.prepare("SELECT kind, key, value FROM journal ORDER BY id");
@@ -350,8 +352,24 @@ auto SqliteStore::load_rows() const -> std::expected<std::vector<Row>, std::stri
     if (!*row) break;
     const auto value = journal->octets(2);
     switch (static_cast<Kind>(journal->number(0))) {
-      case Kind::put_mapping: newer[text_of(journal->octets(1))] = text_of(value); break;
-      case Kind::drop_mapping: newer[text_of(journal->octets(1))] = std::nullopt; break;
+      case Kind::put_mapping: {
+        auto mapping = decode_mapping(journal->octets(1), value, line_);
+        if (!mapping) return damaged("a mapping of the journal");
+        std::optional<std::size_t>& place = newer[mapping->contract.key];
+        if (place) {
+          newer_rows[*place] = *std::move(mapping);
+        } else {
+          place = newer_rows.size();
+          newer_rows.push_back(*std::move(mapping));
+        }
+        break;
+      }
+      case Kind::drop_mapping: {
+        const auto key = decode_key(journal->octets(1));
+        if (!key) return damaged("a key of the journal");
+        newer[*key].reset();
+        break;
+      }
       case Kind::epoch:
         epoch = decode_epoch(value, line_);
         if (!epoch) return damaged("an epoch");
@@ -388,12 +406,13 @@ auto SqliteStore::load_rows() const -> std::expected<std::vector<Row>, std::stri
     const auto row = mappings->step();
     if (!row) return std::unexpected(row.error());
     if (!*row) break;
-    if (!newer.empty() && newer.contains(text_of(mappings->octets(0)))) continue;
-    if (!add_mapping(mappings->octets(0), mappings->octets(1))) return damaged("a mapping");
+    auto mapping = decode_mapping(mappings->octets(0), mappings->octets(1), line_);
+    if (!mapping) return damaged("a mapping");
+    if (!newer.contains(mapping->contract.key)) rows.emplace_back(*std::move(mapping));
   }
-  for (const auto& [key, value] : newer)
-    if (value && !add_mapping(std::as_bytes(std::span(key)), std::as_bytes(std::span(*value))))
-      return damaged("a mapping of the journal");
+  for (std::size_t i = 0; i < newer_rows.size(); ++i)
+    // One that was dropped later, and perhaps put again, is elsewhere or nowhere.
+    if (newer.at(newer_rows[i].contract.key) == i) rows.emplace_back(std::move(newer_rows[i]));
   return rows;
 }
 
