@@ -20,7 +20,7 @@ EDGES = {
     "store": ["base/"],
     "store/*": ["base/", "store/store.h", "io/"],
     "control": ["base/", "device/device.h", "device/inventory.h", "nat/view.h"],
-    "gateway": ["base/", "nat/", "device/", "io/"],
+    "gateway": ["base/", "nat/", "control/", "device/", "io/"],
     "sip": ["base/", "client/", "io/"],
     "io": ["base/"],
     "io/*": ["base/", "io/"],
