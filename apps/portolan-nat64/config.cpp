@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "portolan-nat64/config.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "gateway/nat64_config_reader.h"
+
+namespace portolan::nat64 {
+namespace {
+
+using gateway::Reader;
+
+void read_path(Reader& reader, const toml::table& table, std::string_view where, std::string_view key,
+               std::filesystem::path& path) {
+  auto text = reader.text(table, where, key);
+  if (!text) return;
+  if (text->starts_with('/'))
+    path = *std::move(text);
+  else
+    reader.fail(*table.get(key), fmt::format("{}{}", where, key), "must be an absolute path");
+}
+
+void read_control(Reader& reader, const toml::table& root, Settings& settings) {
+  const toml::table* const control = reader.table(root, "control");
+  if (control == nullptr)
+    return reader.fail_missing(root, "[control]",
+                               "write where a server reaches the gateway: listen = "
+                               "[\"unix:/run/portolan/nat64.sock\"]");
+  reader.refuse_unknown(*control, "control.",
+                        {"listen", "certificate", "key", "authorities", "reconcile_grace"});
+  reader.texts(*control, "control.", "listen", "[\"unix:/run/portolan/nat64.sock\"]",
+               [&](const std::string& text, const toml::node& node) {
+                 auto address = io::parse_stream_address(text);
+                 if (!address)
+                   reader.fail(node, "control.listen", address.error());
+                 else if (std::ranges::find(settings.listen, *address) != settings.listen.end())
+                   reader.fail(node, "control.listen", "is listed twice: remove one");
+                 else
+                   settings.listen.push_back(*std::move(address));
+               });
+  read_path(reader, *control, "control.", "certificate", settings.tls.certificate);
+  read_path(reader, *control, "control.", "key", settings.tls.key);
+  read_path(reader, *control, "control.", "authorities", settings.tls.authorities);
+  reader.number(*control, "control.", "reconcile_grace", 0, 3600, " seconds",
+                [&](auto number) { settings.reconcile_grace = Seconds{number}; });
+  const bool wants_tls = std::ranges::any_of(settings.listen, [](const io::StreamAddress& address) {
+    return address.kind == io::StreamAddress::Kind::tls;
+  });
+  if (!wants_tls) return;
+  for (const auto& [key, path] :
+       {std::pair{"certificate", &settings.tls.certificate}, std::pair{"key", &settings.tls.key},
+        std::pair{"authorities", &settings.tls.authorities}})
+    if (path->empty() && control->get(key) == nullptr)
+      reader.fail_missing(*control, fmt::format("control.{}", key), "\"tls:\" needs that file, in PEM");
+}
+
+}  // namespace
+
+auto parse_settings(std::string_view text, std::string_view file, const Settings* running)
+    -> std::expected<Settings, std::vector<std::string>> {
+  const auto parsed = gateway::parse_toml(text, file);
+  if (!parsed) return std::unexpected(parsed.error());
+  const toml::table& root = *parsed;
+  Reader reader(file);
+  Settings settings;
+  reader.refuse_unknown(root, "", {"runtime_directory", "nat64", "control"});
+  read_path(reader, root, "", "runtime_directory", settings.runtime_directory);
+  gateway::read_nat64(reader, root, "portolan-nat64", settings.nat64);
+  read_control(reader, root, settings);
+  if (running != nullptr && !reader.has_errors()) {
+    gateway::Comparison top(reader, root, "");
+    top.fixed("runtime_directory", settings.runtime_directory, running->runtime_directory);
+    gateway::Comparison control(reader, root, "control");
+    control.fixed("listen", settings.listen, running->listen);
+    control.fixed("certificate", settings.tls.certificate, running->tls.certificate);
+    control.fixed("key", settings.tls.key, running->tls.key);
+    control.fixed("authorities", settings.tls.authorities, running->tls.authorities);
+    control.fixed("reconcile_grace", settings.reconcile_grace, running->reconcile_grace);
+    gateway::refuse_changes(reader, root, settings.nat64, running->nat64);
+  }
+  if (auto errors = reader.take_errors(); !errors.empty()) return std::unexpected(std::move(errors));
+  return settings;
+}
+
+auto load_settings(const std::filesystem::path& path, const Settings* running)
+    -> std::expected<Settings, std::vector<std::string>> {
+  const auto text = gateway::read_file(path);
+  if (!text) return std::unexpected(text.error());
+  return parse_settings(*text, path.string(), running);
+}
+
+}  // namespace portolan::nat64

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// portolan-nat64's configuration file (TOML). docs/man/portolan-nat64.8 describes every key.
+#pragma once
+
+#include <expected>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/time.h"
+#include "gateway/nat64_settings.h"
+#include "io/stream.h"
+
+namespace portolan::nat64 {
+
+struct Settings {
+  std::filesystem::path runtime_directory = "/run/portolan";
+  gateway::Nat64Settings nat64;
+  std::vector<io::StreamAddress> listen;
+  io::TlsFiles tls;
+  Seconds reconcile_grace{10};
+};
+
+/// Reads `text`; `file` is what error messages call it. With `running` it is to take the place of those
+/// settings, and what only a restart changes must be as it is there.
+///
+/// Errors  every mistake found, one line each: "FILE:LINE: KEY = VALUE: what is wrong; what to do"
+[[nodiscard]] auto parse_settings(std::string_view text, std::string_view file,
+                                  const Settings* running = nullptr)
+    -> std::expected<Settings, std::vector<std::string>>;
+/// Reads the file at `path` likewise.
+[[nodiscard]] auto load_settings(const std::filesystem::path& path, const Settings* running = nullptr)
+    -> std::expected<Settings, std::vector<std::string>>;
+
+}  // namespace portolan::nat64

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "portolan-nat64/daemon.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "io/system.h"
+
+namespace portolan::nat64 {
+
+auto Daemon::start(Settings settings, io::EventLoop& loop)
+    -> std::expected<std::unique_ptr<Daemon>, std::string> {
+  auto host = io::HostChanges::open({.journal = settings.runtime_directory / "nat64-host-changes"});
+  if (!host) return std::unexpected(host.error());
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(settings), loop, std::move(*host)));
+  if (const auto made = daemon->make(); !made) return std::unexpected(made.error());
+  for (const std::string& change : daemon->host_.undo_leftovers())
+    spdlog::info("undid what an earlier run left: {}", change);
+  for (const std::string& change : daemon->host_.list()) spdlog::info("changed on this host: {}", change);
+  return daemon;
+}
+
+Daemon::Daemon(Settings settings, io::EventLoop& loop, io::HostChanges host)
+    : settings_(std::move(settings)), loop_(loop), host_(std::move(host)) {}
+
+Daemon::~Daemon() {
+  control_.reset();
+  // The device goes before what it made on the host.
+  gateway_.reset();
+  for (const std::string& failure : host_.undo()) spdlog::warn("left on this host: {}", failure);
+}
+
+auto Daemon::pool() const -> std::vector<control::PoolAddress> {
+  std::vector<control::PoolAddress> addresses;
+  for (const Ipv4Address address : settings_.nat64.pool) addresses.push_back({.address = address});
+  return addresses;
+}
+
+auto Daemon::make() -> std::expected<void, std::string> {
+  io::TlsIdentity identity;
+  if (!settings_.tls.certificate.empty()) {
+    auto loaded = io::TlsIdentity::load(settings_.tls);
+    if (!loaded) return std::unexpected(loaded.error());
+    identity = *std::move(loaded);
+  }
+  auto gateway = gateway::Nat64Gateway::start(
+      settings_.nat64, host_,
+      [this](device::BatchId, const std::vector<device::Result>& results) { control_->completed(results); },
+      [this](std::function<void()> task) { loop_.post(std::move(task)); },
+      [this](const std::vector<device::Event>& events) { control_->happened(events); }, true);
+  if (!gateway) return std::unexpected(gateway.error());
+  gateway_ = *std::move(gateway);
+  const nat::Limits& limits = settings_.nat64.limits;
+  io::SystemRandom random;
+  control_.emplace(loop_, gateway_->device(),
+                   control::GatewayHello{.boot_id = random.next(),
+                                         .program = "portolan-nat64 " PORTOLAN_VERSION,
+                                         .prefixes = gateway::all_prefixes(settings_.nat64),
+                                         .pool = pool(),
+                                         .filters_per_mapping = limits.filters_per_mapping,
+                                         .ports_per_set = limits.ports_per_set},
+                   settings_.reconcile_grace);
+  // Packets come from now on: flows from inside have no ports yet.
+  gateway_->reconciled();
+  for (const io::StreamAddress& address : settings_.listen) {
+    const auto listening = control_->listen(address, identity);
+    if (!listening) return std::unexpected(listening.error());
+    spdlog::info("control: listens at {}", to_string(*listening));
+  }
+  return {};
+}
+
+auto Daemon::reload(Settings wanted) -> std::expected<void, std::string> {
+  if (const auto reloaded = gateway_->reload(wanted.nat64); !reloaded) return reloaded;
+  const bool is_other_pool = wanted.nat64.pool != settings_.nat64.pool;
+  settings_ = std::move(wanted);
+  if (is_other_pool) control_->pool_changed(pool());
+  return {};
+}
+
+}  // namespace portolan::nat64

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// portolan-nat64 wired together: the NAT64 of this host, and the control protocol that drives it.
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "gateway/control_server.h"
+#include "gateway/nat64_gateway.h"
+#include "io/event_loop.h"
+#include "io/host_network.h"
+#include "portolan-nat64/config.h"
+
+namespace portolan::nat64 {
+
+class Daemon {
+ public:
+  /// Makes the NAT64 and what it needs of the host, and listens. `loop` outlives the daemon.
+  /// Errors  text for the operator; every change to the host made so far is undone
+  [[nodiscard]] static auto start(Settings settings, io::EventLoop& loop)
+      -> std::expected<std::unique_ptr<Daemon>, std::string>;
+  ~Daemon();
+
+  /// Takes `wanted`, in which load_settings() has found nothing wrong, instead of the present settings.
+  /// Errors  text for the operator; nothing has changed
+  [[nodiscard]] auto reload(Settings wanted) -> std::expected<void, std::string>;
+  [[nodiscard]] auto settings() const -> const Settings& { return settings_; }
+  void log_counters() const { gateway_->log_counters(); }
+
+ private:
+  Daemon(Settings settings, io::EventLoop& loop, io::HostChanges host);
+  [[nodiscard]] auto make() -> std::expected<void, std::string>;
+  [[nodiscard]] auto pool() const -> std::vector<control::PoolAddress>;
+
+  Settings settings_;
+  io::EventLoop& loop_;
+  io::HostChanges host_;
+  std::unique_ptr<gateway::Nat64Gateway> gateway_;
+  std::optional<gateway::ControlServer> control_;
+};
+
+}  // namespace portolan::nat64

@@ -1,0 +1,116 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# daemon.py PROGRAM: portolan-nat64 alone in a network namespace, asked over every transport.
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+PROGRAM = sys.argv[1]
+
+
+def openssl(*arguments):
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
+def certificates(folder, authority, name):
+    """An authority if there is none yet, and what it signs for `name` and 127.0.0.1."""
+    base = f"{folder}/{authority}"
+    if not os.path.exists(f"{base}.pem"):
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+                "-subj", f"/CN={authority}", "-keyout", f"{base}.key", "-out", f"{base}.pem")
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+            "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-addext",
+            "basicConstraints=critical,CA:FALSE", "-CA", f"{base}.pem", "-CAkey", f"{base}.key",
+            "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem")
+
+
+def run(*arguments):
+    done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=30)
+    return done.returncode, done.stdout, done.stderr
+
+
+def expect(condition, what):
+    if not condition:
+        raise SystemExit(f"FAILED: {what}")
+
+
+def main():
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        certificates(folder, "ours", "gateway")
+        certificates(folder, "ours", "client")
+        certificates(folder, "others", "stranger")
+        config = f"{folder}/nat64.toml"
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(f"""runtime_directory = "{folder}/run"
+[nat64]
+prefix = "2001:db8:64:ff9b::/96"
+pool = ["192.0.2.14"]
+[control]
+listen = ["unix:{folder}/run/nat64.sock", "tcp:127.0.0.1:5352", "tls:127.0.0.1:5353"]
+certificate = "{folder}/gateway.pem"
+key = "{folder}/gateway.key"
+authorities = "{folder}/ours.pem"
+reconcile_grace = 3600
+""")
+        code, out, err = run("--config", config, "--check-config")
+        expect(code == 0 and "no mistakes" in out, f"--check-config: {out}{err}")
+        daemon = subprocess.Popen([PROGRAM, "--config", config], stderr=subprocess.PIPE, text=True)
+        try:
+            for line in daemon.stderr:
+                if "ready" in line:
+                    break
+            else:
+                raise SystemExit("FAILED: the daemon is not ready")
+
+            def tls(name, authority="ours"):
+                return ["--connect", "tls:127.0.0.1:5353", "--certificate", f"{folder}/{name}.pem", "--key",
+                        f"{folder}/{name}.key", "--authorities", f"{folder}/{authority}.pem"]
+
+            ways = [["--connect", f"unix:{folder}/run/nat64.sock"], ["--connect", "tcp:127.0.0.1:5352"], tls("client")]
+            for way in ways:
+                for view in ("pools", "bib", "sessions", "users"):
+                    code, out, err = run("show", view, "--json", *way)
+                    expect(code == 0, f"show {view} {way}: {err}")
+                    expect(len(json.loads(out)) == (1 if view == "pools" else 0), f"show {view}: {out}")
+                code, out, err = run("show", "counters", "--json", *way)
+                expect(code == 0 and json.loads(out)["bindings"] == 0, f"counters {way}: {out}{err}")
+                code, out, err = run("trace", "udp", "[2001:db8:112::2]:5000", "[2001:db8:64:ff9b::198.51.100.7]:53",
+                                     *way)
+                expect(code == 3 and "dropped: not_reconciled" in out, f"trace {way}: {code} {out}{err}")
+            expect("192.0.2.14" in run("show", "pools", *ways[0])[1], "pools as text")
+            code, out, err = run("show", "pools", *tls("stranger"))
+            expect(code == 1 and not out, f"a stranger's certificate got in: {out}")
+            code, _, err = run("show", "pools", *tls("client", "others"))
+            expect(code == 1, "the client trusts a gateway that it does not know")
+            code, _, err = run("show", "pools", "--connect", "tcp:192.0.2.1:5352")
+            expect(code == 2 and "plain TCP" in err, f"plain TCP to another host: {err}")
+            code, _, err = run("--config", config)
+            expect(code == 1 and "another" in err, f"a second daemon: {err}")
+
+            text = open(config, encoding="utf-8").read()
+            with open(config, "w", encoding="utf-8") as file:
+                file.write(text.replace('["192.0.2.14"]', '["192.0.2.14", "192.0.2.15"]'))
+            daemon.send_signal(signal.SIGHUP)
+            for line in daemon.stderr:
+                if "configuration reloaded" in line or "not reloaded" in line:
+                    break
+            expect("configuration reloaded" in line, line)
+            expect(len(json.loads(run("show", "pools", "--json", *ways[0])[1])) == 2, "a pool that has grown")
+            daemon.send_signal(signal.SIGTERM)
+            daemon.communicate(timeout=30)
+            expect(daemon.returncode == 0, f"the daemon ends with {daemon.returncode}")
+            expect(not os.path.exists(f"{folder}/run/nat64.sock"), "its socket stays")
+        finally:
+            if daemon.poll() is None:
+                daemon.kill()
+                daemon.wait()
+    print("all fine")
+
+
+if __name__ == "__main__":
+    main()
