@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # The NAT64 against plain kernel IPv6 forwarding, kernel NAT44 and tayga with masquerade: bulk TCP, 64-byte
-# UDP, the gateway's CPU time per packet; and the engine alone: time per packet, new sessions, memory, pauses.
+# UDP, the gateway's CPU time per packet; the engine alone: time per packet, new sessions, memory, pauses; and
+# mappings installed over the control socket of portolan-nat64.
 #
-# Needs: portoland udp_flood live_frames nat64_engine
+# Needs: portoland portolan-nat64 udp_flood live_frames nat64_engine control_load
 #
 # Rounds: 9
 #
@@ -27,8 +28,8 @@ from namespaces import Namespace
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 BUILD = os.environ.get("PORTOLAN_BENCH_BUILD", os.path.join(ROOT, "build/release"))
 PORTOLAND = os.environ.get("PORTOLAN_BENCH_PORTOLAND", os.path.join(BUILD, "apps/portoland"))
-# Names of parts to measure, comma-separated: tcp, udp, cpu, engine. All if empty.
-PARTS = [part for part in os.environ.get("PORTOLAN_BENCH_PARTS", "tcp,udp,cpu,engine").split(",") if part]
+# Names of parts to measure, comma-separated: tcp, udp, cpu, engine, control. All if unset.
+PARTS = [part for part in os.environ.get("PORTOLAN_BENCH_PARTS", "tcp,udp,cpu,engine,control").split(",") if part]
 
 WAYS = ("kernel6", "nat44", "portolan", "tayga")
 BULK = {"1 stream": ["-P1"], "1 stream back": ["-P1", "-R"],
@@ -40,6 +41,7 @@ LIVE_PACKETS = 400_000
 LIVE_FLOWS = {"1 flow": 1, "8192 flows": 8192}  # of one host, which may have twice as many
 IPERF_PORT, UDP_PORT = 5201, 5202
 ENGINE_ROUNDS = 3
+CONTROL_ROUNDS = 3
 
 
 def say(text):
@@ -300,6 +302,34 @@ def measure_engine():
     return engine
 
 
+def measure_control(directory):
+    """Seconds for 100,000 mappings, each time in a gateway that has just started."""
+    seconds = []
+    for _ in range(CONTROL_ROUNDS):
+        with contextlib.ExitStack() as stack:
+            gateway = Namespace(stack)
+            socket, config = os.path.join(directory, "control.sock"), os.path.join(directory, "portolan-nat64.toml")
+            with open(config, "w", encoding="utf-8") as file:
+                file.write(f"""runtime_directory = "{directory}/run-nat64"
+[nat64]
+prefix = "2001:db8:64:ff9b::/96"
+pool = ["203.0.113.1"]
+[control]
+listen = ["unix:{socket}"]
+""")
+            log = stack.enter_context(open(os.path.join(directory, "portolan-nat64.log"), "w", encoding="utf-8"))
+            gateway.start([os.path.join(BUILD, "apps/portolan-nat64"), "--config", config],
+                          stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            wait_until(lambda: os.path.exists(socket), "portolan-nat64")
+            done = subprocess.run([os.path.join(BUILD, "bench/control_load"), f"unix:{socket}", "100000"],
+                                  capture_output=True, text=True)
+            if done.returncode != 0:
+                fail(f"control_load: {done.stderr}")
+            seconds.append(json.loads(done.stdout)["seconds"])
+            show("100,000 mappings over the control socket, s", seconds[-1])
+    return statistics.median(seconds)
+
+
 def rounded(value, digits=3):
     return None if value is None else round(value, digits)
 
@@ -314,7 +344,7 @@ def main():
     if os.geteuid() != 0:
         fail("needs root, for network namespaces and TUN interfaces")
     load_before = os.getloadavg()[0]
-    figures, engine = Figures(), None
+    figures, engine, install = Figures(), None, None
     print("unit as each case says", flush=True)
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="portolan-bench."))
@@ -341,6 +371,8 @@ def main():
                 measure_udp(ways, hosts6, counter, figures, round_)
             if "cpu" in PARTS:
                 measure_cpu(ways, hosts4, figures, round_)
+        if "control" in PARTS:
+            install = measure_control(directory)
     if "engine" in PARTS:
         engine = measure_engine()
     if os.getloadavg()[0] - load_before > 4 or load_before > 1:
@@ -352,7 +384,7 @@ def main():
     result["gateway_cpu_per_packet_vs_kernel_ipv6"] = rounded(
         figures.ratio("CPU 1 flow, ns/packet", "portolan", "kernel6"))
     result["engine"] = engine
-    result["install_100k_mappings_s"] = None
+    result["install_100k_mappings_s"] = rounded(install)
     for case in dict.fromkeys(case for _, case in figures.values):
         if case.startswith("delivered"):
             continue
