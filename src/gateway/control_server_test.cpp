@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <iterator>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -58,7 +59,7 @@ class ControlServerTest : public ::testing::Test {
       : folder(std::filesystem::path(::testing::TempDir()) / fmt::format("control-{}", ::getpid())) {
     config.prefix = *Prefix::parse("2001:db8:64:ff9b::/96");
     config.pool = {*Ipv4Address::parse("192.0.2.14")};
-    config.limits.bindings = 20'000;
+    config.limits.bindings = 60'000;
     device.emplace(
         std::make_unique<QuietLink>(), std::make_unique<io::SystemRandom>(), io::monotonic_now, config,
         [this](device::BatchId, const std::vector<device::Result>& results) { server->completed(results); },
@@ -293,6 +294,48 @@ TEST_F(ControlServerTest, batches_beyond_the_limit_wait_and_are_all_answered) {
   run_until([&] { return owner.replies.size() == count; });
   for (std::size_t i = 0; i < count; ++i)
     EXPECT_EQ(std::get<control::BatchResult>(owner.replies[i]).id.value, i);
+}
+
+TEST_F(ControlServerTest, a_reader_that_pauses_gets_every_row_once_it_goes_on) {
+  Client& owner = greet(control::Role::owner);
+  constexpr std::uint32_t count = 50'000;  // some megabytes: more than may wait for a reader
+  for (std::uint32_t first = 0; first < count; first += control::operations_max) {
+    control::Batch batch{.id = {first}, .operations = {}};
+    for (std::uint32_t i = first; i < std::min<std::uint32_t>(count, first + control::operations_max); ++i)
+      batch.operations.emplace_back(install(static_cast<std::uint16_t>(10'000 + i)));
+    ask<control::BatchResult>(owner, batch);
+  }
+  Client& reader = greet(control::Role::reader);
+  reader.replies.clear();
+  reader.stream.set_reading(false);
+  reader.send(control::Query{.number = {1}, .view = control::View::bindings});
+  // Others are served meanwhile.
+  for (std::uint32_t i = 0; i < 500; ++i) ask<control::Pong>(owner, control::Ping{i});
+  EXPECT_LE(reader.replies.size(), 2U) << "what was on its way already";
+  reader.stream.set_reading(true);
+  run_until([&] { return reader.last<control::Bindings>() && reader.last<control::Bindings>()->is_last; });
+  std::set<std::uint16_t> ports;
+  std::size_t rows = 0;
+  for (const control::Reply& reply : reader.replies)
+    for (const nat::BindingRow& row : std::get<control::Bindings>(reply).rows) {
+      ports.insert(row.internal.port.value);
+      ++rows;
+    }
+  EXPECT_EQ(rows, count);
+  EXPECT_EQ(ports.size(), count);
+}
+
+TEST_F(ControlServerTest, who_asks_again_too_early_is_told_so) {
+  Client& reader = greet(control::Role::reader);
+  reader.replies.clear();
+  reader.send(control::Query{.number = {1}, .view = control::View::sessions});
+  reader.send(control::Query{.number = {2}, .view = control::View::sessions});
+  run_until([&] { return reader.replies.size() == 2; });
+  const auto* const busy = std::get_if<control::Error>(reader.replies.data());
+  ASSERT_NE(busy, nullptr);
+  EXPECT_EQ(busy->code, control::ErrorCode::busy);
+  EXPECT_EQ(busy->query.value, 2U);
+  EXPECT_EQ(std::get<control::Sessions>(reader.replies[1]).query.value, 1U);
 }
 
 TEST_F(ControlServerTest, what_a_change_of_the_pool_does_is_told_to_the_owner) {
