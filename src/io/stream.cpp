@@ -29,8 +29,8 @@ auto text_of(const ErrorCode& error) -> std::string {
 /// Notices a peer whose host is gone also while nothing is sent.
 void set_options(Tcp::socket& socket) {
   ErrorCode ignored;
-  socket.set_option(Tcp::no_delay(true), ignored);
-  socket.set_option(asio::socket_base::keep_alive(true), ignored);
+  static_cast<void>(socket.set_option(Tcp::no_delay(true), ignored));
+  static_cast<void>(socket.set_option(asio::socket_base::keep_alive(true), ignored));
   const auto set = [&](int name, int value) {
     ::setsockopt(socket.native_handle(), IPPROTO_TCP, name, &value, sizeof value);
   };
@@ -160,7 +160,7 @@ void Connection::finish() {
   read();
 }
 
-void Connection::fail(std::string reason) {
+void Connection::fail(const std::string& reason) {
   if (state_ == State::closed) return;
   close();
   if (handlers_.closed) handlers_.closed(reason);
@@ -257,12 +257,12 @@ auto TlsConnection::peer() const -> std::string {
 
 void TlsConnection::shut_sending() noexcept {
   ErrorCode ignored;
-  stream_.next_layer().shutdown(asio::socket_base::shutdown_send, ignored);
+  static_cast<void>(stream_.next_layer().shutdown(asio::socket_base::shutdown_send, ignored));
 }
 
 void TlsConnection::close_socket() noexcept {
   ErrorCode ignored;
-  stream_.next_layer().close(ignored);
+  static_cast<void>(stream_.next_layer().close(ignored));
 }
 
 }  // namespace detail

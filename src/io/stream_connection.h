@@ -61,7 +61,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void opened(const ErrorCode& error);
   void read();
   void write();
-  void fail(std::string reason);
+  void fail(const std::string& reason);
 
   EventLoop& loop_;
   Timer timer_;  // of opening, of sending, of finishing: one at a time
@@ -100,11 +100,11 @@ class PlainConnection final : public Connection {
   }
   void shut_sending() noexcept override {
     ErrorCode ignored;
-    socket_.shutdown(asio::socket_base::shutdown_send, ignored);
+    static_cast<void>(socket_.shutdown(asio::socket_base::shutdown_send, ignored));
   }
   void close_socket() noexcept override {
     ErrorCode ignored;
-    socket_.close(ignored);
+    static_cast<void>(socket_.close(ignored));
   }
 
   Socket socket_;

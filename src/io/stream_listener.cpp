@@ -58,8 +58,8 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
 
   void close() noexcept {
     ErrorCode ignored;
-    if (local_) local_->close(ignored);
-    if (tcp_) tcp_->close(ignored);
+    if (local_) static_cast<void>(local_->close(ignored));
+    if (tcp_) static_cast<void>(tcp_->close(ignored));
     retry_.disarm();
     is_closed_ = true;
     file_.reset();
@@ -80,7 +80,7 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
     if (std::filesystem::is_socket(address_.path, error)) {
       Local::socket probe(loop_.context());
       ErrorCode refused;
-      probe.connect(endpoint, refused);
+      static_cast<void>(probe.connect(endpoint, refused));
       if (!refused)
         return std::unexpected(fmt::format("can't listen at {}: another process does; is the daemon running?",
                                            to_string(address_)));
@@ -105,7 +105,7 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
     ErrorCode error;
     tcp_.emplace(loop_.context());
     if (tcp_->open(endpoint.protocol(), error); error) return failed(error);
-    tcp_->set_option(asio::socket_base::reuse_address(true), error);
+    static_cast<void>(tcp_->set_option(asio::socket_base::reuse_address(true), error));
     if (tcp_->bind(endpoint, error); error) return failed(error);
     if (tcp_->listen(accept_queue, error); error) return failed(error);
     address_.endpoint = from_asio(tcp_->local_endpoint());
