@@ -46,7 +46,7 @@ auto make_config(std::uint32_t sessions) -> nat::Config {
     config.pool.push_back(Ipv4Address{0xc6336400U + i});
   config.limits.sessions = sessions;
   config.limits.bindings = sessions;
-  config.limits.hosts = sessions / sessions_of_host + 1;
+  config.limits.subscribers = sessions / sessions_of_host + 1;
   return config;
 }
 

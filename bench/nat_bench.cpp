@@ -30,8 +30,8 @@ auto make_config() -> nat::Config {
   for (std::uint32_t i = 0; i < 20; ++i) config.pool.push_back(Ipv4Address{0xc6336400U + i});
   config.limits.sessions = sessions_max;
   config.limits.bindings = sessions_max;
-  config.limits.hosts = 65'536;
-  config.limits.sessions_per_host = sessions_max;
+  config.limits.subscribers = 65'536;
+  config.limits.sessions_per_subscriber = sessions_max;
   return config;
 }
 

@@ -113,7 +113,7 @@ prefix = "2001:db8:64:{index}::/96"
 pool = [{pool}]
 tun = "nat64-{index}"
 bindings_max = 2000000
-hosts_max = 200000
+subscribers_max = 200000
 """)
     log = open(os.path.join(directory, f"portoland{index}.log"), "w+", encoding="utf-8")
     process = gateway.start([PORTOLAND, "--config", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -67,8 +67,8 @@ auto make_config(std::uint8_t features) -> nat::Config {
   config.completes_udp_checksums = (features & 32U) == 0;
   config.limits = {.bindings = 32,
                    .sessions = 64,
-                   .hosts = 16,
-                   .sessions_per_host = 32,
+                   .subscribers = 16,
+                   .sessions_per_subscriber = 32,
                    .hold_downs = 8,
                    .errors_per_second = 100,
                    .waiting_syns = 4,

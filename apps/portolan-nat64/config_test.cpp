@@ -31,7 +31,7 @@ TEST(GatewaySettings, are_read_with_their_defaults) {
   EXPECT_THAT(settings->listen, SizeIs(2));
   EXPECT_EQ(settings->reconcile_grace, Seconds{10});
   EXPECT_EQ(settings->runtime_directory, "/run/portolan");
-  EXPECT_THAT(settings->nat64.pool, ElementsAre(Ipv4Address{0xc000020e}));
+  EXPECT_THAT(settings->nat64.pool, ElementsAre(nat::PoolRange(Ipv4Address{0xc000020e})));
 }
 
 TEST(GatewaySettings, both_sections_are_needed) {

@@ -34,7 +34,8 @@ Daemon::~Daemon() {
 
 auto Daemon::pool() const -> std::vector<control::PoolAddress> {
   std::vector<control::PoolAddress> addresses;
-  for (const Ipv4Address address : settings_.nat64.pool) addresses.push_back({.address = address});
+  for (const Ipv4Address address : gateway::addresses_of(settings_.nat64.pool))
+    addresses.push_back({.address = address});
   return addresses;
 }
 

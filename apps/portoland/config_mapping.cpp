@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "portoland/config_mapping.h"
 
+#include <algorithm>
 #include <map>
 #include <tuple>
 
@@ -86,11 +87,14 @@ class MappingReader {
 
   void check_device(const StaticMapping& mapping) {
     const bool is_nat64 = settings_.device == DeviceKind::nat64;
-    const auto is_in = [&](const auto& pool) {
-      return std::ranges::any_of(
-          pool, [&](const auto& address) { return IpAddress{address} == mapping.external_address; });
-    };
-    if (!(is_nat64 ? is_in(settings_.nat64.pool) : is_in(settings_.simulated.pool)))
+    const IpAddress& external = mapping.external_address;
+    const bool is_in_pool =
+        is_nat64 ? external.is_ipv4() && std::ranges::any_of(settings_.nat64.pool,
+                                                             [&](const nat::PoolRange& range) {
+                                                               return range.contains(external.ipv4());
+                                                             })
+                 : std::ranges::find(settings_.simulated.pool, external) != settings_.simulated.pool.end();
+    if (!is_in_pool)
       fail("external_address", "is not in the device's pool: add it there, or take one that is");
     const IpAddress& internal = mapping.key.internal_address;
     const auto is_translated = [&] {

@@ -5,6 +5,7 @@
 #include <set>
 #include <span>
 
+#include "gateway/nat64_pool_reader.h"
 #include "wire/options.h"
 
 namespace portolan::portoland::detail {
@@ -30,27 +31,6 @@ void read_protocols(Reader& reader, const toml::table& table, std::string_view w
                });
 }
 
-void read_ports(Reader& reader, const toml::table& table, std::string_view where, std::string_view key,
-                PortRange& ports) {
-  const toml::node* node = table.get(key);
-  if (node == nullptr) return;
-  const toml::array* range = node->as_array();
-  const auto port_at = [&](std::size_t index) {
-    return range == nullptr ? std::nullopt : range->get(index)->value_exact<std::int64_t>();
-  };
-  if (range != nullptr && range->size() == 2) {
-    const auto first = port_at(0);
-    const auto last = port_at(1);
-    if (first && last && 0 <= *first && *first <= *last && *last <= 65535) {
-      ports = {.first = Port{static_cast<std::uint16_t>(*first)},
-               .last = Port{static_cast<std::uint16_t>(*last)}};
-      return;
-    }
-  }
-  reader.fail(*node, fmt::format("{}{}", where, key),
-              "must be the first and the last port, such as [1024, 65535]");
-}
-
 /// Rights and limits, in table pcp for everybody and in tables user for some.
 void read_policy(Reader& reader, const toml::table& table, std::string_view where, server::Policy& policy) {
   reader.flag(table, where, "map", policy.map);
@@ -65,8 +45,8 @@ void read_policy(Reader& reader, const toml::table& table, std::string_view wher
       reader.fail(*table.get("nonce"), fmt::format("{}nonce", where), "must be \"strict\" or \"relaxed\"");
   }
   read_protocols(reader, table, where, policy);
-  read_ports(reader, table, where, "internal_ports", policy.internal_ports);
-  read_ports(reader, table, where, "external_ports", policy.external_ports);
+  gateway::read_port_range(reader, table, where, "internal_ports", policy.internal_ports);
+  gateway::read_port_range(reader, table, where, "external_ports", policy.external_ports);
   reader.number(table, where, "mappings_per_user_max", 1, 100'000'000, "",
                 [&](auto value) { policy.mappings_max = static_cast<std::size_t>(value); });
   reader.number(table, where, "filters_max", 1, 64, "; RFC 6887 s13.3 wants at least one",

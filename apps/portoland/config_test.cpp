@@ -50,7 +50,8 @@ TEST(Settings, a_complete_file_is_read) {
   EXPECT_EQ(settings->server.inside[0].subscriber_prefix_length, 64U);
   EXPECT_EQ(settings->server.inside[1].subscriber_prefix_length, 128U);
   EXPECT_EQ(settings->nat64.prefix, Prefix::parse("2001:db8:64:ff9b::/96"));
-  EXPECT_THAT(settings->nat64.pool, ElementsAre(Ipv4Address{0xc000020e}, Ipv4Address{0xc000020d}));
+  EXPECT_THAT(settings->nat64.pool,
+              ElementsAre(nat::PoolRange(Ipv4Address{0xc000020e}), nat::PoolRange(Ipv4Address{0xc000020d})));
   EXPECT_EQ(settings->nat64.outside, "outside0");
 }
 
@@ -219,6 +220,68 @@ TEST(Settings, a_pool_must_be_distinct_ipv4_addresses) {
   EXPECT_THAT(errors_of(with("[\"192.0.2.14\", \"192.0.2.13\"]", "[]")), ElementsAre(HasSubstr("1 to 256")));
 }
 
+TEST(Settings, a_pool_is_read_as_addresses_ranges_prefixes_and_tables) {
+  const auto pool_of = [](const char* pool) {
+    return parse_settings(with("[\"192.0.2.14\", \"192.0.2.13\"]", pool), "test.toml");
+  };
+  const auto settings = pool_of(
+      R"(["192.0.2.14", "192.0.2.16-192.0.2.31", {addresses = "198.51.100.0/24", weight = 3, ports = [1024, 2047]}])");
+  ASSERT_TRUE(settings) << settings.error().front();
+  nat::PoolRange weighed = *nat::PoolRange::parse("198.51.100.0/24");
+  weighed.weight = 3;
+  weighed.ports = {.first = Port{1024}, .last = Port{2047}};
+  EXPECT_THAT(settings->nat64.pool, ElementsAre(*nat::PoolRange::parse("192.0.2.14"),
+                                                *nat::PoolRange::parse("192.0.2.16-192.0.2.31"), weighed));
+  for (const auto& [pool, problem] : std::vector<std::pair<const char*, const char*>>{
+           {R"(["192.0.2.0/24", "192.0.2.7"])", "listed twice"},
+           {R"(["192.0.2.9-192.0.2.8"])", "no IPv4 address or range"},
+           {R"([7])", "must be text or a table"},
+           {R"([{weight = 2}])", "nat64.pool.addresses"},
+           {R"([{addresses = "192.0.2.1", weight = 0}])", "1 to 1000"},
+           {R"([{addresses = "192.0.2.1", weight = 1001}])", "1 to 1000"},
+           {R"([{addresses = "192.0.2.1", ports = [2, 1]}])", "the first and the last port"},
+           {R"([{addresses = "192.0.2.1", port = 1}])", "unknown key nat64.pool.port"},
+           {R"(["10.0.0.0/19"])", "answers for 4096 at most"}})
+    EXPECT_THAT(pool_of(pool).error(), ElementsAre(HasSubstr(problem))) << pool;
+}
+
+TEST(Settings, what_subscribers_may_have_is_read_and_has_bounds) {
+  EXPECT_EQ(parse_settings(good, "test.toml")->nat64.allowance.subscriber_prefix_length, 64);
+  const auto settings = parse_settings(
+      with(
+          "outside = ",
+          "subscriber_prefix_length = 128\nports_per_subscriber_max = 1000\nsessions_per_subscriber_max = 5\n"
+          "new_sessions_per_second_max = 6\nport_block_size = 512\nprofiles_max = 7\nport_blocks_max = 8\n"
+          "outside = "),
+      "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  const nat::Config config = gateway::nat64_config(settings->nat64);
+  EXPECT_EQ(config.allowance.subscriber_prefix_length, 128);
+  EXPECT_EQ(config.allowance.ports_max, 1000U);
+  EXPECT_EQ(config.limits.sessions_per_subscriber, 5U);
+  EXPECT_EQ(config.allowance.sessions_per_second_max, 6U);
+  EXPECT_EQ(config.allowance.port_block_size, 512);
+  EXPECT_EQ(config.limits.profiles, 7U);
+  EXPECT_EQ(config.limits.port_blocks, 8U);
+  for (const char* wrong :
+       {"subscriber_prefix_length = 31", "subscriber_prefix_length = 129", "ports_per_subscriber_max = 0",
+        "port_block_size = 16385", "port_block_size = 100"})
+    EXPECT_FALSE(errors_of(with("outside = ", std::string(wrong) + "\noutside = ")).empty()) << wrong;
+}
+
+TEST(Settings, a_range_of_the_pool_is_routed_by_few_prefixes) {
+  const auto text_of = [](const char* range) {
+    std::string text;
+    for (const Prefix& prefix : gateway::prefixes_of(*nat::PoolRange::parse(range)))
+      text += to_string(prefix) + " ";
+    return text;
+  };
+  EXPECT_EQ(text_of("192.0.2.14"), "192.0.2.14/32 ");
+  EXPECT_EQ(text_of("192.0.2.0/24"), "192.0.2.0/24 ");
+  EXPECT_EQ(text_of("192.0.2.15-192.0.2.32"), "192.0.2.15/32 192.0.2.16/28 192.0.2.32/32 ");
+  EXPECT_EQ(text_of("192.0.2.1-192.0.2.6"), "192.0.2.1/32 192.0.2.2/31 192.0.2.4/31 192.0.2.6/32 ");
+}
+
 TEST(Settings, what_the_nat64_cannot_be_is_found_before_it_is_made) {
   EXPECT_THAT(errors_of(with("192.0.2.13", "224.0.0.1")),
               ElementsAre(AllOf(HasSubstr("test.toml:10: [nat64]: "), HasSubstr("224.0.0.1"))));
@@ -245,18 +308,18 @@ TEST(Settings, forwarding_is_left_alone_unless_asked_for) {
 TEST(Settings, limits_of_the_nat64_are_read_and_have_bounds) {
   const nat::Limits defaults;
   EXPECT_EQ(parse_settings(good, "test.toml")->nat64.limits.bindings, defaults.bindings);
-  const auto settings =
-      parse_settings(with("outside = ",
-                          "bindings_max = 1\nsessions_max = 2\nhosts_max = 3\nhold_downs_max = 100000000\n"
-                          "fragments_max = 256\noutside = "),
-                     "test.toml");
+  const auto settings = parse_settings(
+      with("outside = ",
+           "bindings_max = 1\nsessions_max = 2\nsubscribers_max = 3\nhold_downs_max = 100000000\n"
+           "fragments_max = 256\noutside = "),
+      "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();
   EXPECT_EQ(settings->nat64.limits.bindings, 1U);
   EXPECT_EQ(settings->nat64.limits.sessions, 2U);
-  EXPECT_EQ(settings->nat64.limits.hosts, 3U);
+  EXPECT_EQ(settings->nat64.limits.subscribers, 3U);
   EXPECT_EQ(settings->nat64.limits.hold_downs, 100'000'000U);
   EXPECT_EQ(settings->nat64.limits.fragments, 256U);
-  for (const char* wrong : {"bindings_max = 0", "hosts_max = 100000001"})
+  for (const char* wrong : {"bindings_max = 0", "subscribers_max = 100000001"})
     EXPECT_THAT(errors_of(with("outside = ", std::string(wrong) + "\noutside = ")),
                 ElementsAre(HasSubstr("1 to 100000000")));
 }
@@ -426,7 +489,7 @@ TEST(Settings, what_is_fixed_at_start_names_its_line_and_says_how_to_change_it) 
            {"outside = ", "manage_forwarding = true\noutside = "},
            {"outside = ", "bindings_max = 1\noutside = "},
            {"outside = ", "sessions_max = 1\noutside = "},
-           {"outside = ", "hosts_max = 1\noutside = "},
+           {"outside = ", "subscribers_max = 1\noutside = "},
            {"outside = ", "hold_downs_max = 1\noutside = "},
            {"outside = ", "fragments_max = 256\noutside = "},
            {"outside = ", "udp_timeout = 120\noutside = "},

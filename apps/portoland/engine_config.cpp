@@ -12,7 +12,7 @@ auto server_config(const Settings& settings, TimePoint now) -> server::Config {
     if (!is_nat64) inside.families.push_back(Family::ipv4);
   }
   if (is_nat64) {
-    config.external_addresses = settings.nat64.pool;
+    config.external_addresses = gateway::addresses_of(settings.nat64.pool);
     // It translates nothing for IPv4 hosts, the only ones that speak it (RFC 6886 s3.8).
     config.nat_pmp = false;
   } else if (!settings.simulated.pool.empty()) {

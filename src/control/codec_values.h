@@ -261,6 +261,42 @@ inline auto read(const v1::ReleasePeer& in, Faults& faults) -> device::ReleasePe
   return {.key = read_key(in.key(), faults), .remote_peer = read_endpoint(in.remote_peer(), faults)};
 }
 
+inline void write(const device::PutProfile& put, v1::Operation& operation) {
+  v1::PutProfile& out = *operation.mutable_put_profile();
+  out.set_realm(put.realm.value);
+  write_prefix(put.internal_prefix, *out.mutable_internal_prefix());
+  out.set_subscriber_prefix_length(put.subscriber_prefix_length);
+  write_address(put.external_address, *out.mutable_external_address());
+  write_range(put.external_ports, [&] { return out.mutable_external_ports(); });
+  out.set_port_block_size(put.port_block_size);
+  out.set_ports_max(put.ports_max);
+  out.set_sessions_max(put.sessions_max);
+  out.set_sessions_per_second_max(put.sessions_per_second_max);
+}
+
+inline auto read(const v1::PutProfile& in, Faults& faults) -> device::PutProfile {
+  return {.realm = Realm{in.realm()},
+          .internal_prefix = read_prefix(in.internal_prefix(), faults),
+          .subscriber_prefix_length =
+              narrow<std::uint8_t>(in.subscriber_prefix_length(), "subscriber_prefix_length", faults),
+          .external_address = read_address(in.external_address()),
+          .external_ports = read_range(in.has_external_ports(), in.external_ports(), faults),
+          .port_block_size = narrow<std::uint16_t>(in.port_block_size(), "port_block_size", faults),
+          .ports_max = in.ports_max(),
+          .sessions_max = in.sessions_max(),
+          .sessions_per_second_max = in.sessions_per_second_max()};
+}
+
+inline void write(const device::DropProfile& drop, v1::Operation& operation) {
+  v1::DropProfile& out = *operation.mutable_drop_profile();
+  out.set_realm(drop.realm.value);
+  write_prefix(drop.internal_prefix, *out.mutable_internal_prefix());
+}
+
+inline auto read(const v1::DropProfile& in, Faults& faults) -> device::DropProfile {
+  return {.realm = Realm{in.realm()}, .internal_prefix = read_prefix(in.internal_prefix(), faults)};
+}
+
 inline void write_operation(const device::Operation& operation, v1::Operation& out) {
   std::visit([&](const auto& each) { write(each, out); }, operation);
 }
@@ -271,6 +307,8 @@ inline auto read_operation(const v1::Operation& in, Faults& faults) -> device::O
     case v1::Operation::kRemove: return read(in.remove(), faults);
     case v1::Operation::kInstallPeer: return read(in.install_peer(), faults);
     case v1::Operation::kReleasePeer: return read(in.release_peer(), faults);
+    case v1::Operation::kPutProfile: return read(in.put_profile(), faults);
+    case v1::Operation::kDropProfile: return read(in.drop_profile(), faults);
     case v1::Operation::OPERATION_NOT_SET: break;
   }
   faults.add("operation", "is none known here");
@@ -286,6 +324,7 @@ constexpr std::array refusals{
     std::pair{device::Refusal::excessive_filters, v1::EXCESSIVE_FILTERS},
     std::pair{device::Refusal::outbound_mapping, v1::OUTBOUND_MAPPING},
     std::pair{device::Refusal::remote_peer_invalid, v1::REMOTE_PEER_INVALID},
+    std::pair{device::Refusal::profile_unsupported, v1::PROFILE_UNSUPPORTED},
 };
 
 constexpr std::array error_codes{

@@ -77,7 +77,7 @@ class Draw {
     return list(filters_max, [&] { return RemoteFilter{.remote_peers = prefix(), .remote_port = port()}; });
   }
   auto operation() -> device::Operation {
-    switch (engine_() % 4) {
+    switch (engine_() % 6) {
       case 0:
         return device::Install{.key = key(),
                                .external_address = address(),
@@ -98,6 +98,17 @@ class Draw {
                                    .external_port = port(),
                                    .lifetime = lifetime(),
                                    .external_ports = range()};
+      case 3:
+        return device::PutProfile{.realm = key().realm,
+                                  .internal_prefix = prefix(),
+                                  .subscriber_prefix_length = static_cast<std::uint8_t>(number(255)),
+                                  .external_address = address(),
+                                  .external_ports = range(),
+                                  .port_block_size = static_cast<std::uint16_t>(number(65535)),
+                                  .ports_max = word(),
+                                  .sessions_max = word(),
+                                  .sessions_per_second_max = word()};
+      case 4: return device::DropProfile{.realm = key().realm, .internal_prefix = prefix()};
       default: return device::ReleasePeer{.key = key(), .remote_peer = endpoint()};
     }
   }

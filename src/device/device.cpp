@@ -14,6 +14,7 @@ auto to_string(Refusal refusal) -> std::string_view {
     case Refusal::outbound_mapping: return "outbound mapping";
     case Refusal::remote_peer_invalid: return "remote peer invalid";
     case Refusal::unreachable: return "the device can't be reached";
+    case Refusal::profile_unsupported: return "profile unsupported";
   }
   return "unknown refusal";
 }

@@ -21,6 +21,8 @@
 //               | into hold-down               |                              |
 //   InstallPeer | session with a lifetime of   | conntrack entry made with    | conntrack entry with a
 //               | its own                      | its NAT, with a timeout      | timeout
+//   PutProfile  | subscribers are counted,     | none: profile_unsupported    | none: profile_unsupported
+//               | get ports, are limited by it |                              |
 //   batch       | one queue hand-over          | one netlink transaction      | one netlink transaction
 #pragma once
 
@@ -142,9 +144,51 @@ struct ReleasePeer {
   auto operator==(const ReleasePeer&) const -> bool = default;
 };
 
-using Operation = std::variant<Install, Remove, InstallPeer, ReleasePeer>;
+/// Says what the subscribers with internal addresses in a prefix may have of the device; idempotent. The
+/// device keeps to it by itself until told otherwise, also while no server is there.
+///
+/// Spec    RFC 6888 s3 REQ-4, REQ-5, s5 REQ-14
+/// In      The most specific profile of an address counts. A subscriber is all addresses that have the first
+///         `subscriber_prefix_length` bits in common; what it may have is for each, not for all of the
+///         prefix.
+/// Effect  A profile of the same realm and prefix is replaced. New mappings go by the new one, limits count
+/// at
+///         once. What exists stays, where it is, even if it is more than the profile lets a subscriber have.
+///         External address: that of all new mappings, unless one is suggested to an explicit one; while the
+///         device has no such address it is as if there were none in the profile.
+///         Ports: where new external ports are looked for, unless one is suggested.
+///         Blocks: with `port_block_size` the ports of a subscriber are taken from blocks of so many
+///         consecutive ports, of all protocols, that are given to it and nobody else. An explicit mapping may
+///         have any free port outside of all blocks if it is suggested.
+///         Limits: they are about hosts' own traffic. Explicit mappings are limited by the server.
+/// Errors  not_inside: such a prefix holds no addresses the device translates; no_resources;
+///         profile_unsupported: the device can't do that
+struct PutProfile {
+  Realm realm{};
+  Prefix internal_prefix;
+  /// 1 to 128, in the 128-bit form of addresses as in Prefix.
+  std::uint8_t subscriber_prefix_length = 128;
+  IpAddress external_address{};  ///< unspecified: any
+  PortRange external_ports{};
+  std::uint16_t port_block_size = 0;          ///< 0: no blocks
+  std::uint32_t ports_max = 0;                ///< of each protocol; 0: the device's own limit
+  std::uint32_t sessions_max = 0;             ///< 0: the device's own limit
+  std::uint32_t sessions_per_second_max = 0;  ///< 0: the device's own limit
 
-/// Result of an operation that was carried out.
+  auto operator==(const PutProfile&) const -> bool = default;
+};
+
+/// Takes a PutProfile back: less specific ones, or none, count. Always success.
+struct DropProfile {
+  Realm realm{};
+  Prefix internal_prefix;
+
+  auto operator==(const DropProfile&) const -> bool = default;
+};
+
+using Operation = std::variant<Install, Remove, InstallPeer, ReleasePeer, PutProfile, DropProfile>;
+
+/// Result of an operation that was carried out; of those about profiles all of it is unspecified.
 struct Applied {
   /// Of the mapping installed or removed; unspecified if there was none to remove.
   IpAddress external_address;
@@ -169,6 +213,7 @@ enum class Refusal : std::uint8_t {
   outbound_mapping,         ///< Remove: the mapping belongs to outbound traffic (RFC 6887 s15.1)
   remote_peer_invalid,      ///< InstallPeer: nothing can be sent to that peer (RFC 6887 s12.3)
   unreachable,              ///< the device can't be reached; it may or may not have done it
+  profile_unsupported,      ///< PutProfile: the device can't keep to what it says
 };
 [[nodiscard]] auto to_string(Refusal refusal) -> std::string_view;
 

@@ -18,7 +18,9 @@ auto counters_of(const device::WorkerCounters& counters) -> std::vector<control:
   add("bindings", nat.bindings);
   add("explicit_bindings", nat.explicit_bindings);
   add("sessions", nat.sessions);
-  add("hosts", nat.hosts);
+  add("subscribers", nat.subscribers);
+  add("profiles", nat.profiles);
+  add("port_blocks", nat.port_blocks);
   add("hold_downs", nat.hold_downs);
   add("bindings_made", nat.bindings_made);
   add("sessions_made", nat.sessions_made);

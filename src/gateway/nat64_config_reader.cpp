@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "gateway/nat64_pool_reader.h"
 #include "nat/config.h"
 
 namespace portolan::gateway {
@@ -21,7 +22,7 @@ void read_nat64_limits(Reader& reader, const toml::table& nat64, nat::Limits& li
   };
   limit("bindings_max", limits.bindings);
   limit("sessions_max", limits.sessions);
-  limit("hosts_max", limits.hosts);
+  limit("subscribers_max", limits.subscribers);
   limit("hold_downs_max", limits.hold_downs);
   limit("waiting_syns_max", limits.waiting_syns);
   reader.number(nat64, "nat64.", "icmp_errors_per_second", 0, 1'000'000, "; 0 turns them off",
@@ -122,7 +123,7 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
                          "manage_forwarding",
                          "bindings_max",
                          "sessions_max",
-                         "hosts_max",
+                         "subscribers_max",
                          "hold_downs_max",
                          "fragments_max",
                          "udp_timeout",
@@ -140,7 +141,14 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
                          "waiting_syns_max",
                          "icmp_errors_per_second",
                          "copy_traffic_class",
-                         "complete_udp_checksums"});
+                         "complete_udp_checksums",
+                         "subscriber_prefix_length",
+                         "ports_per_subscriber_max",
+                         "sessions_per_subscriber_max",
+                         "new_sessions_per_second_max",
+                         "port_block_size",
+                         "profiles_max",
+                         "port_blocks_max"});
   if (nat64->get("prefix") == nullptr)
     reader.fail_missing(*nat64, "nat64.prefix",
                         "write prefix = \"2001:db8:64:ff9b::/96\" with a prefix of yours");
@@ -155,16 +163,8 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
                      reader.fail(node, "nat64.untranslated", "is no IPv4 prefix such as \"192.0.2.0/24\"");
                  });
   reader.flag(*nat64, "nat64.", "answer_untranslated", settings.answer_untranslated);
-  reader.texts(*nat64, "nat64.", "pool", "[\"192.0.2.14\"]",
-               [&](const std::string& text, const toml::node& node) {
-                 const auto address = Ipv4Address::parse(text);
-                 if (!address)
-                   reader.fail(node, "nat64.pool", "is no IPv4 address: write it as \"192.0.2.14\"");
-                 else if (std::ranges::find(settings.pool, *address) != settings.pool.end())
-                   reader.fail(node, "nat64.pool", "is listed twice: remove one");
-                 else
-                   settings.pool.push_back(*address);
-               });
+  read_pool(reader, *nat64, settings);
+  read_allowance(reader, *nat64, settings);
   if (auto name = reader.interface(*nat64, "nat64.", "outside")) settings.outside = std::move(*name);
   if (auto name = reader.interface(*nat64, "nat64.", "tun")) settings.tun = std::move(*name);
   reader.number(*nat64, "nat64.", "mtu", 1280, 65535, "; 1500 is usual",
@@ -204,7 +204,8 @@ void refuse_changes(Reader& reader, const toml::table& root, const Nat64Settings
   nat64.fixed("manage_forwarding", wanted.manage_forwarding, running.manage_forwarding);
   nat64.fixed("bindings_max", wanted.limits.bindings, running.limits.bindings);
   nat64.fixed("sessions_max", wanted.limits.sessions, running.limits.sessions);
-  nat64.fixed("hosts_max", wanted.limits.hosts, running.limits.hosts);
+  nat64.fixed("subscribers_max", wanted.limits.subscribers, running.limits.subscribers);
+  refuse_changes_of_allowance(nat64, wanted, running);
   nat64.fixed("hold_downs_max", wanted.limits.hold_downs, running.limits.hold_downs);
   nat64.fixed("waiting_syns_max", wanted.limits.waiting_syns, running.limits.waiting_syns);
   nat64.fixed("icmp_errors_per_second", wanted.limits.errors_per_second, running.limits.errors_per_second);

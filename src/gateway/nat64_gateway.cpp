@@ -15,19 +15,32 @@
 namespace portolan::gateway {
 namespace {
 
-/// Addresses of `pool` that are not in `other`.
-auto only_in(const std::vector<Ipv4Address>& pool, const std::vector<Ipv4Address>& other)
-    -> std::vector<Ipv4Address> {
-  std::vector<Ipv4Address> found;
-  std::ranges::copy_if(pool, std::back_inserter(found),
-                       [&](Ipv4Address address) { return std::ranges::find(other, address) == other.end(); });
+/// Those of `some` that are not in `other`.
+template <typename Each>
+auto only_in(std::vector<Each> some, std::vector<Each> other) -> std::vector<Each> {
+  std::vector<Each> found;
+  std::ranges::sort(some);
+  std::ranges::sort(other);
+  std::ranges::set_difference(some, other, std::back_inserter(found));
   return found;
+}
+
+/// What the host has to hand to the NAT64 for a pool: routes to prefixes, and if it answers for the
+/// addresses, each of them.
+auto claims_of(const Nat64Settings& settings) -> std::vector<Prefix> {
+  std::vector<Prefix> claims;
+  for (const nat::PoolRange& range : settings.pool)
+    std::ranges::copy(prefixes_of(range), std::back_inserter(claims));
+  return claims;
+}
+auto proxied_by(const Nat64Settings& settings) -> std::vector<Ipv4Address> {
+  return settings.outside.empty() ? std::vector<Ipv4Address>{} : addresses_of(settings.pool);
 }
 
 void log(const device::WorkerCounters& counters) {
   const nat::Counters& nat = counters.nat;
-  spdlog::info("nat64: bindings {} ({} explicit), sessions {}, hosts {}, hold-downs {}; made {} and {}",
-               nat.bindings, nat.explicit_bindings, nat.sessions, nat.hosts, nat.hold_downs,
+  spdlog::info("nat64: bindings {} ({} explicit), sessions {}, subscribers {}, hold-downs {}; made {} and {}",
+               nat.bindings, nat.explicit_bindings, nat.sessions, nat.subscribers, nat.hold_downs,
                nat.bindings_made, nat.sessions_made);
   for (const nat::Direction direction : {nat::Direction::from_ipv6, nat::Direction::from_ipv4}) {
     for (std::size_t kind = 0; kind < nat::kind_count; ++kind)
@@ -88,8 +101,11 @@ Nat64Gateway::Nat64Gateway(const Nat64Settings& settings, io::HostChanges& host,
 auto Nat64Gateway::route() -> std::expected<void, std::string> {
   for (const Prefix& prefix : all_prefixes(settings_))
     if (const auto routed = host_.add_route(prefix, settings_.tun); !routed) return routed;
-  for (const Ipv4Address address : settings_.pool)
-    if (const auto claimed = claim_address(address); !claimed) return claimed;
+  for (const Prefix& prefix : claims_of(settings_))
+    if (const auto routed = host_.add_route(prefix, settings_.tun); !routed) return routed;
+  for (const Ipv4Address address : proxied_by(settings_))
+    if (const auto added = host_.add_proxy_neighbour(IpAddress{address}, settings_.outside); !added)
+      return added;
   // The kernel answers ARP for others up to 0.8 s late, to let the real owner go first. There is none.
   if (!settings_.outside.empty()) {
     const auto name = fmt::format("net/ipv4/neigh/{}/proxy_delay", settings_.outside);
@@ -100,33 +116,35 @@ auto Nat64Gateway::route() -> std::expected<void, std::string> {
 }
 
 auto Nat64Gateway::reload(const Nat64Settings& wanted) -> std::expected<void, std::string> {
-  const auto come = only_in(wanted.pool, settings_.pool);
-  const auto gone = only_in(settings_.pool, wanted.pool);
-  for (const Ipv4Address address : come) {
-    const auto claimed = claim_address(address);
-    if (claimed) continue;
-    for (const Ipv4Address each : come) release_address(each);
+  const auto routes = only_in(claims_of(wanted), claims_of(settings_));
+  const auto neighbours = only_in(proxied_by(wanted), proxied_by(settings_));
+  const auto claim = [&]() -> std::expected<void, std::string> {
+    for (const Prefix& prefix : routes)
+      if (const auto routed = host_.add_route(prefix, settings_.tun); !routed) return routed;
+    for (const Ipv4Address address : neighbours)
+      if (const auto added = host_.add_proxy_neighbour(IpAddress{address}, settings_.outside); !added)
+        return added;
+    return {};
+  };
+  if (const auto claimed = claim(); !claimed) {
+    release(routes, neighbours);
     return claimed;
   }
+  const auto old_routes = only_in(claims_of(settings_), claims_of(wanted));
+  const auto old_neighbours = only_in(proxied_by(settings_), proxied_by(wanted));
   settings_ = wanted;
   device_.set_pool(settings_.pool);
-  for (const Ipv4Address address : gone) release_address(address);
+  release(old_routes, old_neighbours);
   return {};
 }
 
-auto Nat64Gateway::claim_address(Ipv4Address address) -> std::expected<void, std::string> {
-  if (const auto routed = host_.add_route(Prefix{IpAddress{address}, 128}, settings_.tun); !routed)
-    return routed;
-  return settings_.outside.empty() ? std::expected<void, std::string>{}
-                                   : host_.add_proxy_neighbour(IpAddress{address}, settings_.outside);
-}
-
-void Nat64Gateway::release_address(Ipv4Address address) {
+void Nat64Gateway::release(const std::vector<Prefix>& routes, const std::vector<Ipv4Address>& neighbours) {
   const auto warn = [](const std::expected<bool, std::string>& removed) {
     if (!removed) spdlog::warn("left on this host: {}", removed.error());
   };
-  if (!settings_.outside.empty()) warn(host_.remove_proxy_neighbour(IpAddress{address}, settings_.outside));
-  warn(host_.remove_route(Prefix{IpAddress{address}, 128}, settings_.tun));
+  for (const Ipv4Address address : neighbours)
+    warn(host_.remove_proxy_neighbour(IpAddress{address}, settings_.outside));
+  for (const Prefix& prefix : routes) warn(host_.remove_route(prefix, settings_.tun));
 }
 
 void Nat64Gateway::log_counters() const { log(device_.counters()); }

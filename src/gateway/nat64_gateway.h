@@ -47,9 +47,8 @@ class Nat64Gateway final : public device::Device {
                Post post, EventHandler events, bool awaits_reconciliation);
 
   [[nodiscard]] auto route() -> std::expected<void, std::string>;
-  /// Has the host hand packets to an address of the pool to the NAT64; release_address() ends that.
-  [[nodiscard]] auto claim_address(Ipv4Address address) -> std::expected<void, std::string>;
-  void release_address(Ipv4Address address);
+  /// What reload() no longer needs of the host, or could not have in full.
+  void release(const std::vector<Prefix>& routes, const std::vector<Ipv4Address>& neighbours);
 
   Nat64Settings settings_;
   io::HostChanges& host_;

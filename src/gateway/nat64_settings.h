@@ -17,7 +17,9 @@ struct Nat64Settings {
   std::vector<Prefix> more_prefixes;
   std::vector<Prefix> untranslated;
   bool answer_untranslated = true;
-  std::vector<Ipv4Address> pool;
+  std::vector<nat::PoolRange> pool;
+  /// What subscribers have whose profile does not say otherwise.
+  nat::Allowance allowance{.subscriber_prefix_length = 64};
   /// Interface on which the pool's addresses are answered for; empty: they are routed here by others.
   std::string outside;
   std::string tun = "nat64";
@@ -37,6 +39,10 @@ struct Nat64Settings {
 
 /// The translation prefixes, `prefix` first.
 [[nodiscard]] auto all_prefixes(const Nat64Settings& settings) -> std::vector<Prefix>;
+/// All addresses of `pool`, one by one.
+[[nodiscard]] auto addresses_of(const std::vector<nat::PoolRange>& pool) -> std::vector<Ipv4Address>;
+/// The fewest prefixes that are `range`.
+[[nodiscard]] auto prefixes_of(const nat::PoolRange& range) -> std::vector<Prefix>;
 
 /// What the settings mean to the engine; whether it is a NAT64 that can be had is nat::check()'s to say.
 [[nodiscard]] auto nat64_config(const Nat64Settings& settings) -> nat::Config;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// The three binding information bases (RFC 6146 s3.1), their external ports, and the hosts they
+// The three binding information bases (RFC 6146 s3.1), their external ports, and the subscribers they
 // belong to. Found from the inside by a keyed hash of (protocol, X', x), from the outside by the
 // port array of T.
 //
@@ -10,7 +10,6 @@
 
 #include <cstdint>
 #include <expected>
-#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -24,7 +23,10 @@
 #include "nat/config.h"
 #include "nat/counters.h"
 #include "nat/flat_table.h"
+#include "nat/pool.h"
+#include "nat/port_blocks.h"
 #include "nat/port_space.h"
+#include "nat/subscribers.h"
 
 namespace portolan::nat {
 
@@ -49,7 +51,7 @@ struct Binding {
   InternalEndpoint internal;
   std::uint16_t external_port;
   std::uint16_t pool_index;  ///< of T
-  std::uint32_t host;
+  std::uint32_t subscriber;
   std::uint32_t first_session;  ///< head of the list of its sessions
   std::uint32_t sessions;
   std::uint32_t outbound_sessions;  ///< those that inside packets began
@@ -69,20 +71,13 @@ struct ExplicitSet {
   bool is_bound;             ///< to its external address
 };
 
-/// An internal address and what it uses.
-struct Host {
-  Ipv6Address address;
-  std::uint32_t bindings;
-  std::uint32_t sessions;
-  std::uint16_t pool_index;  ///< its external address, the same for all bindings unless one was asked for
-};
-
 /// The external endpoint wanted for a new binding.
 struct Wanted {
   std::optional<std::uint16_t> pool_index;
   std::uint16_t port = 0;  ///< 0: any
   bool exact = false;      ///< no other will do
   bool is_explicit = false;
+  bool is_limited = false;   ///< counts against Allowance::ports_max
   bool same_parity = false;  ///< if it can be had
   PortRange ports{};         ///< none but these will do
 };
@@ -101,7 +96,7 @@ class Bindings {
   /// Number of the binding of `internal`, or 0.
   [[nodiscard]] auto find(const InternalEndpoint& internal) const -> std::uint32_t;
   /// Starts fetching what finding, making or ending the binding of `internal` touches, for a call soon:
-  /// where it is looked up; then, from there, its record and its host's; then its port.
+  /// where it is looked up; then, from there, its record and its subscriber's; then its port.
   void fetch_index(const InternalEndpoint& internal) const;
   void fetch_records(const InternalEndpoint& internal) const;
   void fetch_ports(const InternalEndpoint& internal) const;
@@ -114,15 +109,17 @@ class Bindings {
     return space(base, pool_index).owner(port).binding;
   }
   /// Index of `address` (host order) in the pool.
-  [[nodiscard]] auto pool_index(std::uint32_t address) const -> std::optional<std::uint16_t>;
-  [[nodiscard]] auto pool_address(std::uint16_t index) const -> Ipv4Address { return pool_[index]; }
-  [[nodiscard]] auto has_pool() const -> bool { return !live_.empty(); }
+  [[nodiscard]] auto pool_index(std::uint32_t address) const -> std::optional<std::uint16_t> {
+    return pool_.index_of(address);
+  }
+  [[nodiscard]] auto pool_address(std::uint16_t index) const -> Ipv4Address { return pool_.address(index); }
+  [[nodiscard]] auto has_pool() const -> bool { return pool_.size() != 0; }
 
   /// Makes the binding of `internal`, which has none.
   ///
   /// Spec    RFC 6146 s3.5.1.1, s3.5.2.3, s3.5.3; RFC 4787 s4.1, s4.2; RFC 6888 s2 REQ-2, REQ-8
   /// Out     its number
-  /// Errors  bindings_exhausted, hosts_exhausted, ports_exhausted
+  /// Errors  bindings_exhausted, subscribers_exhausted, subscriber_ports_exhausted, ports_exhausted
   /// Cost    O(1); near exhaustion a few 1024-word scans
   [[nodiscard]] auto make(const InternalEndpoint& internal, const Wanted& wanted)
       -> std::expected<std::uint32_t, DropReason>;
@@ -141,16 +138,20 @@ class Bindings {
                               std::uint16_t port) const -> bool;
   /// How many bindings `address` may still get.
   [[nodiscard]] auto room(const Ipv6Address& address) const -> std::uint32_t;
-  /// Gives `number`, which has no session, another external endpoint.
+  /// Gives `number`, which is explicit and has no session, another external endpoint.
   void move(std::uint32_t number, std::uint16_t pool_index, std::uint16_t port);
 
-  /// Changes the pool to `addresses`, at most 4096 different ones. Returns the indices of those that are
+  /// Changes the pool to `ranges`, which check() has passed. Returns the indices of those that are
   /// gone: nothing new is made there, and what is there must be moved or erased before forget().
-  [[nodiscard]] auto set_pool(const std::vector<Ipv4Address>& addresses) -> std::vector<std::uint16_t>;
+  [[nodiscard]] auto set_pool(const std::vector<PoolRange>& ranges) -> std::vector<std::uint16_t> {
+    return pool_.set(ranges);
+  }
   /// Numbers of the bindings at a pool address.
   [[nodiscard]] auto at(std::uint16_t pool_index) const -> std::vector<std::uint32_t>;
   /// Lets the index of a gone address, which has no binding any more, be used again.
   void forget(std::uint16_t pool_index);
+  /// Makes `number` an explicit binding, or one that is no longer.
+  void set_explicit(std::uint32_t number, bool is_explicit);
   /// Ends `number`, which has no session. With `hold` its port waits for its owner.
   void erase(std::uint32_t number, bool hold, TimePoint now);
 
@@ -161,10 +162,12 @@ class Bindings {
   /// Calls `visit(number, binding)` for each. For tests and inventories. Cost O(ports / 64 + bindings).
   template <typename Visit>
   void for_each(Visit visit) const {
-    for (const auto& ports : spaces_)
-      ports->for_each([&](std::uint16_t, PortOwner owner) {
-        if (owner.binding != 0) visit(owner.binding, bindings_[owner.binding]);
-      });
+    for (std::size_t index = 0; index < pool_.index_count(); ++index)
+      for (std::size_t base = 0; base < base_count && pool_.is_prepared(static_cast<std::uint16_t>(index));
+           ++base)
+        pool_.space(base, static_cast<std::uint16_t>(index)).for_each([&](std::uint16_t, PortOwner owner) {
+          if (owner.binding != 0) visit(owner.binding, bindings_[owner.binding]);
+        });
   }
   /// Aborts if the tables contradict each other. For tests.
   void check_invariants() const;
@@ -174,25 +177,21 @@ class Bindings {
   /// Of a binding with a head.
   [[nodiscard]] auto set(std::uint32_t number) -> ExplicitSet& { return sets_[number]; }
   [[nodiscard]] auto set(std::uint32_t number) const -> const ExplicitSet& { return sets_[number]; }
-  [[nodiscard]] auto host(std::uint32_t number) -> Host& { return hosts_[number]; }
-  [[nodiscard]] auto host(std::uint32_t number) const -> const Host& { return hosts_[number]; }
+  [[nodiscard]] auto subscribers() -> Subscribers& { return subscribers_; }
+  [[nodiscard]] auto subscribers() const -> const Subscribers& { return subscribers_; }
+  [[nodiscard]] auto pool() const -> const Pool& { return pool_; }
   [[nodiscard]] auto size() const -> std::uint32_t { return numbers_.used(); }
-  /// All numbers of bindings, and of hosts, are smaller.
+  [[nodiscard]] auto block_count() const -> std::uint32_t { return blocks_.size(); }
+  /// All numbers of bindings are smaller.
   [[nodiscard]] auto end() const -> std::uint32_t { return numbers_.end(); }
-  [[nodiscard]] auto host_end() const -> std::uint32_t { return host_numbers_.end(); }
   /// Whether `number`, one handed out, is a binding now.
   [[nodiscard]] auto is_used(std::uint32_t number) const -> bool {
     const Binding& binding = bindings_[number];
     return find(binding.internal.base, binding.pool_index, binding.external_port) == number;
   }
-  /// Whether `address` has a binding: its host, or 0.
-  [[nodiscard]] auto find_host(const Ipv6Address& address) const -> std::uint32_t;
-  /// Indices of the present pool.
-  [[nodiscard]] auto pool_indices() const -> const std::vector<std::uint16_t>& { return live_; }
   /// How many ports of a pool address are bound, and in hold-down. Cost O(ports)
   [[nodiscard]] auto use_of(Base base, std::uint16_t pool_index) const
       -> std::pair<std::uint32_t, std::uint32_t>;
-  [[nodiscard]] auto host_count() const -> std::uint32_t { return host_numbers_.used(); }
   [[nodiscard]] auto hold_down_count() const -> std::uint32_t { return hold_down_numbers_.used(); }
   [[nodiscard]] auto hold_downs_cut() const -> std::uint64_t { return hold_downs_cut_; }
 
@@ -211,36 +210,53 @@ class Bindings {
     std::uint16_t port;
   };
 
-  [[nodiscard]] auto space(Base base, std::uint16_t pool_index) const -> const PortSpace& {
-    return *spaces_[pool_index * base_count + static_cast<std::size_t>(base)];
+  [[nodiscard]] auto space(Base base, std::uint16_t pool_index) const -> PortSpace {
+    return pool_.space(static_cast<std::size_t>(base), pool_index);
   }
-  [[nodiscard]] auto space(Base base, std::uint16_t pool_index) -> PortSpace& {
-    return *spaces_[pool_index * base_count + static_cast<std::size_t>(base)];
+  /// Gives a port to a binding, or takes it back, and counts that for its block.
+  void take_port(Base base, std::uint16_t pool_index, std::uint16_t port, std::uint32_t binding);
+  void release_port(Base base, std::uint16_t pool_index, std::uint16_t port);
+  /// Number of the block that a port is in.
+  [[nodiscard]] auto block_of(std::uint16_t pool_index, std::uint16_t port) const -> std::uint32_t {
+    return blocks_.size() == 0 ? 0 : pool_.blocks(pool_index)[port / 64U];
   }
   [[nodiscard]] auto hash(const InternalEndpoint& internal) const -> std::uint32_t;
-  [[nodiscard]] auto hash(const Ipv6Address& address) const -> std::uint32_t;
   [[nodiscard]] auto find_hold_down(const InternalEndpoint& owner) const -> std::uint32_t;
 
-  [[nodiscard]] auto choose(const InternalEndpoint& internal, const Wanted& wanted, std::uint32_t host)
+  [[nodiscard]] auto choose(const InternalEndpoint& internal, const Wanted& wanted, std::uint32_t subscriber)
       -> std::optional<External>;
   [[nodiscard]] auto choose_port(const InternalEndpoint& internal, const Wanted& wanted,
-                                 std::uint16_t pool_index) -> std::optional<std::uint16_t>;
+                                 std::uint32_t subscriber, std::uint16_t pool_index)
+      -> std::optional<std::uint16_t>;
+  /// One in the subscriber's blocks, or in a new one.
+  [[nodiscard]] auto choose_in_blocks(const InternalEndpoint& internal, const PortRange& range,
+                                      std::uint32_t subscriber, std::uint16_t pool_index)
+      -> std::optional<std::uint16_t>;
+  [[nodiscard]] auto pick_in_blocks(const InternalEndpoint& internal, const PortRange& range,
+                                    std::uint32_t subscriber, std::uint16_t pool_index) const
+      -> std::optional<std::uint16_t>;
+  /// What a search may not choose: ports of blocks.
+  [[nodiscard]] auto blocks_at(std::uint16_t pool_index) const -> const std::uint32_t* {
+    return blocks_.size() == 0 ? nullptr : pool_.blocks(pool_index);
+  }
+  [[nodiscard]] auto make_at(const InternalEndpoint& internal, std::uint32_t subscriber,
+                             std::uint16_t pool_index, std::uint16_t port) -> std::uint32_t;
+  [[nodiscard]] auto choose_run(const InternalEndpoint& first, const Wanted& wanted, std::uint32_t count,
+                                std::uint32_t subscriber) -> std::optional<Run>;
   [[nodiscard]] auto choose_run_at(const InternalEndpoint& first, const Wanted& wanted, std::uint32_t count,
-                                   std::uint16_t pool_index) -> Run;
+                                   std::uint32_t subscriber, std::uint16_t pool_index) -> Run;
   [[nodiscard]] auto free_ports(const InternalEndpoint& first, std::uint32_t count, std::uint16_t pool_index,
                                 std::uint16_t port) const -> std::uint32_t;
-  /// The pool index to take for a host without `host` number 0, else the one its address has.
-  [[nodiscard]] auto paired(std::uint32_t host) const -> std::optional<std::uint16_t>;
-  void add_address(Ipv4Address address);
-  void rebuild_pool_lookup();
+  /// Ports among which one is chosen unasked. The server's word about an explicit mapping comes first.
+  [[nodiscard]] auto range_for(std::uint32_t subscriber, const Wanted& wanted) const -> PortRange;
+  /// The external address of a subscriber's profile, or of its bindings and blocks, if there is one.
+  [[nodiscard]] auto paired(std::uint32_t subscriber) const -> std::optional<std::uint16_t>;
   void hold(const Binding& binding, TimePoint now);
   void end_hold_down(std::uint32_t number);
+  void release_block(std::uint32_t number);
 
   Random& random_;
-  std::vector<Ipv4Address> pool_;    // by index; unspecified: no longer used
-  std::vector<std::uint16_t> live_;  // indices of the present pool
-  HashIndex pool_lookup_;
-  std::vector<std::unique_ptr<PortSpace>> spaces_;
+  Pool pool_;
   std::uint16_t first_port_;
   Seconds hold_down_time_;
   TableSecret secret_{};
@@ -249,9 +265,9 @@ class Bindings {
   LazyArray<Binding> bindings_;
   LazyArray<ExplicitSet> sets_;
   HashIndex index_;
-  Numbers host_numbers_;
-  LazyArray<Host> hosts_;
-  HashIndex host_index_;
+  Subscribers subscribers_;
+  PortBlocks blocks_;
+  TimePoint now_{};  // when something was last let go
   Numbers hold_down_numbers_;
   LazyArray<HoldDown> hold_downs_;
   HashIndex hold_down_index_;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "nat/embedding.h"
+#include "nat/pool.h"
 #include "nat/reassembly.h"
 #include "nat/waiting_syns.h"
 
@@ -28,20 +29,33 @@ struct Range {
 constexpr std::uint32_t table_max = 1U << 30U;
 
 auto check_pool(const Config& config) -> std::expected<void, std::string> {
-  constexpr std::size_t pool_max = 4096;
-  if (config.pool.size() > pool_max)
-    return std::unexpected(
-        fmt::format("pool has {} addresses, at most {} are possible", config.pool.size(), pool_max));
-  auto sorted = config.pool;
-  std::ranges::sort(sorted);
-  if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
-    return std::unexpected(fmt::format("pool address {} is listed twice", *twice));
-  for (const Ipv4Address address : config.pool) {
-    const auto first = static_cast<std::uint8_t>(address.value >> 24U);
-    const std::uint8_t octets[4] = {first, 0, 0, 0};
-    if (is_illegal_ipv4(octets))
-      return std::unexpected(fmt::format("pool address {} is not a unicast address", address));
+  std::uint64_t addresses = 0;
+  for (const PoolRange& range : config.pool) {
+    if (range.first.value > range.last.value)
+      return std::unexpected(fmt::format("pool: {} comes after {}", range.first, range.last));
+    for (const Ipv4Address address : {range.first, range.last}) {
+      const std::uint8_t octets[4] = {
+          static_cast<std::uint8_t>(address.value >> 24U), static_cast<std::uint8_t>(address.value >> 16U),
+          static_cast<std::uint8_t>(address.value >> 8U), static_cast<std::uint8_t>(address.value)};
+      if (is_illegal_ipv4(octets))
+        return std::unexpected(fmt::format("pool address {} is not a unicast address", address));
+    }
+    if (range.weight < 1 || range.weight > pool_weight_max)
+      return std::unexpected(fmt::format("pool: weight {} of {} is not 1 to {}", range.weight,
+                                         to_string(range), pool_weight_max));
+    if (range.ports.first > range.ports.last)
+      return std::unexpected(fmt::format("pool: ports of {} are in the wrong order", to_string(range)));
+    addresses += range.size();
   }
+  if (addresses > Pool::addresses_max)
+    return std::unexpected(
+        fmt::format("pool has {} addresses, at most {} are possible", addresses, Pool::addresses_max));
+  auto sorted = config.pool;
+  std::ranges::sort(sorted, {}, [](const PoolRange& range) { return range.first.value; });
+  const auto twice = std::ranges::adjacent_find(
+      sorted, [](const PoolRange& one, const PoolRange& next) { return next.first.value <= one.last.value; });
+  if (twice != sorted.end())
+    return std::unexpected(fmt::format("pool address {} is listed twice", std::next(twice)->first));
   return {};
 }
 
@@ -78,6 +92,24 @@ auto check_prefixes(const Config& config) -> std::expected<void, std::string> {
 
 }  // namespace
 
+auto check(const Allowance& allowance) -> std::expected<void, std::string> {
+  if (allowance.subscriber_prefix_length < 1 || allowance.subscriber_prefix_length > 128)
+    return std::unexpected(
+        fmt::format("subscriber prefix length {} is not 1 to 128", allowance.subscriber_prefix_length));
+  if (allowance.external_ports.first > allowance.external_ports.last)
+    return std::unexpected(fmt::format("ports {} to {} are in the wrong order",
+                                       allowance.external_ports.first.value,
+                                       allowance.external_ports.last.value));
+  if (allowance.port_block_size % 64 != 0 || allowance.port_block_size > Allowance::port_block_max)
+    return std::unexpected(fmt::format("port block size {} is not a multiple of 64 up to {}",
+                                       allowance.port_block_size, Allowance::port_block_max));
+  for (const auto& [name, value] :
+       {Range{"ports_max", allowance.ports_max}, Range{"sessions_max", allowance.sessions_max},
+        Range{"sessions_per_second_max", allowance.sessions_per_second_max}})
+    if (value == 0) return std::unexpected(fmt::format("{} must not be 0", name));
+  return {};
+}
+
 auto check(const Config& config) -> std::expected<void, std::string> {
   if (const auto prefixes = check_prefixes(config); !prefixes) return prefixes;
   if (const auto pool = check_pool(config); !pool) return pool;
@@ -96,7 +128,9 @@ auto check(const Config& config) -> std::expected<void, std::string> {
   }
   for (const auto& [name, value] :
        {Range{"bindings", config.limits.bindings}, Range{"sessions", config.limits.sessions},
-        Range{"hosts", config.limits.hosts}, Range{"sessions_per_host", config.limits.sessions_per_host},
+        Range{"subscribers", config.limits.subscribers},
+        Range{"sessions_per_subscriber", config.limits.sessions_per_subscriber},
+        Range{"profiles", config.limits.profiles}, Range{"port_blocks", config.limits.port_blocks},
         Range{"hold_downs", config.limits.hold_downs}, Range{"waiting_syns", config.limits.waiting_syns},
         Range{"filters_per_mapping", config.limits.filters_per_mapping},
         Range{"filters", config.limits.filters}, Range{"ports_per_set", config.limits.ports_per_set}}) {
@@ -110,6 +144,7 @@ auto check(const Config& config) -> std::expected<void, std::string> {
   if (config.limits.errors_per_second > table_max)
     return std::unexpected(fmt::format("limit errors_per_second is {}, must be at most {}",
                                        config.limits.errors_per_second, table_max));
+  if (const auto allowance = check(config.allowance); !allowance) return allowance;
   if (config.first_port.value == 0) return std::unexpected("first_port must not be 0");
   if (config.ipv6_mtu < 1280)
     return std::unexpected(fmt::format("ipv6_mtu {} is below 1280", config.ipv6_mtu));

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/port_range.h"
 #include "base/time.h"
+#include "nat/pool_range.h"
 
 namespace portolan::nat {
 
@@ -27,12 +29,14 @@ struct Timeouts {
 
 /// Limits of tables; memory for all of them is reserved, not touched, at start. Sessions begun from
 /// outside, and those of explicit mappings, are made only while less than half of `sessions` and of
-/// `sessions_per_host` is in use.
+/// `sessions_per_subscriber` is in use.
 struct Limits {
   std::uint32_t bindings = 262'144;
   std::uint32_t sessions = 262'144;
-  std::uint32_t hosts = 65'536;  ///< internal addresses with any binding
-  std::uint32_t sessions_per_host = 16'384;
+  std::uint32_t subscribers = 65'536;  ///< with any binding
+  std::uint32_t sessions_per_subscriber = 16'384;
+  std::uint32_t profiles = 65'536;         ///< of Nat64::put_profile()
+  std::uint32_t port_blocks = 65'536;      ///< given to subscribers
   std::uint32_t hold_downs = 65'536;       ///< beyond it the oldest port is freed early
   std::uint32_t errors_per_second = 1000;  ///< ICMP errors made for each side (RFC 4443 s2.4 (f)); 0: none
   std::uint32_t filters_per_mapping = 8;   ///< remote peers (RFC 6887 s13.3)
@@ -60,6 +64,29 @@ struct Filterings {
 inline constexpr std::size_t prefixes_max = 8;
 inline constexpr std::size_t untranslated_max = 256;
 
+/// What a subscriber may have (RFC 6888 s3 REQ-4, REQ-5). A subscriber is all addresses that have the first
+/// `subscriber_prefix_length` bits in common.
+struct Allowance {
+  static constexpr std::uint32_t no_maximum = 0xffffffffU;
+  static constexpr std::uint16_t port_block_max = 16'384;
+
+  std::uint8_t subscriber_prefix_length = 128;
+  /// Its external address, as long as the pool has it; unspecified: any.
+  Ipv4Address external_address{};
+  /// So many consecutive ports, a multiple of 64 up to port_block_max, are given at a time; 0: one by one.
+  std::uint16_t port_block_size = 0;
+  /// Where its external ports lie, but for those that an explicit mapping suggests.
+  PortRange external_ports{};
+  /// Ports of its own traffic, of UDP, TCP and echo identifiers each; at least 1.
+  std::uint32_t ports_max = no_maximum;
+  /// Sessions, at most Limits::sessions_per_subscriber of them; at least 1.
+  std::uint32_t sessions_max = no_maximum;
+  /// Sessions that it may begin in a second; at least 1.
+  std::uint32_t sessions_per_second_max = no_maximum;
+
+  auto operator==(const Allowance&) const -> bool = default;
+};
+
 struct Config {
   /// Translation prefix: length 32, 40, 48, 56, 64 or 96 (RFC 6052 s2.2). Hosts see in it who begins from
   /// outside.
@@ -70,8 +97,8 @@ struct Config {
   std::vector<Prefix> untranslated;
   /// Whether hosts that send there are told, by ICMPv6 1/1.
   bool answers_untranslated = true;
-  /// IPv4 addresses that are wholly the translator's.
-  std::vector<Ipv4Address> pool;
+  /// IPv4 addresses that are the translator's, at most Pool::addresses_max of them.
+  std::vector<PoolRange> pool;
   /// Source of ICMPv6 errors made here; unspecified: the first pool address inside `prefix`.
   Ipv6Address own_address;
   /// Smallest external port of implicit mappings; explicit ones may have any but UDP 5350 and 5351.
@@ -96,7 +123,12 @@ struct Config {
   bool answers_unsolicited = true;
   Timeouts timeouts;
   Limits limits;
+  /// What subscribers without a profile may have.
+  Allowance allowance;
 };
+
+/// Says what is wrong with `allowance`, or nothing.
+[[nodiscard]] auto check(const Allowance& allowance) -> std::expected<void, std::string>;
 
 /// Says what is wrong with `config` in words for its author, or nothing.
 [[nodiscard]] auto check(const Config& config) -> std::expected<void, std::string>;

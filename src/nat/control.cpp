@@ -184,7 +184,7 @@ auto Nat64::bind_set(const InternalEndpoint& first, std::uint32_t number, const 
 
 void Nat64::make_explicit(std::uint32_t number, std::uint32_t head) {
   Binding& binding = bindings_[number];
-  binding.is_explicit = true;
+  bindings_.set_explicit(number, true);
   binding.head = head;
   bindings_.set(number) = {.until = 0, .filters = 0, .ports = {}, .port_count = 1, .is_bound = false};
   ++counters_.explicit_bindings;
@@ -229,6 +229,21 @@ auto Nat64::remove(TimePoint now, const MappingKey& key) -> std::expected<Remove
   return Removed{.external = external_of(number), .remaining = remaining(number, now)};
 }
 
+auto Nat64::put_profile(const Prefix& internal, const Allowance& allowance)
+    -> std::expected<void, ProfileError> {
+  if (internal.length() < 1 || internal.address().is_ipv4()) return std::unexpected(ProfileError::not_inside);
+  if (!check(allowance)) return std::unexpected(ProfileError::unsupported);
+  const bool is_put = bindings_.subscribers().profiles().put(
+      internal.address().bits(), static_cast<std::uint8_t>(internal.length()), allowance);
+  if (!is_put) return std::unexpected(ProfileError::no_resources);
+  return {};
+}
+
+void Nat64::drop_profile(const Prefix& internal) {
+  bindings_.subscribers().profiles().drop(internal.address().bits(),
+                                          static_cast<std::uint8_t>(internal.length()));
+}
+
 auto Nat64::remaining(std::uint32_t head, TimePoint now) -> Seconds {
   Seconds longest{};
   for (std::uint32_t i = 0; i < bindings_.set(head).port_count; ++i)
@@ -239,7 +254,7 @@ auto Nat64::remaining(std::uint32_t head, TimePoint now) -> Seconds {
 
 auto Nat64::remaining(const Binding& binding, TimePoint now) -> Seconds {
   TimePoint last = now;
-  // At most Limits::sessions_per_host of them.
+  // At most Limits::sessions_per_subscriber of them.
   for (std::uint32_t i = binding.first_session; i != 0; i = sessions_[i].next)
     if (sessions_[i].is_outbound) last = std::max(last, sessions_.deadline(sessions_[i], now, false));
   return std::chrono::ceil<Seconds>(last - now - session_tick_length);
@@ -252,7 +267,7 @@ auto Nat64::end_explicit(std::uint32_t head, TimePoint now) -> Removed {
   for (std::uint32_t i = removed.external.port_count; i-- > 0;) {
     const std::uint32_t number = member(head, i);
     Binding& binding = bindings_[number];
-    binding.is_explicit = false;
+    bindings_.set_explicit(number, false);
     binding.was_explicit = true;
     --counters_.explicit_bindings;
     removed.remaining = std::max(removed.remaining, remaining(binding, now));

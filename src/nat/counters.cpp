@@ -32,8 +32,10 @@ auto to_string(DropReason reason) -> std::string_view {
     case DropReason::not_reconciled: return "not_reconciled";
     case DropReason::bindings_exhausted: return "bindings_exhausted";
     case DropReason::sessions_exhausted: return "sessions_exhausted";
-    case DropReason::hosts_exhausted: return "hosts_exhausted";
-    case DropReason::host_sessions_exhausted: return "host_sessions_exhausted";
+    case DropReason::subscribers_exhausted: return "subscribers_exhausted";
+    case DropReason::subscriber_sessions_exhausted: return "subscriber_sessions_exhausted";
+    case DropReason::subscriber_ports_exhausted: return "subscriber_ports_exhausted";
+    case DropReason::subscriber_rate_exceeded: return "subscriber_rate_exceeded";
     case DropReason::ports_exhausted: return "ports_exhausted";
     case DropReason::too_big: return "too_big";
     case DropReason::fragments_lost: return "fragments_lost";

@@ -43,13 +43,15 @@ enum class DropReason : std::uint8_t {
   not_reconciled,             ///< no binding for it, and none is made yet: Nat64::allow_implicit()
   bindings_exhausted,         ///< Limits::bindings
   sessions_exhausted,         ///< Limits::sessions
-  hosts_exhausted,            ///< Limits::hosts
-  host_sessions_exhausted,    ///< Limits::sessions_per_host
-  ports_exhausted,            ///< no external port left for the host's address
-  too_big,                    ///< does not fit the IPv6 MTU and must not be fragmented
-  fragments_lost,             ///< would be fragmented, but the output queue has no room
-  icmp_unknown,               ///< ICMP type that is not translated (RFC 7915 s4.2, s5.2)
-  icmp_untranslatable,        ///< ICMP error whose code, pointer or inner packet has no counterpart
+  subscribers_exhausted,      ///< Limits::subscribers
+  subscriber_sessions_exhausted,  ///< Limits::sessions_per_subscriber
+  subscriber_ports_exhausted,     ///< Allowance::ports_max
+  subscriber_rate_exceeded,       ///< Allowance::sessions_per_second_max
+  ports_exhausted,                ///< no external port left for the subscriber's address
+  too_big,                        ///< does not fit the IPv6 MTU and must not be fragmented
+  fragments_lost,                 ///< would be fragmented, but the output queue has no room
+  icmp_unknown,                   ///< ICMP type that is not translated (RFC 7915 s4.2, s5.2)
+  icmp_untranslatable,            ///< ICMP error whose code, pointer or inner packet has no counterpart
   end,
 };
 inline constexpr std::size_t drop_reason_count = std::to_underlying(DropReason::end);
@@ -84,7 +86,9 @@ struct Counters {
   std::uint32_t bindings = 0;
   std::uint32_t explicit_bindings = 0;
   std::uint32_t sessions = 0;
-  std::uint32_t hosts = 0;
+  std::uint32_t subscribers = 0;
+  std::uint32_t profiles = 0;
+  std::uint32_t port_blocks = 0;
   std::uint32_t hold_downs = 0;
   std::uint32_t waiting_syns = 0;
   std::uint32_t fragmented_packets = 0;  ///< of which some fragments are here

@@ -27,6 +27,10 @@ inline auto hash_words(const TableSecret& secret, const uint32_t* words, uint32_
   uint64_t sum = secret.words[0];
   for (uint32_t i = 0; i + 1 < count; i += 2)
     sum += (secret.words[i + 1] + words[i]) * (secret.words[i + 2] + words[i + 1]);
+  // The sum is linear in each word: without this, ports that follow each other would lie at equal distances,
+  // and with some secrets crowd in a few places of a table.
+  sum ^= sum >> 32U;
+  sum *= 0x9e3779b97f4a7c15ULL;
   return static_cast<uint32_t>(sum >> 32U);
 }
 

@@ -97,7 +97,9 @@ auto Nat64::open_from_ipv6(TimePoint now, const InsideKey& key, const Packet& pa
   }
   if (number == 0) {
     if (!is_implicit_allowed_) return std::unexpected(DropReason::not_reconciled);
-    const auto made = bindings_.make(internal, {});
+    Wanted wanted;
+    wanted.is_limited = true;
+    const auto made = bindings_.make(internal, wanted);
     if (!made) return std::unexpected(made.error());
     number = *made;
     ++counters_.bindings_made;
@@ -164,6 +166,8 @@ auto Nat64::admit(TimePoint now, std::uint32_t number, const Entries& entries, D
   // What strangers cause, answers of a mapped endpoint included, may fill half of each table at most: so
   // they never cut a host off.
   const bool is_own = opener == Direction::from_ipv6 && !bindings_[number].is_explicit;
+  if (is_own && !bindings_.subscribers().may_begin(bindings_[number].subscriber, now))
+    return DropReason::subscriber_rate_exceeded;
   const DropReason reason = add_session(now, number, entries, opener, is_own ? 1 : 2);
   if (reason == DropReason::none || !bindings_[number].is_explicit) return reason;
   // The mapping stays without any session, and whom it lets in was looked at: its packets need none.
@@ -174,9 +178,12 @@ auto Nat64::admit(TimePoint now, std::uint32_t number, const Entries& entries, D
 auto Nat64::add_session(TimePoint now, std::uint32_t number, const Entries& entries, Direction opener,
                         std::uint32_t share) -> DropReason {
   Binding& binding = bindings_[number];
-  Host& host = bindings_.host(binding.host);
+  Subscriber& subscriber = bindings_.subscribers()[binding.subscriber];
   const bool is_outbound = opener == Direction::from_ipv6;
-  if (host.sessions >= config_.limits.sessions_per_host / share) return DropReason::host_sessions_exhausted;
+  const std::uint32_t own_max =
+      std::min(bindings_.subscribers().allowance_of(binding.subscriber).sessions_max,
+               config_.limits.sessions_per_subscriber);
+  if (subscriber.sessions >= own_max / share) return DropReason::subscriber_sessions_exhausted;
   if (sessions_.size() >= config_.limits.sessions / share) return DropReason::sessions_exhausted;
   const Session session{.slots = {},
                         .binding = number,
@@ -194,7 +201,7 @@ auto Nat64::add_session(TimePoint now, std::uint32_t number, const Entries& entr
   binding.first_session = added;
   ++binding.sessions;
   if (is_outbound) ++binding.outbound_sessions;
-  ++host.sessions;
+  ++subscriber.sessions;
   if (is_address_dependent(binding.internal.base)) contacts_.add(number, entries.outward.remote);
   ++counters_.sessions_made;
   return DropReason::none;
@@ -208,7 +215,7 @@ void Nat64::erase_session(std::uint32_t number, TimePoint now) {
   if (session.next != 0) sessions_[session.next].previous = session.previous;
   --binding.sessions;
   if (session.is_outbound) --binding.outbound_sessions;
-  --bindings_.host(binding.host).sessions;
+  --bindings_.subscribers()[binding.subscriber].sessions;
   if (is_address_dependent(binding.internal.base))
     contacts_.remove(binding_number, sessions_.entry(number, Direction::from_ipv4).remote);
   sessions_.erase(number);

@@ -286,8 +286,10 @@ void Nat64::report_drop_v6(TimePoint now, const Packet& packet, DropReason reaso
       return send_error_v6(now, packet, {.type = icmp::v6_time_exceeded, .code = 0, .rest = 0});
     case DropReason::bindings_exhausted:
     case DropReason::sessions_exhausted:
-    case DropReason::hosts_exhausted:
-    case DropReason::host_sessions_exhausted:
+    case DropReason::subscribers_exhausted:
+    case DropReason::subscriber_sessions_exhausted:
+    case DropReason::subscriber_ports_exhausted:
+    case DropReason::subscriber_rate_exceeded:
     case DropReason::ports_exhausted:
       return send_error_v6(now, packet, {.type = icmp::v6_unreachable, .code = 3, .rest = 0});
     default: return;

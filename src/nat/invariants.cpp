@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // What must hold between the engine's tables after every operation; tests ask.
+#include <array>
 #include <cstring>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -13,10 +15,20 @@ namespace portolan::nat {
 void Bindings::check_invariants() const {
   std::uint32_t bindings = 0;
   std::uint32_t held = 0;
-  for (std::uint32_t i = 0; i < pool_.size(); ++i) {
+  struct Counted {
+    std::uint32_t bindings = 0;
+    std::uint32_t sessions = 0;
+    std::uint32_t blocks = 0;
+    std::array<std::uint32_t, base_count> implicit{};
+  };
+  std::map<std::uint32_t, Counted> of_subscriber;
+  std::map<std::uint32_t, std::uint32_t> used_of_block;
+  for (std::size_t i = 0; i < pool_.index_count(); ++i) {
     const auto pool_index = static_cast<std::uint16_t>(i);
+    if (!pool_.is_prepared(pool_index)) continue;
     for (const Base base : {Base::udp, Base::tcp, Base::icmp}) {
       space(base, pool_index).for_each([&](std::uint16_t port, PortOwner owner) {
+        if (const std::uint32_t block = block_of(pool_index, port); block != 0) ++used_of_block[block];
         if (owner.hold_down != 0) {
           ++held;
           const HoldDown& hold_down = hold_downs_[owner.hold_down];
@@ -30,12 +42,45 @@ void Bindings::check_invariants() const {
         PORTOLAN_CHECK(binding.external_port == port && binding.pool_index == pool_index);
         PORTOLAN_CHECK(binding.internal.base == base);
         PORTOLAN_CHECK(find(binding.internal) == owner.binding);
-        PORTOLAN_CHECK(find_host(binding.internal.address) == binding.host);
-        PORTOLAN_CHECK(hosts_[binding.host].address == binding.internal.address);
+        const Subscriber& subscriber = subscribers_[binding.subscriber];
+        PORTOLAN_CHECK(Prefix(IpAddress{subscriber.address}, subscriber.length)
+                           .contains(IpAddress{binding.internal.address}));
+        // In a block there are only ports of those who have it.
+        if (const std::uint32_t block = block_of(pool_index, port); block != 0)
+          PORTOLAN_CHECK(blocks_[block].subscriber == binding.subscriber);
+        Counted& counted = of_subscriber[binding.subscriber];
+        ++counted.bindings;
+        if (!binding.is_explicit) ++counted.implicit[static_cast<std::size_t>(base)];
+        counted.sessions += binding.sessions;
       });
     }
   }
   PORTOLAN_CHECK(bindings == numbers_.used());
+  // A block is a subscriber's, and holds what is counted for it and nobody else's.
+  std::map<std::uint32_t, std::uint32_t> words_of_block;
+  for (std::size_t i = 0; i < pool_.index_count(); ++i)
+    for (std::uint32_t word = 0; word < PortSpace::word_count && blocks_.size() > 0; ++word)
+      if (const std::uint32_t block = pool_.blocks(static_cast<std::uint16_t>(i))[word]; block != 0) {
+        PORTOLAN_CHECK(blocks_[block].pool_index == i && word >= blocks_[block].first_word);
+        ++words_of_block[block];
+      }
+  PORTOLAN_CHECK(words_of_block.size() == blocks_.size());
+  for (const auto& [number, words] : words_of_block) {
+    const PortBlock& block = blocks_[number];
+    PORTOLAN_CHECK(block.words == words && block.used == used_of_block[number]);
+    PORTOLAN_CHECK(block.is_idle == (block.used == 0));
+    of_subscriber[block.subscriber].blocks += 1;
+  }
+  PORTOLAN_CHECK(of_subscriber.size() == subscribers_.size());
+  for (const auto& [number, counted] : of_subscriber) {
+    const Subscriber& subscriber = subscribers_[number];
+    PORTOLAN_CHECK(subscriber.bindings == counted.bindings && subscriber.sessions == counted.sessions);
+    PORTOLAN_CHECK(subscriber.implicit == counted.implicit);
+    std::uint32_t blocks = 0;
+    for (std::uint32_t block = subscriber.first_block; block != 0; block = blocks_[block].next) ++blocks;
+    PORTOLAN_CHECK(blocks == counted.blocks);
+    PORTOLAN_CHECK(subscribers_.profiles()[subscriber.profile].subscribers > 0);
+  }
   PORTOLAN_CHECK(held == hold_down_numbers_.used());
 }
 

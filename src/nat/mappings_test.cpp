@@ -78,7 +78,7 @@ TEST_F(MappingsTest, segments_and_errors_that_need_no_session_are_filtered_too) 
 }
 
 TEST_F(MappingsTest, packets_beyond_the_session_limits_are_filtered_too) {
-  config.limits.sessions_per_host = 2;
+  config.limits.sessions_per_subscriber = 2;
   restart();
   ASSERT_TRUE(filter(Protocol::udp, 4000, {only_far()}));
   EXPECT_EQ(send_in(4000, far4, 9), DropReason::none);
@@ -199,7 +199,7 @@ TEST_F(MappingsTest, peer_makes_a_session_begun_from_outside_the_insides_own) {
 }
 
 TEST_F(MappingsTest, peer_without_room_for_a_session_leaves_nothing_behind) {
-  config.limits.sessions_per_host = 1;
+  config.limits.sessions_per_subscriber = 1;
   restart();
   ASSERT_TRUE(peer(Protocol::udp, 4000, 53));
   const auto refused = peer(Protocol::udp, 4001, 53);

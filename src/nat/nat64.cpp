@@ -61,7 +61,7 @@ Nat64::Nat64(const Config& config, Random& random)
 auto Nat64::own_address(const Config& config, const Prefixes& prefixes) -> Ipv6Address {
   if (config.own_address != Ipv6Address{} || config.pool.empty()) return config.own_address;
   std::array<std::uint8_t, 4> first{};
-  store32(first.data(), config.pool.front().value);
+  store32(first.data(), config.pool.front().first.value);
   Ipv6Address address;
   embed(prefixes[0], first.data(), address.octets.data());
   return address;
@@ -345,7 +345,9 @@ auto Nat64::counters() const -> Counters {
   counters.hold_downs_cut = bindings_.hold_downs_cut();
   counters.bindings = bindings_.size();
   counters.sessions = sessions_.size();
-  counters.hosts = bindings_.host_count();
+  counters.subscribers = bindings_.subscribers().size();
+  counters.port_blocks = bindings_.block_count();
+  counters.profiles = bindings_.subscribers().profiles().size();
   counters.hold_downs = bindings_.hold_down_count();
   counters.waiting_syns = waiting_syns_.size();
   counters.reassembled = reassembly_.completed();

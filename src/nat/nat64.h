@@ -69,6 +69,9 @@ enum class InstallError : std::uint8_t {
 };
 [[nodiscard]] auto to_string(InstallError error) -> std::string_view;
 
+/// Why a profile was not taken; nothing changed.
+enum class ProfileError : std::uint8_t { not_inside, no_resources, unsupported };
+
 struct External {
   Ipv4Address address;
   Port port;
@@ -165,12 +168,20 @@ class Nat64 {
   auto release_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer)
       -> std::optional<Removed>;
 
+  /// Says what subscribers with addresses in `internal` may have; device.h says the same for every device.
+  ///
+  /// Errors  not_inside, no_resources (Limits::profiles), unsupported (as check() finds)
+  /// Cost    O(prefix lengths that occur)
+  [[nodiscard]] auto put_profile(const Prefix& internal, const Allowance& allowance)
+      -> std::expected<void, ProfileError>;
+  void drop_profile(const Prefix& internal);
+
   /// Changes the pool. What is at an address that is no longer in it ends, but explicit mappings move to
   /// another, to the same port if it is free, with what is left of their lifetime.
   ///
   /// In      pool: as in a Config that passes check()
   /// Cost    O(what is at addresses that are gone); allocates
-  auto set_pool(TimePoint now, const std::vector<Ipv4Address>& pool) -> std::vector<PoolChange>;
+  auto set_pool(TimePoint now, const std::vector<PoolRange>& pool) -> std::vector<PoolChange>;
 
   /// Whether flows from inside may have external ports of their own; they may at first. While not, what would
   /// need one is dropped (not_reconciled); explicit mappings, and flows at ports that are mapped, go on. So a
@@ -323,13 +334,13 @@ class Nat64 {
   void trace_from_ipv6(TimePoint now, const TraceQuery& query, TraceResult& result);
   /// Sessions that a packet will have made before it comes back in (hairpinning).
   struct Ahead {
-    std::uint32_t host = 0;
+    std::uint32_t subscriber = 0;
     std::uint32_t sessions = 0;
   };
   void trace_from_ipv4(TimePoint now, const TraceQuery& query, const Ahead& ahead, TraceResult& result);
   /// As add_session() would find, for a binding or one to be made.
-  [[nodiscard]] auto room_for_session(std::uint32_t binding, std::uint32_t host, Direction opener,
-                                      const Ahead& ahead) const -> DropReason;
+  [[nodiscard]] auto room_for_session(TimePoint now, std::uint32_t binding, std::uint32_t subscriber,
+                                      Direction opener, const Ahead& ahead) const -> DropReason;
 
   // ICMP errors; icmp_errors.cpp.
   [[nodiscard]] auto error_from_ipv6(TimePoint now, Frame& frame, const Packet& packet) -> DropReason;

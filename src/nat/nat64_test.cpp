@@ -381,19 +381,20 @@ TEST_F(Nat64Test, an_error_about_a_hairpinned_packet_finds_its_way_back) {
 }
 
 TEST_F(Nat64Test, limits_hold_at_limit_minus_one_limit_and_limit_plus_one) {
-  config.limits.sessions_per_host = 3;
+  config.limits.sessions_per_subscriber = 3;
   restart();
   EXPECT_NE(udp_out(4000), 0);
   EXPECT_NE(udp_out(4001), 0);
   EXPECT_NE(udp_out(4002), 0);
-  EXPECT_EQ(send(PacketBuilder(inside, far6).udp(4003, 53).build()), "dropped: host_sessions_exhausted");
+  EXPECT_EQ(send(PacketBuilder(inside, far6).udp(4003, 53).build()),
+            "dropped: subscriber_sessions_exhausted");
   EXPECT_NE(take_output().find("icmp 1/3"), std::string::npos);
   EXPECT_EQ(engine->counters().bindings, 3U) << "and no binding is left behind";
   EXPECT_NE(udp_out(4003, other_inside), 0) << "others are not affected";
 }
 
 TEST_F(Nat64Test, a_flood_from_outside_cuts_neither_the_host_nor_its_mapping_off) {
-  config.limits.sessions_per_host = 8;
+  config.limits.sessions_per_subscriber = 8;
   restart();
   ASSERT_EQ(map(Protocol::udp, 5000, 5000), 5000);
   for (std::uint16_t stranger = 1; stranger <= 20; ++stranger) {
@@ -433,7 +434,7 @@ TEST_F(Nat64Test, tables_that_are_full_drop_and_never_evict) {
   const std::vector<Limit> limits{
       {"sessions_exhausted", [](Limits& l) { l.sessions = 2; }},
       {"bindings_exhausted", [](Limits& l) { l.bindings = 2; }},
-      {"hosts_exhausted", [](Limits& l) { l.hosts = 2; }},
+      {"subscribers_exhausted", [](Limits& l) { l.subscribers = 2; }},
   };
   const Limits usual = config.limits;
   for (const Limit& limit : limits) {
@@ -548,7 +549,7 @@ TEST_F(Nat64Test, prefixes_of_all_lengths_translate_both_ways_whatever_the_suffi
 }
 
 TEST_F(Nat64Test, advance_does_a_bounded_amount_at_a_time) {
-  config.limits.bindings = config.limits.sessions = config.limits.sessions_per_host = 5000;
+  config.limits.bindings = config.limits.sessions = config.limits.sessions_per_subscriber = 5000;
   restart();
   for (std::uint16_t i = 0; i < 3000; ++i) {
     Octets packet = PacketBuilder(inside, far6).udp(static_cast<std::uint16_t>(2000 + i), 53).build();
@@ -558,7 +559,8 @@ TEST_F(Nat64Test, advance_does_a_bounded_amount_at_a_time) {
                 .offset = Frame::headroom_min,
                 .size = packet.size(),
                 .offload = {}};
-    ASSERT_EQ(engine->process(now, frame).action, Action::forward);
+    const Verdict sent = engine->process(now, frame);
+    ASSERT_EQ(sent.action, Action::forward) << i << " " << to_string(sent.reason);
   }
   now += Seconds{301};
   engine->advance(now);

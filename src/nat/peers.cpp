@@ -124,7 +124,7 @@ auto Nat64::remote_peer_of(std::uint32_t session) const -> Endpoint {
   return {IpAddress{address}, Port{from_raw16(entry.remote_port)}};
 }
 
-auto Nat64::set_pool(TimePoint now, const std::vector<Ipv4Address>& pool) -> std::vector<PoolChange> {
+auto Nat64::set_pool(TimePoint now, const std::vector<PoolRange>& pool) -> std::vector<PoolChange> {
   config_.pool = pool;
   PORTOLAN_CHECK(check(config_));
   own_address_ = own_address(config_, prefixes_);

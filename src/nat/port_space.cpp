@@ -6,12 +6,45 @@
 
 namespace portolan::nat {
 
+namespace {
+
+/// The ports of word `word` that are in `ports`.
+auto bits_of(const PortRange& ports, std::uint32_t word) -> std::uint64_t {
+  std::uint64_t bits = ~std::uint64_t{0};
+  if (word == ports.first.value / 64U) bits &= ~std::uint64_t{0} << ports.first.value % 64U;
+  if (word == ports.last.value / 64U) bits &= ~std::uint64_t{0} >> (63 - ports.last.value % 64U);
+  return bits;
+}
+
+}  // namespace
+
+void PortSpace::withhold(const PortRange& ports) {
+  for (std::uint32_t word = ports.first.value / 64U; word <= ports.last.value / 64U; ++word) {
+    const std::uint64_t bits = bits_of(ports, word);
+    withheld_[word] |= bits;
+    taken_[word] |= bits;
+  }
+}
+
+void PortSpace::grant(const PortRange& ports) {
+  for (std::uint32_t word = ports.first.value / 64U; word <= ports.last.value / 64U; ++word) {
+    std::uint64_t granted = withheld_[word] & bits_of(ports, word);
+    withheld_[word] &= ~granted;
+    for (; granted != 0; granted &= granted - 1) {
+      const auto port =
+          static_cast<std::uint16_t>(word * 64 + static_cast<std::uint32_t>(std::countr_zero(granted)));
+      if (owners_[port] == 0) taken_[word] &= ~bit(port);
+    }
+  }
+}
+
 void PortSpace::release(std::uint16_t port) {
   owners_[port] = 0;
-  taken_[port / 64U] &= ~(std::uint64_t{1} << port % 64U);
+  if ((withheld_[port / 64U] & bit(port)) == 0) taken_[port / 64U] &= ~bit(port);
 }
 
 auto PortSpace::free_in_word(std::uint32_t word, const PortChoice& choice) const -> std::uint64_t {
+  if (choice.blocks != nullptr && choice.blocks[word] != 0) return 0;
   std::uint64_t free = ~taken_[word];
   if (word == choice.low / 64U) free &= ~std::uint64_t{0} << choice.low % 64U;
   if (word == choice.high / 64U) free &= ~std::uint64_t{0} >> (63 - choice.high % 64U);
@@ -46,7 +79,7 @@ auto PortSpace::pick_run(const PortChoice& choice, std::uint32_t count, Random& 
 }
 
 auto PortSpace::first_run(const PortChoice& choice, std::uint32_t count) const -> PortRun {
-  const PortChoice all{.low = choice.low, .high = choice.high, .odd = std::nullopt};
+  const PortChoice all{.low = choice.low, .high = choice.high, .odd = std::nullopt, .blocks = choice.blocks};
   PortRun longest;
   std::uint32_t start = choice.low;
   std::uint32_t end = start;  // [start, end) is free

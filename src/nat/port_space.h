@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "base/lazy_array.h"
+#include "base/port_range.h"
 #include "base/random.h"
 
 namespace portolan::nat {
@@ -27,6 +27,8 @@ struct PortChoice {
   std::uint16_t low = 0;
   std::uint16_t high = 0;
   std::optional<bool> odd;
+  /// If given: by 64 ports, not 0 where they are a subscriber's block, and so not to be chosen.
+  const std::uint32_t* blocks = nullptr;
 };
 
 /// Consecutive free ports.
@@ -35,19 +37,30 @@ struct PortRun {
   std::uint32_t count = 0;
 };
 
+/// What a PortSpace is about; all zero is the beginning.
+struct PortMemory {
+  std::uint32_t owners[65536];   ///< by port
+  std::uint64_t taken[1024];     ///< by bit: somebody has it, or it is withheld
+  std::uint64_t withheld[1024];  ///< by bit
+};
+
+/// Refers to memory of somebody else.
 class PortSpace {
  public:
   static constexpr std::uint32_t port_count = 65536;
+  static constexpr std::uint32_t word_count = port_count / 64;
 
-  PortSpace() : owners_(port_count), taken_(port_count / 64) {}
+  explicit PortSpace(PortMemory& memory)
+      : owners_(memory.owners), taken_(memory.taken), withheld_(memory.withheld) {}
 
   [[nodiscard]] auto owner(std::uint16_t port) const -> PortOwner {
     const std::uint32_t owner = owners_[port];
-    if (owner == unusable) return {};
     return (owner & hold_down_mark) != 0 ? PortOwner{.binding = 0, .hold_down = owner & ~hold_down_mark}
                                          : PortOwner{.binding = owner, .hold_down = 0};
   }
-  [[nodiscard]] auto is_free(std::uint16_t port) const -> bool { return owners_[port] == 0; }
+  [[nodiscard]] auto is_free(std::uint16_t port) const -> bool {
+    return (taken_[port / 64U] & bit(port)) == 0;
+  }
 
   /// Starts fetching what is known of `port`, for a call soon.
   void prefetch(std::uint16_t port) const {
@@ -55,8 +68,10 @@ class PortSpace {
     __builtin_prefetch(&taken_[port / 64U], 1);
   }
 
-  /// Takes `port` out of use for good.
-  void reserve(std::uint16_t port) { set(port, unusable); }
+  /// Takes ports out of use. Who has one of them keeps it, and it is free for nobody when he lets it go.
+  void withhold(const PortRange& ports);
+  /// Puts ports back into use.
+  void grant(const PortRange& ports);
   void give_to_binding(std::uint16_t port, std::uint32_t binding) { set(port, binding); }
   void give_to_hold_down(std::uint16_t port, std::uint32_t hold_down) {
     set(port, hold_down | hold_down_mark);
@@ -74,25 +89,32 @@ class PortSpace {
   /// Cost    twice the bitmap at worst
   [[nodiscard]] auto pick_run(const PortChoice& choice, std::uint32_t count, Random& random) const -> PortRun;
 
-  /// Calls `visit(port, owner)` for each port that is not free.
+  /// Whether nobody has any of 64 ports, and some of them can be had.
+  [[nodiscard]] auto is_word_free(std::uint32_t word) const -> bool {
+    return taken_[word] == withheld_[word] && withheld_[word] != ~std::uint64_t{0};
+  }
+
+  /// Calls `visit(port, owner)` for each port that somebody has.
   template <typename Visit>
   void for_each(Visit visit) const {
-    for (std::uint32_t word = 0; word < port_count / 64; ++word) {
+    for (std::uint32_t word = 0; word < word_count; ++word) {
       for (std::uint64_t taken = taken_[word]; taken != 0; taken &= taken - 1) {
         const auto port =
             static_cast<std::uint16_t>(word * 64 + static_cast<std::uint32_t>(std::countr_zero(taken)));
-        visit(port, owner(port));
+        if (owners_[port] != 0) visit(port, owner(port));
       }
     }
   }
 
  private:
   static constexpr std::uint32_t hold_down_mark = 0x80000000U;
-  static constexpr std::uint32_t unusable = 0xffffffffU;
 
+  [[nodiscard]] static auto bit(std::uint16_t port) -> std::uint64_t {
+    return std::uint64_t{1} << port % 64U;
+  }
   void set(std::uint16_t port, std::uint32_t owner) {
     owners_[port] = owner;
-    taken_[port / 64U] |= std::uint64_t{1} << port % 64U;
+    taken_[port / 64U] |= bit(port);
   }
   /// Free ports of `choice` in word `word`.
   [[nodiscard]] auto free_in_word(std::uint32_t word, const PortChoice& choice) const -> std::uint64_t;
@@ -100,8 +122,9 @@ class PortSpace {
   /// The first run of `count` from choice.low on, or the longest if there is none.
   [[nodiscard]] auto first_run(const PortChoice& choice, std::uint32_t count) const -> PortRun;
 
-  LazyArray<std::uint32_t> owners_;
-  LazyArray<std::uint64_t> taken_;
+  std::uint32_t* owners_;
+  std::uint64_t* taken_;
+  std::uint64_t* withheld_;
 };
 
 }  // namespace portolan::nat

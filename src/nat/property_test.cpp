@@ -24,8 +24,8 @@ auto test_config() -> Config {
   config.pool = {*Ipv4Address::parse(pool)};
   config.limits = {.bindings = 64,
                    .sessions = 128,
-                   .hosts = 16,
-                   .sessions_per_host = 64,
+                   .subscribers = 16,
+                   .sessions_per_subscriber = 64,
                    .hold_downs = 16,
                    .errors_per_second = 100,
                    .fragments = 256};

@@ -10,21 +10,25 @@ namespace portolan::nat {
 namespace {
 
 constexpr std::uint16_t last_well_known_port = 1023;
-// Ports of PCP itself: no client may have them (RFC 6887 s11.3).
-constexpr std::uint16_t pcp_client_port = 5350;
-constexpr std::uint16_t pcp_server_port = 5351;
 // Addresses at which a set is tried before it gets fewer ports than it wants.
 constexpr std::uint32_t addresses_tried_max = 8;
-
-auto hash_pool_address(std::uint32_t address) -> std::uint32_t { return address * 0x9e3779b1U; }
 
 }  // namespace
 
 auto Bindings::choose_run(const InternalEndpoint& first, const Wanted& wanted, std::uint32_t count)
     -> std::optional<Run> {
+  const std::uint32_t subscriber = subscribers_.find_or_make(first.address);
+  if (subscriber == 0) return std::nullopt;
+  const auto run = choose_run(first, wanted, count, subscriber);
+  subscribers_.forget_if_unused(subscriber);
+  return run;
+}
+
+auto Bindings::choose_run(const InternalEndpoint& first, const Wanted& wanted, std::uint32_t count,
+                          std::uint32_t subscriber) -> std::optional<Run> {
   Run best;
   const auto try_at = [&](std::uint16_t pool_index) {
-    const Run run = choose_run_at(first, wanted, count, pool_index);
+    const Run run = choose_run_at(first, wanted, count, subscriber, pool_index);
     if (run.count > best.count) best = run;
     return best.count == count;
   };
@@ -32,25 +36,25 @@ auto Bindings::choose_run(const InternalEndpoint& first, const Wanted& wanted, s
     return best.count > 0 ? std::optional(best) : std::nullopt;
   };
   if (wanted.pool_index && (try_at(*wanted.pool_index) || wanted.exact)) return found();
-  if (const auto pool_index = paired(find_host(first.address))) {
+  if (const auto pool_index = paired(subscriber)) {
     try_at(*pool_index);
     return found();
   }
-  const auto addresses = static_cast<std::uint32_t>(live_.size());
+  const std::uint32_t addresses = pool_.size();
   if (addresses == 0) return std::nullopt;
-  const std::uint32_t start = home_slot(hash(first.address), addresses);
-  for (std::uint32_t step = 0; step < addresses; ++step) {
-    if (step >= addresses_tried_max && best.count > 0) break;
-    if (try_at(live_[(start + step) % addresses])) break;
-  }
+  const std::uint32_t start = pool_.place_for(subscribers_.hash_of(subscriber));
+  for (std::uint32_t step = 0; step < std::min(addresses, addresses_tried_max); ++step)
+    if (try_at(pool_.at((start + step) % addresses))) break;
   return found();
 }
 
 auto Bindings::choose_run_at(const InternalEndpoint& first, const Wanted& wanted, std::uint32_t count,
-                             std::uint16_t pool_index) -> Run {
+                             std::uint32_t subscriber, std::uint16_t pool_index) -> Run {
+  pool_.prepare(pool_index);
   Run best{.pool_index = pool_index, .port = 0, .count = 0};
+  PortRange range = wanted.ports;
   const auto consider = [&](std::uint16_t port) {
-    const std::uint32_t free = free_ports(first, wanted.ports.contained(Port{port}, count), pool_index, port);
+    const std::uint32_t free = free_ports(first, range.contained(Port{port}, count), pool_index, port);
     if (free > best.count) best = {.pool_index = pool_index, .port = port, .count = free};
     return best.count == count;
   };
@@ -63,24 +67,38 @@ auto Bindings::choose_run_at(const InternalEndpoint& first, const Wanted& wanted
     const std::uint16_t port = hold_downs_[held].external_port;
     if ((!wanted.same_parity || (port % 2 == 1) == is_odd) && consider(port)) return best;
   }
+  range = range_for(subscriber, wanted);
   if (consider(first.port)) return best;
 
-  const PortSpace& ports = space(first.base, pool_index);
+  const PortSpace ports = space(first.base, pool_index);
+  const std::uint32_t* const blocks = blocks_at(pool_index);
   const auto pick = [&](std::uint16_t low, std::uint16_t high, std::optional<bool> odd) {
-    low = std::max(low, wanted.ports.first.value);
-    high = std::min(high, wanted.ports.last.value);
+    low = std::max(low, range.first.value);
+    high = std::min(high, range.last.value);
     if (low > high) return false;
-    const PortRun run = ports.pick_run({.low = low, .high = high, .odd = odd}, count, random_);
+    const PortRun run =
+        ports.pick_run({.low = low, .high = high, .odd = odd, .blocks = blocks}, count, random_);
     if (run.count > best.count) best = {.pool_index = pool_index, .port = run.first, .count = run.count};
     return best.count == count;
   };
   const auto parity = wanted.same_parity ? std::optional(is_odd) : std::nullopt;
+  for (std::uint32_t number = subscribers_[subscriber].first_block; number != 0;
+       number = blocks_[number].next) {
+    const PortBlock& block = blocks_[number];
+    if (block.pool_index != pool_index) continue;
+    const PortChoice choice{.low = std::max(block.ports().first, range.first).value,
+                            .high = std::min(block.ports().last, range.last).value,
+                            .odd = parity};
+    const PortRun run = ports.pick_run(choice, count, random_);
+    if (run.count > best.count) best = {.pool_index = pool_index, .port = run.first, .count = run.count};
+    if (best.count == count) return best;
+  }
   if (first.port <= last_well_known_port && pick(1, last_well_known_port, parity)) return best;
   pick(last_well_known_port + 1, 65535, parity);
   // Rather the wrong parity than none.
   if (best.count == 0) pick(last_well_known_port + 1, 65535, std::nullopt);
   // Who may have well-known ports only gets those.
-  if (best.count == 0 && wanted.ports.last <= Port{last_well_known_port}) {
+  if (best.count == 0 && range.last <= Port{last_well_known_port}) {
     pick(1, last_well_known_port, parity);
     if (best.count == 0) pick(1, last_well_known_port, std::nullopt);
   }
@@ -96,70 +114,37 @@ auto Bindings::free_ports(const InternalEndpoint& first, std::uint32_t count, st
   return end;
 }
 
-auto Bindings::paired(std::uint32_t host) const -> std::optional<std::uint16_t> {
-  if (host == 0) return std::nullopt;
-  const std::uint16_t pool_index = hosts_[host].pool_index;
-  // Its address may have left the pool while other bindings of the host stayed.
-  if (pool_[pool_index] == Ipv4Address{} || !this->pool_index(pool_[pool_index].value)) return std::nullopt;
-  return pool_index;
+auto Bindings::paired(std::uint32_t subscriber) const -> std::optional<std::uint16_t> {
+  const Ipv4Address own = subscribers_.allowance_of(subscriber).external_address;
+  if (own != Ipv4Address{})
+    if (const auto pool_index = pool_.index_of(own.value)) return pool_index;
+  // Its address may have left the pool while other bindings of the subscriber stayed.
+  const Subscriber& owner = subscribers_[subscriber];
+  if ((owner.bindings == 0 && owner.first_block == 0) || !pool_.is_live(owner.pool_index))
+    return std::nullopt;
+  return owner.pool_index;
 }
 
 void Bindings::move(std::uint32_t number, std::uint16_t pool_index, std::uint16_t port) {
   Binding& binding = bindings_[number];
-  PORTOLAN_CHECK(binding.first_session == 0);
-  space(binding.internal.base, binding.pool_index).release(binding.external_port);
-  PortSpace& ports = space(binding.internal.base, pool_index);
-  if (const std::uint32_t held = ports.owner(port).hold_down; held != 0) end_hold_down(held);
-  ports.give_to_binding(port, number);
+  PORTOLAN_CHECK(binding.first_session == 0 && binding.is_explicit);
+  release_port(binding.internal.base, binding.pool_index, binding.external_port);
+  if (const std::uint32_t held = space(binding.internal.base, pool_index).owner(port).hold_down; held != 0)
+    end_hold_down(held);
+  take_port(binding.internal.base, pool_index, port, number);
   binding.pool_index = pool_index;
   binding.external_port = port;
-  if (!paired(binding.host)) hosts_[binding.host].pool_index = pool_index;
-}
-
-auto Bindings::set_pool(const std::vector<Ipv4Address>& addresses) -> std::vector<std::uint16_t> {
-  std::vector<std::uint16_t> gone;
-  std::erase_if(live_, [&](std::uint16_t index) {
-    if (std::ranges::find(addresses, pool_[index]) != addresses.end()) return false;
-    gone.push_back(index);
-    return true;
-  });
-  for (const Ipv4Address address : addresses)
-    if (!pool_index(address.value)) add_address(address);
-  rebuild_pool_lookup();
-  return gone;
-}
-
-void Bindings::add_address(Ipv4Address address) {
-  // An index of a forgotten address, or a new one.
-  const auto vacant = std::ranges::find(pool_, Ipv4Address{});
-  live_.push_back(static_cast<std::uint16_t>(vacant - pool_.begin()));
-  if (vacant != pool_.end()) {
-    *vacant = address;
-    return;
+  // A profile may have come since: then it is another's, as whose it was given the place.
+  const std::uint32_t before = binding.subscriber;
+  if (const std::uint32_t now_of = subscribers_.find_or_make(binding.internal.address);
+      now_of != 0 && now_of != before) {
+    binding.subscriber = now_of;
+    ++subscribers_[now_of].bindings;
+    --subscribers_[before].bindings;
+    subscribers_.forget_if_unused(before);
   }
-  pool_.push_back(address);
-  for (std::size_t base = 0; base < base_count; ++base) {
-    auto ports = std::make_unique<PortSpace>();
-    if (static_cast<Base>(base) != Base::icmp) ports->reserve(0);
-    if (static_cast<Base>(base) == Base::udp) {
-      ports->reserve(pcp_client_port);
-      ports->reserve(pcp_server_port);
-    }
-    spaces_.push_back(std::move(ports));
-  }
-}
-
-void Bindings::rebuild_pool_lookup() {
-  pool_lookup_ = HashIndex(static_cast<std::uint32_t>(live_.size()));
-  for (const std::uint16_t index : live_)
-    pool_lookup_.insert(hash_pool_address(pool_[index].value), index + 1U);
-}
-
-auto Bindings::pool_index(std::uint32_t address) const -> std::optional<std::uint16_t> {
-  const std::uint32_t found = pool_lookup_.find(
-      hash_pool_address(address), [&](std::uint32_t number) { return pool_[number - 1].value == address; });
-  if (found == 0) return std::nullopt;
-  return static_cast<std::uint16_t>(found - 1);
+  Subscriber& owner = subscribers_[binding.subscriber];
+  if (!pool_.is_live(owner.pool_index)) owner.pool_index = pool_index;
 }
 
 auto Bindings::at(std::uint16_t pool_index) const -> std::vector<std::uint32_t> {
@@ -179,7 +164,9 @@ void Bindings::forget(std::uint16_t pool_index) {
       if (owner.hold_down != 0) held.push_back(owner.hold_down);
     });
   for (const std::uint32_t number : held) end_hold_down(number);
-  pool_[pool_index] = {};
+  for (std::uint32_t word = 0; word < PortSpace::word_count; ++word)
+    if (const std::uint32_t block = pool_.blocks(pool_index)[word]; block != 0) release_block(block);
+  pool_.forget(pool_index);
 }
 
 }  // namespace portolan::nat

@@ -2,6 +2,7 @@
 //
 // The engine's parts by themselves: arithmetic, embedding, tables, timers, ports.
 #include <map>
+#include <memory>
 #include <set>
 #include <thread>
 
@@ -280,7 +281,8 @@ TEST(FlatTable, a_reader_sees_whole_entries_or_none) {
 }
 
 TEST(PortSpace, picks_every_free_port_of_a_choice_and_no_other) {
-  PortSpace ports;
+  const auto memory = std::make_unique<PortMemory>();
+  PortSpace ports(*memory);
   SeededRandom random(1);
   const PortChoice choice{.low = 1000, .high = 1130, .odd = true};
   std::set<std::uint16_t> picked;
@@ -295,8 +297,44 @@ TEST(PortSpace, picks_every_free_port_of_a_choice_and_no_other) {
   EXPECT_EQ(ports.pick(choice, random), 1055);
 }
 
+TEST(PortSpace, withheld_ports_are_free_for_nobody_and_come_back_when_granted) {
+  const auto memory = std::make_unique<PortMemory>();
+  PortSpace ports(*memory);
+  SeededRandom random(1);
+  ports.give_to_binding(1010, 7);
+  ports.withhold({.first = Port{1000}, .last = Port{1999}});
+  EXPECT_EQ(ports.pick({.low = 1000, .high = 1999, .odd = {}}, random), std::nullopt);
+  EXPECT_TRUE(ports.is_free(999));
+  EXPECT_TRUE(ports.is_free(2000));
+  EXPECT_EQ(ports.owner(1010).binding, 7U) << "who has one keeps it";
+  ports.release(1010);
+  EXPECT_FALSE(ports.is_free(1010));
+  ports.grant({.first = Port{1500}, .last = Port{1500}});
+  EXPECT_EQ(ports.pick({.low = 1000, .high = 1999, .odd = {}}, random), 1500);
+  ports.give_to_binding(1500, 8);
+  ports.withhold({});
+  ports.grant({.first = Port{1499}, .last = Port{1501}});
+  EXPECT_FALSE(ports.is_free(1500)) << "somebody has it";
+  EXPECT_TRUE(ports.is_free(1499));
+  EXPECT_TRUE(ports.is_free(1501));
+  EXPECT_FALSE(ports.is_free(1498));
+}
+
+TEST(PortSpace, ports_of_blocks_are_not_chosen) {
+  const auto memory = std::make_unique<PortMemory>();
+  PortSpace ports(*memory);
+  SeededRandom random(1);
+  std::vector<std::uint32_t> blocks(PortSpace::word_count, 1);
+  blocks[20] = blocks[21] = 0;
+  const PortChoice choice{.low = 0, .high = 65535, .odd = {}, .blocks = blocks.data()};
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(*ports.pick(choice, random) / 128, 10);
+  EXPECT_EQ(ports.pick_run(choice, 200, random).count, 128U);
+  EXPECT_EQ(ports.pick_run(choice, 200, random).first, 1280);
+}
+
 TEST(PortSpace, the_last_free_port_of_all_is_found) {
-  PortSpace ports;
+  const auto memory = std::make_unique<PortMemory>();
+  PortSpace ports(*memory);
   SeededRandom random(1);
   for (std::uint32_t port = 0; port < PortSpace::port_count; ++port)
     ports.give_to_binding(static_cast<std::uint16_t>(port), 1);
@@ -310,7 +348,8 @@ TEST(PortSpace, the_last_free_port_of_all_is_found) {
 }
 
 TEST(PortSpace, runs_have_the_length_and_parity_asked_for_or_the_most_there_is) {
-  PortSpace ports;
+  const auto memory = std::make_unique<PortMemory>();
+  PortSpace ports(*memory);
   SeededRandom random(1);
   // 100..199 but for 150 is free.
   for (std::uint32_t port = 0; port < 1000; ++port)
@@ -332,7 +371,8 @@ TEST(PortSpace, runs_have_the_length_and_parity_asked_for_or_the_most_there_is) 
 }
 
 TEST(PortSpace, picks_are_spread_over_the_range) {
-  PortSpace ports;
+  const auto memory = std::make_unique<PortMemory>();
+  PortSpace ports(*memory);
   SeededRandom random(1);
   std::vector<int> buckets(16);
   for (int i = 0; i < 16000; ++i)

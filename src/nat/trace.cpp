@@ -14,13 +14,19 @@ auto octets_of(const IpAddress& address) -> const std::uint8_t* { return address
 
 }  // namespace
 
-auto Nat64::room_for_session(std::uint32_t binding, std::uint32_t host, Direction opener,
+auto Nat64::room_for_session(TimePoint now, std::uint32_t binding, std::uint32_t subscriber, Direction opener,
                              const Ahead& ahead) const -> DropReason {
-  const bool is_explicit = binding != 0 && bindings_[binding].is_explicit;
-  const std::uint32_t share = opener == Direction::from_ipv6 && !is_explicit ? 1 : 2;
-  const std::uint32_t own = host != 0 && host == ahead.host ? ahead.sessions : 0;
-  if (host != 0 && bindings_.host(host).sessions + own >= config_.limits.sessions_per_host / share)
-    return DropReason::host_sessions_exhausted;
+  const bool is_own = opener == Direction::from_ipv6 && (binding == 0 || !bindings_[binding].is_explicit);
+  const std::uint32_t share = is_own ? 1 : 2;
+  if (subscriber != 0) {
+    const Subscribers& subscribers = bindings_.subscribers();
+    if (is_own && !subscribers.could_begin(subscriber, now)) return DropReason::subscriber_rate_exceeded;
+    const std::uint32_t begun = subscriber == ahead.subscriber ? ahead.sessions : 0;
+    const std::uint32_t own_max =
+        std::min(subscribers.allowance_of(subscriber).sessions_max, config_.limits.sessions_per_subscriber);
+    if (subscribers[subscriber].sessions + begun >= own_max / share)
+      return DropReason::subscriber_sessions_exhausted;
+  }
   return sessions_.size() + ahead.sessions >= config_.limits.sessions / share ? DropReason::sessions_exhausted
                                                                               : DropReason::none;
 }
@@ -67,7 +73,9 @@ void Nat64::trace_from_ipv6(TimePoint now, const TraceQuery& query, TraceResult&
       .address = query.source.address.bits(), .port = query.source.port.value, .base = base_of(protocol)};
   const std::uint32_t number = bindings_.find(internal);
   if (number != 0) result.binding = row_of(bindings_[number], now);
-  const std::uint32_t host = bindings_.find_host(internal.address);
+  const Subscribers& subscribers = bindings_.subscribers();
+  const std::uint32_t subscriber =
+      number != 0 ? bindings_[number].subscriber : subscribers.find(internal.address);
   const bool begins = protocol != protocol::tcp || tcp_event(query.tcp_flags) == TcpEvent::syn;
   if (const SessionEntry* const entry = sessions_.find(key); entry != nullptr) {
     result.session = row_of(entry->session, now);
@@ -82,15 +90,18 @@ void Nat64::trace_from_ipv6(TimePoint now, const TraceQuery& query, TraceResult&
     if (number == 0) {
       if (!is_implicit_allowed_)
         result.reason = DropReason::not_reconciled;
-      else if (host == 0 && bindings_.host_count() >= config_.limits.hosts)
-        result.reason = DropReason::hosts_exhausted;
       else if (bindings_.size() >= config_.limits.bindings)
         result.reason = DropReason::bindings_exhausted;
+      else if (subscriber == 0 && subscribers.is_full())
+        result.reason = DropReason::subscribers_exhausted;
+      else if (subscriber != 0 && subscribers[subscriber].implicit[static_cast<std::size_t>(internal.base)] >=
+                                      subscribers.allowance_of(internal.address).ports_max)
+        result.reason = DropReason::subscriber_ports_exhausted;
       else if (!bindings_.has_pool())
         result.reason = DropReason::ports_exhausted;
       if (result.reason != DropReason::none) return;
     }
-    result.reason = room_for_session(number, host, Direction::from_ipv6, {});
+    result.reason = room_for_session(now, number, subscriber, Direction::from_ipv6, {});
     result.makes_session = result.reason == DropReason::none;
     if (result.reason != DropReason::none && (number == 0 || !bindings_[number].is_explicit)) return;
     result.reason = DropReason::none;
@@ -98,15 +109,16 @@ void Nat64::trace_from_ipv6(TimePoint now, const TraceQuery& query, TraceResult&
     if (result.binding)
       result.source = result.binding->external;
     else
-      result.source = {host == 0 ? IpAddress::unspecified(Family::ipv4)
-                                 : IpAddress{bindings_.pool_address(bindings_.host(host).pool_index)},
+      result.source = {subscriber == 0
+                           ? IpAddress::unspecified(Family::ipv4)
+                           : IpAddress{bindings_.pool_address(subscribers[subscriber].pool_index)},
                        Port{0}};
   }
   if (result.reason != DropReason::none || !bindings_.pool_index(load32(remote))) return;
   result.is_hairpinned = true;
   // A place that is yet to be drawn has no session there.
   if (result.source.address.is_unspecified())
-    result.source.address = IpAddress{bindings_.pool_address(bindings_.pool_indices().front())};
+    result.source.address = IpAddress{bindings_.pool_address(bindings_.pool().at(0))};
   TraceResult back;
   trace_from_ipv4(
       now,
@@ -114,7 +126,7 @@ void Nat64::trace_from_ipv6(TimePoint now, const TraceQuery& query, TraceResult&
        .source = result.source,
        .destination = {result.destination.address, is_echo ? query.source.port : query.destination.port},
        .tcp_flags = query.tcp_flags},
-      {.host = host, .sessions = result.makes_session ? 1U : 0U}, back);
+      {.subscriber = subscriber, .sessions = result.makes_session ? 1U : 0U}, back);
   // To itself: the session made on the way out is found on the way in.
   const bool finds_itself = result.source == result.destination && result.makes_session;
   if (finds_itself && back.binding) back.reason = DropReason::none;
@@ -182,7 +194,7 @@ void Nat64::trace_from_ipv4(TimePoint now, const TraceQuery& query, const Ahead&
                                               : is_address_dependent(binding.internal.base);
   result.filter = has_filter ? TraceResult::Filter::passed : TraceResult::Filter::none;
   if (protocol == protocol::tcp && tcp_event(query.tcp_flags) != TcpEvent::syn) return;
-  const DropReason room = room_for_session(number, binding.host, Direction::from_ipv4, ahead);
+  const DropReason room = room_for_session(now, number, binding.subscriber, Direction::from_ipv4, ahead);
   result.makes_session = room == DropReason::none;
   if (!binding.is_explicit) result.reason = room;
 }

@@ -61,7 +61,7 @@ struct SessionRow {
   auto operator==(const SessionRow&) const -> bool = default;
 };
 
-/// An inside host.
+/// A subscriber, by the first address of its prefix.
 struct HostRow {
   IpAddress address;
   Ipv4Address external_address;

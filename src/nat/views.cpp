@@ -105,32 +105,34 @@ auto Nat64::view(TimePoint now, const RowFilter& filter, std::uint32_t from, std
 
 auto Nat64::view(TimePoint /*now*/, const RowFilter& filter, std::uint32_t from, std::vector<HostRow>& rows)
     -> std::uint32_t {
-  return walk(from, bindings_.host_end(), [&](std::uint32_t number) {
-    const Host& host = bindings_.host(number);
-    if (host.bindings == 0) return;
-    const HostRow row{.address = IpAddress{host.address},
-                      .external_address = bindings_.pool_address(host.pool_index),
-                      .bindings = host.bindings,
-                      .sessions = host.sessions};
-    if (filter.internal.contains(row.address) && wants(filter.external_address, row.external_address))
-      rows.push_back(row);
+  return walk(from, bindings_.subscribers().end(), [&](std::uint32_t number) {
+    const Subscriber& subscriber = bindings_.subscribers()[number];
+    if (subscriber.bindings == 0) return;
+    const HostRow row{.address = IpAddress{subscriber.address},
+                      .external_address = bindings_.pool_address(subscriber.pool_index),
+                      .bindings = subscriber.bindings,
+                      .sessions = subscriber.sessions};
+    const bool is_of = filter.internal.contains(row.address) ||
+                       Prefix(row.address, subscriber.length).contains(filter.internal.address());
+    if (is_of && wants(filter.external_address, row.external_address)) rows.push_back(row);
   });
 }
 
 auto Nat64::view(TimePoint /*now*/, const RowFilter& filter, std::uint32_t from, std::vector<PoolRow>& rows)
     -> std::uint32_t {
-  const auto& indices = bindings_.pool_indices();
-  if (from >= indices.size()) return 0;
-  PoolRow row{.address = bindings_.pool_address(indices[from]), .ports = {}};
+  const Pool& pool = bindings_.pool();
+  if (from >= pool.size()) return 0;
+  const std::uint16_t index = pool.at(from);
+  PoolRow row{.address = pool.address(index), .ports = {}};
   if (wants(filter.external_address, row.address)) {
     for (const Base base : {Base::udp, Base::tcp, Base::icmp}) {
-      const auto [bound, held] = bindings_.use_of(base, indices[from]);
+      const auto [bound, held] = bindings_.use_of(base, index);
       row.bindings[static_cast<std::size_t>(base)] = bound;
       row.hold_downs[static_cast<std::size_t>(base)] = held;
     }
     rows.push_back(row);
   }
-  return from + 1 == indices.size() ? 0 : from + 1;
+  return from + 1 == pool.size() ? 0 : from + 1;
 }
 
 auto Nat64::view(TimePoint now, std::uint32_t from, std::vector<MappingRow>& rows) -> std::uint32_t {

@@ -82,7 +82,7 @@ TEST_F(Views, bindings_and_sessions_are_shown_until_they_end) {
 
 TEST_F(Views, a_walk_sees_everything_once_though_other_things_change) {
   config.limits.bindings = config.limits.sessions = 5000;
-  config.limits.sessions_per_host = 5000;
+  config.limits.sessions_per_subscriber = 5000;
   restart();
   constexpr std::uint16_t count = 2000;
   for (std::uint16_t i = 0; i < count; ++i)
@@ -193,8 +193,8 @@ TEST_F(Views, a_trace_says_what_the_packet_then_meets_and_changes_nothing) {
   // Small tables, so that every limit is met.
   config.limits.bindings = 12;
   config.limits.sessions = 16;
-  config.limits.hosts = 3;
-  config.limits.sessions_per_host = 10;
+  config.limits.subscribers = 3;
+  config.limits.sessions_per_subscriber = 10;
   restart();
   std::mt19937 draw(7);
   const auto one_of = [&](std::initializer_list<const char*> texts) {
@@ -272,7 +272,7 @@ TEST_F(Views, a_trace_says_what_the_packet_then_meets_and_changes_nothing) {
   }
   for (const DropReason reason :
        {DropReason::none, DropReason::not_reconciled, DropReason::filtered, DropReason::no_mapping,
-        DropReason::bindings_exhausted, DropReason::hosts_exhausted, DropReason::sessions_exhausted,
+        DropReason::bindings_exhausted, DropReason::subscribers_exhausted, DropReason::sessions_exhausted,
         DropReason::illegal_source, DropReason::destination_not_in_prefix, DropReason::source_in_prefix,
         DropReason::destination_not_in_pool, DropReason::illegal_destination})
     EXPECT_TRUE(met.contains(reason)) << to_string(reason);

@@ -26,6 +26,7 @@ auto result_code_of(device::Refusal refusal) -> ResultCode {
     case device::Refusal::outbound_mapping: return ResultCode::not_authorized;
     case device::Refusal::remote_peer_invalid: return ResultCode::malformed_request;
     case device::Refusal::unreachable: return ResultCode::network_failure;
+    case device::Refusal::profile_unsupported: break;  // not about a request
   }
   return ResultCode::no_resources;
 }

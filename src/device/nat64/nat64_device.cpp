@@ -37,7 +37,7 @@ void Nat64Device::apply(BatchId batch, std::vector<Operation> operations) {
   });
 }
 
-void Nat64Device::set_pool(std::vector<Ipv4Address> pool) {
+void Nat64Device::set_pool(std::vector<nat::PoolRange> pool) {
   worker_.submit(
       [answers = answers_, post = post_, pool = std::move(pool)](TimePoint now, nat::Nat64& nat64) {
         std::vector<Event> events;

@@ -43,7 +43,7 @@ class Nat64Device final : public Device {
   /// Changes the external addresses after the batches applied so far; explicit mappings at addresses that
   /// are gone move or are lost, and the event handler is told in one call. `pool` is as in a nat::Config
   /// that passes nat::check().
-  void set_pool(std::vector<Ipv4Address> pool);
+  void set_pool(std::vector<nat::PoolRange> pool);
 
   /// Where a walk over the device's tables goes on; the default is where one begins.
   struct Cursor {

@@ -14,6 +14,7 @@
 #include "device/contract_test.h"
 #include "device/pool_contract_test.h"
 #include "device/port_range_contract_test.h"
+#include "device/profile_contract_test.h"
 #include "nat/testing/test_packets.h"
 
 namespace portolan::device {
@@ -161,8 +162,8 @@ class Nat64UnderTest final : public DeviceUnderTest {
     return Endpoint{IpAddress{inside}, port(sent[0], 42)};
   }
   auto set_pool(const std::vector<IpAddress>& addresses) -> std::vector<Event> override {
-    std::vector<Ipv4Address> addresses4;
-    for (const IpAddress& address : addresses) addresses4.push_back(address.ipv4());
+    std::vector<nat::PoolRange> addresses4;
+    for (const IpAddress& address : addresses) addresses4.emplace_back(address.ipv4());
     device_->set_pool(addresses4);
     settle();
     return std::exchange(events_, {});
@@ -223,6 +224,7 @@ class Nat64UnderTest final : public DeviceUnderTest {
 INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DeviceContract, Nat64UnderTest);
 INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DevicePoolContract, Nat64UnderTest);
 INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DevicePortRangeContract, Nat64UnderTest);
+INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DeviceProfileContract, Nat64UnderTest);
 
 auto install(std::uint16_t port) -> Operation {
   return Install{.key = {.realm = {},

@@ -75,13 +75,51 @@ auto carry_out(nat::Nat64& nat64, TimePoint now, const ReleasePeer& unwanted) ->
   return released ? applied(released->external, released->remaining) : nothing(unwanted.key);
 }
 
+auto carry_out(nat::Nat64& nat64, TimePoint /*now*/, const PutProfile& wanted) -> Result {
+  if (wanted.realm != Realm{}) return std::unexpected(Refusal::not_inside);
+  if (!wanted.external_address.is_unspecified() && !wanted.external_address.is_ipv4())
+    return std::unexpected(Refusal::profile_unsupported);
+  // Whatever the profile leaves open is as for everybody.
+  const nat::Allowance& usual = nat64.config().allowance;
+  const auto or_usual = [](std::uint32_t wanted_max, std::uint32_t usual_max) {
+    return wanted_max != 0 ? wanted_max : usual_max;
+  };
+  const auto put = nat64.put_profile(
+      wanted.internal_prefix,
+      {.subscriber_prefix_length = wanted.subscriber_prefix_length,
+       .external_address =
+           wanted.external_address.is_unspecified() ? Ipv4Address{} : wanted.external_address.ipv4(),
+       .port_block_size = wanted.port_block_size,
+       .external_ports = wanted.external_ports,
+       .ports_max = or_usual(wanted.ports_max, usual.ports_max),
+       .sessions_max = or_usual(wanted.sessions_max, usual.sessions_max),
+       .sessions_per_second_max = or_usual(wanted.sessions_per_second_max, usual.sessions_per_second_max)});
+  if (!put) {
+    switch (put.error()) {
+      case nat::ProfileError::not_inside: return std::unexpected(Refusal::not_inside);
+      case nat::ProfileError::no_resources: return std::unexpected(Refusal::no_resources);
+      case nat::ProfileError::unsupported: return std::unexpected(Refusal::profile_unsupported);
+    }
+  }
+  return Applied{};
+}
+
+auto carry_out(nat::Nat64& nat64, TimePoint /*now*/, const DropProfile& unwanted) -> Result {
+  if (unwanted.realm == Realm{}) nat64.drop_profile(unwanted.internal_prefix);
+  return Applied{};
+}
+
 }  // namespace
 
 auto apply(nat::Nat64& nat64, TimePoint now, std::span<const Operation> operations) -> std::vector<Result> {
   using Step = nat::Nat64::FetchStep;
   for (const Step step : {Step::index, Step::records, Step::ports}) {
     for (const Operation& operation : operations)
-      std::visit([&](const auto& each) { nat64.fetch(each.key, step); }, operation);
+      std::visit(
+          [&](const auto& each) {
+            if constexpr (requires { each.key; }) nat64.fetch(each.key, step);
+          },
+          operation);
   }
   std::vector<Result> results;
   results.reserve(operations.size());

@@ -195,6 +195,49 @@ auto SimulatedNat::carry_out(TimePoint now, const ReleasePeer& unwanted) -> Resu
   return applied(endpoint_of(unwanted.key), left(tuple.until(), now));
 }
 
+auto SimulatedNat::carry_out(TimePoint /*now*/, const PutProfile& wanted) -> Result {
+  if (wanted.internal_prefix.length() == 0) return std::unexpected(Refusal::not_inside);
+  const bool is_of_pool = wanted.external_address.is_unspecified() || config_.pool.empty() ||
+                          wanted.external_address.family() == config_.pool.front().family();
+  if (wanted.subscriber_prefix_length == 0 || wanted.subscriber_prefix_length > 128 || !is_of_pool ||
+      wanted.external_ports.first > wanted.external_ports.last || wanted.port_block_size != 0)
+    return std::unexpected(Refusal::profile_unsupported);
+  profiles_.insert_or_assign({wanted.realm, wanted.internal_prefix}, wanted);
+  return Applied{};
+}
+
+auto SimulatedNat::carry_out(TimePoint /*now*/, const DropProfile& unwanted) -> Result {
+  profiles_.erase({unwanted.realm, unwanted.internal_prefix});
+  return Applied{};
+}
+
+auto SimulatedNat::profiles() const -> std::vector<PutProfile> {
+  std::vector<PutProfile> profiles;
+  for (const auto& [key, profile] : profiles_) profiles.push_back(profile);
+  return profiles;
+}
+
+auto SimulatedNat::profile_of(const MappingKey& key) const -> const PutProfile* {
+  const PutProfile* best = nullptr;
+  for (const auto& [of, profile] : profiles_)
+    if (of.first == key.realm && of.second.contains(key.internal_address) &&
+        (best == nullptr || of.second.length() > best->internal_prefix.length()))
+      best = &profile;
+  return best;
+}
+
+auto SimulatedNat::is_at_limit(TimePoint now, const MappingKey& key) const -> bool {
+  const PutProfile* const profile = profile_of(key);
+  if (profile == nullptr || profile->ports_max == 0) return false;
+  const Prefix subscriber(key.internal_address, profile->subscriber_prefix_length);
+  const auto used = std::ranges::count_if(entries_, [&](const auto& each) {
+    const auto& [external, entry] = each;
+    return external.protocol == key.protocol && entry.owner.realm == key.realm && entry.is_mapped(now) &&
+           !entry.is_explicit(now) && subscriber.contains(entry.owner.internal_address);
+  });
+  return static_cast<std::uint64_t>(used) >= profile->ports_max;
+}
+
 void SimulatedNat::refresh(Entry& entry, const Endpoint& remote, TimePoint traffic, TimePoint peer) const {
   Tuple& tuple = entry.tuples[remote];
   tuple.by_traffic = std::max(tuple.by_traffic, traffic);
@@ -206,8 +249,11 @@ auto SimulatedNat::outbound(TimePoint now, const MappingKey& key, const Endpoint
     -> std::optional<Endpoint> {
   Entry* entry = find(now, key);
   if (entry == nullptr) {
+    if (is_at_limit(now, key)) return {};
     // A port held down for this endpoint is taken up again, so that the server can still undo a removal.
     const auto former = by_owner_.find(key);
+    const PutProfile* const profile = profile_of(key);
+    const bool is_own = profile == nullptr || profile->external_ports.contains(key.internal_port);
     Place place;
     if (former != by_owner_.end() && is_free(now, former->second, key))
       place = {.external = former->second.endpoint, .count = 1};
@@ -215,7 +261,7 @@ auto SimulatedNat::outbound(TimePoint now, const MappingKey& key, const Endpoint
       place = choose(now,
                      Install{.key = key,
                              .external_address = {},
-                             .external_port = key.internal_port,
+                             .external_port = is_own ? key.internal_port : Port{0},
                              .match = Match::suggested},
                      1);
     if (place.count == 0) return {};
@@ -362,15 +408,22 @@ auto SimulatedNat::fitting(TimePoint now, const Install& wanted, const Endpoint&
 }
 
 auto SimulatedNat::choose(TimePoint now, const Install& wanted, unsigned count) const -> Place {
-  const auto is_in_pool = std::ranges::find(config_.pool, wanted.external_address) != config_.pool.end();
+  const auto is_in_pool = [&](const IpAddress& address) {
+    return std::ranges::find(config_.pool, address) != config_.pool.end();
+  };
   const auto in_range = [&](Port port) { return port >= config_.first_port && port <= config_.last_port; };
+  const PutProfile* const profile = profile_of(wanted.key);
+  const PortRange own = profile != nullptr ? profile->external_ports : PortRange{};
   const auto has_parity = [&](unsigned port) {
     return !wanted.preserve_parity || (port ^ wanted.key.internal_port.value) % 2 == 0;
   };
   std::vector<IpAddress> addresses;
-  if (is_in_pool) addresses.push_back(wanted.external_address);
+  if (is_in_pool(wanted.external_address)) addresses.push_back(wanted.external_address);
   const bool any_address = wanted.external_address.is_unspecified() || wanted.match == Match::suggested;
-  if (any_address) std::ranges::copy(config_.pool, std::back_inserter(addresses));
+  if (any_address && profile != nullptr && is_in_pool(profile->external_address))
+    addresses.push_back(profile->external_address);
+  else if (any_address)
+    std::ranges::copy(config_.pool, std::back_inserter(addresses));
   const bool is_binding = wanted.match == Match::exact && wanted.external_port != Port{0};
   Place best;
   const auto consider = [&](const IpAddress& address, unsigned port) {
@@ -387,7 +440,9 @@ auto SimulatedNat::choose(TimePoint now, const Install& wanted, unsigned count) 
     if (any_parity && best.count > 0) break;
     for (const IpAddress& address : addresses)
       for (unsigned port = config_.first_port.value; port <= config_.last_port.value; ++port)
-        if ((any_parity || has_parity(port)) && consider(address, port)) return best;
+        if (own.contains(Port{static_cast<std::uint16_t>(port)}) && (any_parity || has_parity(port)) &&
+            consider(address, port))
+          return best;
   }
   return best;
 }

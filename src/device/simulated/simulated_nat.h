@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // A NAT that forwards nothing: external ports, lifetimes, implicit mappings, filters and hold-down as
-// device.h wants them, in ordered maps that are easy to believe. For tests, the simulator and dry runs.
+// device.h wants them, of profiles addresses, ports and their number, in ordered maps that are easy to
+// believe. For tests, the simulator and dry runs.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "device/device.h"
@@ -54,6 +56,8 @@ class SimulatedNat {
 
   /// Explicit mappings alive at `now`, port sets by their first port.
   [[nodiscard]] auto explicit_mappings(TimePoint now) const -> std::map<MappingKey, Endpoint>;
+  /// The inventory of profiles, in order of realm and prefix.
+  [[nodiscard]] auto profiles() const -> std::vector<PutProfile>;
 
  private:
   struct External {
@@ -92,6 +96,13 @@ class SimulatedNat {
   auto carry_out(TimePoint now, const Remove& unwanted) -> Result;
   auto carry_out(TimePoint now, const InstallPeer& wanted) -> Result;
   auto carry_out(TimePoint now, const ReleasePeer& unwanted) -> Result;
+  auto carry_out(TimePoint now, const PutProfile& wanted) -> Result;
+  auto carry_out(TimePoint now, const DropProfile& unwanted) -> Result;
+
+  /// The most specific profile of an internal address, if there is one.
+  [[nodiscard]] auto profile_of(const MappingKey& key) const -> const PutProfile*;
+  /// Whether a subscriber has as many ports for its own traffic as it may.
+  [[nodiscard]] auto is_at_limit(TimePoint now, const MappingKey& key) const -> bool;
 
   [[nodiscard]] auto unsupported(const MappingKey& key) const -> bool;
   [[nodiscard]] auto find(TimePoint now, const MappingKey& key) -> Entry*;
@@ -119,6 +130,7 @@ class SimulatedNat {
   SimulatedConfig config_;
   std::map<External, Entry> entries_;
   std::map<MappingKey, External> by_owner_;
+  std::map<std::pair<Realm, Prefix>, PutProfile> profiles_;
 };
 
 }  // namespace portolan::device

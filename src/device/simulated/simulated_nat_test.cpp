@@ -4,6 +4,7 @@
 #include "device/contract_test.h"
 #include "device/pool_contract_test.h"
 #include "device/port_range_contract_test.h"
+#include "device/profile_contract_test.h"
 
 namespace portolan::device {
 namespace {
@@ -44,6 +45,7 @@ class SimulatedUnderTest final : public DeviceUnderTest {
 INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, DeviceContract, SimulatedUnderTest);
 INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, DevicePoolContract, SimulatedUnderTest);
 INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, DevicePortRangeContract, SimulatedUnderTest);
+INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, DeviceProfileContract, SimulatedUnderTest);
 
 TEST(SimulatedNat, a_companion_port_is_the_same_hosts_as_long_as_its_mapping_lives) {
   SimulatedNat nat({.pool = {*IpAddress::parse("192.0.2.1")}});

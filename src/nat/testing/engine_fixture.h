@@ -29,8 +29,8 @@ class Engine : public ::testing::Test {
     config.pool = {*Ipv4Address::parse(pool)};
     config.limits = {.bindings = 1000,
                      .sessions = 1000,
-                     .hosts = 100,
-                     .sessions_per_host = 500,
+                     .subscribers = 100,
+                     .sessions_per_subscriber = 500,
                      .hold_downs = 100,
                      .errors_per_second = 1000,
                      .fragments = 256};

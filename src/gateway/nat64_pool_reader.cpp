@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "gateway/nat64_pool_reader.h"
+
+namespace portolan::gateway {
+namespace {
+
+constexpr std::string_view example =
+    "write it as \"192.0.2.14\", \"192.0.2.16-192.0.2.31\" or \"192.0.2.0/24\"";
+
+void add_range(Reader& reader, const std::string& text, const toml::node& node, Nat64Settings& settings,
+               const nat::PoolRange& like) {
+  const auto parsed = nat::PoolRange::parse(text);
+  if (!parsed)
+    return reader.fail(node, "nat64.pool", fmt::format("is no IPv4 address or range: {}", example));
+  nat::PoolRange range = *parsed;
+  range.weight = like.weight;
+  range.ports = like.ports;
+  const bool is_twice = std::ranges::any_of(settings.pool, [&](const nat::PoolRange& other) {
+    return other.contains(range.first) || range.contains(other.first);
+  });
+  if (is_twice) return reader.fail(node, "nat64.pool", "is listed twice: remove one");
+  settings.pool.push_back(range);
+}
+
+}  // namespace
+
+void read_port_range(Reader& reader, const toml::table& table, std::string_view where, std::string_view key,
+                     PortRange& ports) {
+  const toml::node* node = table.get(key);
+  if (node == nullptr) return;
+  const toml::array* range = node->as_array();
+  const auto port_at = [&](std::size_t index) {
+    return range == nullptr ? std::nullopt : range->get(index)->value_exact<std::int64_t>();
+  };
+  if (range != nullptr && range->size() == 2) {
+    const auto first = port_at(0);
+    const auto last = port_at(1);
+    if (first && last && 0 <= *first && *first <= *last && *last <= 65535) {
+      ports = {.first = Port{static_cast<std::uint16_t>(*first)},
+               .last = Port{static_cast<std::uint16_t>(*last)}};
+      return;
+    }
+  }
+  reader.fail(*node, fmt::format("{}{}", where, key),
+              "must be the first and the last port, such as [1024, 65535]");
+}
+
+void read_pool(Reader& reader, const toml::table& nat64, Nat64Settings& settings) {
+  const toml::node* node = nat64.get("pool");
+  if (node == nullptr) return;
+  const toml::array* list = node->as_array();
+  if (list == nullptr || list->empty() || list->size() > pool_max)
+    return reader.fail(*node, "nat64.pool",
+                       fmt::format("must be a list of 1 to {}, such as [\"192.0.2.14\"]", pool_max));
+  for (const toml::node& element : *list) {
+    if (const auto text = element.value_exact<std::string>()) {
+      add_range(reader, *text, element, settings, {});
+      continue;
+    }
+    const toml::table* table = element.as_table();
+    if (table == nullptr) {
+      reader.fail(element, "nat64.pool",
+                  fmt::format("must be text or a table: {}, or {{addresses = \"192.0.2.0/24\", weight = 2, "
+                              "ports = [1024, 65535]}}",
+                              example));
+      continue;
+    }
+    reader.refuse_unknown(*table, "nat64.pool.", {"addresses", "weight", "ports"});
+    nat::PoolRange like;
+    reader.number(*table, "nat64.pool.", "weight", 1, nat::pool_weight_max, "",
+                  [&](auto value) { like.weight = static_cast<std::uint32_t>(value); });
+    read_port_range(reader, *table, "nat64.pool.", "ports", like.ports);
+    if (table->get("addresses") == nullptr)
+      reader.fail_missing(*table, "nat64.pool.addresses", std::string(example));
+    else if (const auto text = reader.text(*table, "nat64.pool.", "addresses"))
+      add_range(reader, *text, *table->get("addresses"), settings, like);
+  }
+  std::uint64_t addresses = 0;
+  for (const nat::PoolRange& range : settings.pool) addresses += range.size();
+  if (nat64.get("outside") != nullptr && addresses > proxied_addresses_max)
+    reader.fail(*node, "nat64.pool",
+                fmt::format("has {} addresses, and nat64.outside answers for {} at most: leave that out, and "
+                            "have your routers send them here",
+                            addresses, proxied_addresses_max));
+}
+
+void read_allowance(Reader& reader, const toml::table& nat64, Nat64Settings& settings) {
+  nat::Allowance& allowance = settings.allowance;
+  reader.number(nat64, "nat64.", "subscriber_prefix_length", 32, 128, "; 64 if each has a link of its own",
+                [&](auto value) { allowance.subscriber_prefix_length = static_cast<std::uint8_t>(value); });
+  const auto limit = [&](std::string_view key, std::uint32_t& value) {
+    reader.number(nat64, "nat64.", key, 1, 100'000'000, "",
+                  [&](auto number) { value = static_cast<std::uint32_t>(number); });
+  };
+  limit("ports_per_subscriber_max", allowance.ports_max);
+  limit("sessions_per_subscriber_max", settings.limits.sessions_per_subscriber);
+  limit("new_sessions_per_second_max", allowance.sessions_per_second_max);
+  limit("profiles_max", settings.limits.profiles);
+  limit("port_blocks_max", settings.limits.port_blocks);
+  reader.number(nat64, "nat64.", "port_block_size", 0, nat::Allowance::port_block_max,
+                ", a multiple of 64; 0 gives ports one by one",
+                [&](auto value) { allowance.port_block_size = static_cast<std::uint16_t>(value); });
+}
+
+void refuse_changes_of_allowance(Comparison& nat64, const Nat64Settings& wanted,
+                                 const Nat64Settings& running) {
+  const nat::Allowance& one = wanted.allowance;
+  const nat::Allowance& other = running.allowance;
+  nat64.fixed("subscriber_prefix_length", one.subscriber_prefix_length, other.subscriber_prefix_length);
+  nat64.fixed("ports_per_subscriber_max", one.ports_max, other.ports_max);
+  nat64.fixed("sessions_per_subscriber_max", wanted.limits.sessions_per_subscriber,
+              running.limits.sessions_per_subscriber);
+  nat64.fixed("new_sessions_per_second_max", one.sessions_per_second_max, other.sessions_per_second_max);
+  nat64.fixed("port_block_size", one.port_block_size, other.port_block_size);
+  nat64.fixed("profiles_max", wanted.limits.profiles, running.limits.profiles);
+  nat64.fixed("port_blocks_max", wanted.limits.port_blocks, running.limits.port_blocks);
+}
+
+}  // namespace portolan::gateway

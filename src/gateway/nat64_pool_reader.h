@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Reading the pool of a NAT64, and what subscribers may have of it.
+#pragma once
+
+#include <string_view>
+
+#include "gateway/config_reader.h"
+#include "gateway/nat64_settings.h"
+
+namespace portolan::gateway {
+
+/// Most addresses of a pool that an outside interface answers for one by one.
+inline constexpr std::size_t proxied_addresses_max = 4096;
+
+/// Reads key pool of section [nat64].
+void read_pool(Reader& reader, const toml::table& nat64, Nat64Settings& settings);
+/// Reads the first and the last port, if key is there.
+void read_port_range(Reader& reader, const toml::table& table, std::string_view where, std::string_view key,
+                     PortRange& ports);
+/// Reads what subscribers without a profile may have.
+void read_allowance(Reader& reader, const toml::table& nat64, Nat64Settings& settings);
+/// Changes of it that only a restart makes.
+void refuse_changes_of_allowance(Comparison& nat64, const Nat64Settings& wanted,
+                                 const Nat64Settings& running);
+
+}  // namespace portolan::gateway
