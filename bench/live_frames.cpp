@@ -137,6 +137,8 @@ auto instruction(int code, int to, int from, int offset, std::int32_t immediate)
 /// XDP: writes the headers, which the last use of the page has changed, and passes the packet on. With
 /// several flows it adds a random number to the port and takes it off again in the payload.
 auto make_program(const Frame& frame, std::uint32_t flows) -> std::vector<bpf_insn> {
+  // Some of the names in an opcode stand for 0.
+  // NOLINTBEGIN(misc-redundant-expression)
   constexpr int move = BPF_ALU64 | BPF_MOV;
   std::vector<bpf_insn> program{
       instruction(move | BPF_X, 6, 1, 0, 0),
@@ -178,6 +180,7 @@ auto make_program(const Frame& frame, std::uint32_t flows) -> std::vector<bpf_in
   program[jump] = instruction(BPF_JMP | BPF_JGT | BPF_X, 4, 3, distance, 0);
   program.push_back(instruction(move | BPF_K, 0, 0, 0, XDP_ABORTED));
   program.push_back(instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
+  // NOLINTEND(misc-redundant-expression)
   return program;
 }
 

@@ -70,7 +70,7 @@ auto count(const char* port) -> int {
   const int off = 0;
   sockaddr_in6 any{};
   any.sin6_family = AF_INET6;
-  any.sin6_port = htons(static_cast<std::uint16_t>(std::atoi(port)));
+  any.sin6_port = htons(static_cast<std::uint16_t>(std::strtoul(port, nullptr, 10)));
   PORTOLAN_CHECK(socket >= 0);
   PORTOLAN_CHECK(::setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0);
   PORTOLAN_CHECK(::setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer, sizeof receive_buffer) ==

@@ -148,7 +148,7 @@ TEST(Codec, the_largest_messages_fit_into_a_frame) {
 
 TEST(Codec, lists_have_limits) {
   // One element more than may be written, put together from two lists: Protobuf joins them.
-  const auto joined = [](Reply one, Reply other) {
+  const auto joined = [](const Reply& one, const Reply& other) {
     Octets message = message_of(frame_of(one));
     const Octets more = message_of(frame_of(other));
     message.insert(message.end(), more.begin(), more.end());

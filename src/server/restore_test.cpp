@@ -11,7 +11,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Not;
 using ::testing::SizeIs;
 using wire::ResultCode;
 
@@ -25,7 +24,7 @@ auto config(EpochScope scope = EpochScope::server) -> Config {
 /// A server that begins with the store of `before`, `away` later, with a device that has forgotten
 /// everything.
 struct Second {
-  explicit Second(const World& before, Nanoseconds away = Seconds{0}, Config wanted = config())
+  explicit Second(const World& before, Nanoseconds away = Seconds{0}, const Config& wanted = config())
       : world(wanted) {
     world.now = before.now + away;
     world.stored = before.stored;

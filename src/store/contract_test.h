@@ -59,7 +59,7 @@ inline auto full_contract() -> Contract {
               .filters = {{.remote_peers = *Prefix::parse("2001:db8:64::/96"), .remote_port = Port{80}},
                           {.remote_peers = *Prefix::parse("2001:db8:65::1/128"), .remote_port = Port{0}}},
               .description = std::string("a\0b \xc3\xa9", 6),
-              .third_party_client = *IpAddress::parse("2001:db8:112::9"),
+              .third_party_client = IpAddress::parse("2001:db8:112::9"),
               .third_party_id = {std::byte{0}, std::byte{255}}})};
 }
 
