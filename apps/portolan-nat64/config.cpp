@@ -11,16 +11,6 @@ namespace {
 
 using gateway::Reader;
 
-void read_path(Reader& reader, const toml::table& table, std::string_view where, std::string_view key,
-               std::filesystem::path& path) {
-  auto text = reader.text(table, where, key);
-  if (!text) return;
-  if (text->starts_with('/'))
-    path = *std::move(text);
-  else
-    reader.fail(*table.get(key), fmt::format("{}{}", where, key), "must be an absolute path");
-}
-
 void read_control(Reader& reader, const toml::table& root, Settings& settings) {
   const toml::table* const control = reader.table(root, "control");
   if (control == nullptr)
@@ -39,9 +29,9 @@ void read_control(Reader& reader, const toml::table& root, Settings& settings) {
                  else
                    settings.listen.push_back(*std::move(address));
                });
-  read_path(reader, *control, "control.", "certificate", settings.tls.certificate);
-  read_path(reader, *control, "control.", "key", settings.tls.key);
-  read_path(reader, *control, "control.", "authorities", settings.tls.authorities);
+  reader.path(*control, "control.", "certificate", settings.tls.certificate);
+  reader.path(*control, "control.", "key", settings.tls.key);
+  reader.path(*control, "control.", "authorities", settings.tls.authorities);
   reader.number(*control, "control.", "reconcile_grace", 0, 3600, " seconds",
                 [&](auto number) { settings.reconcile_grace = Seconds{number}; });
   const bool wants_tls = std::ranges::any_of(settings.listen, [](const io::StreamAddress& address) {
@@ -65,7 +55,7 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
   Reader reader(file);
   Settings settings;
   reader.refuse_unknown(root, "", {"runtime_directory", "nat64", "control"});
-  read_path(reader, root, "", "runtime_directory", settings.runtime_directory);
+  reader.path(root, "", "runtime_directory", settings.runtime_directory);
   gateway::read_nat64(reader, root, "portolan-nat64", settings.nat64);
   read_control(reader, root, settings);
   if (running != nullptr && !reader.has_errors()) {

@@ -34,8 +34,9 @@ Daemon::~Daemon() {
 
 auto Daemon::pool() const -> std::vector<control::PoolAddress> {
   std::vector<control::PoolAddress> addresses;
-  for (const Ipv4Address address : gateway::addresses_of(settings_.nat64.pool))
-    addresses.push_back({.address = address});
+  const auto pool = gateway::addresses_of(settings_.nat64.pool);
+  addresses.reserve(pool.size());
+  for (const Ipv4Address address : pool) addresses.push_back({.address = address});
   return addresses;
 }
 

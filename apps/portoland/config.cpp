@@ -78,17 +78,50 @@ void read_simulated(Reader& reader, const toml::table& root, Settings& settings)
                    "simulated.first_port is above simulated.last_port: exchange them");
 }
 
+void read_remote(Reader& reader, const toml::table& root, RemoteSettings& remote, bool is_needed) {
+  constexpr std::string_view example = "connect = \"unix:/run/portolan/nat64.sock\"";
+  const toml::table* table = reader.table(root, "nat64_remote");
+  if (table == nullptr) {
+    if (is_needed)
+      reader.fail_missing(root, "[nat64_remote]",
+                          fmt::format("write where the portolan-nat64 listens: {}", example));
+    return;
+  }
+  constexpr std::string_view where = "nat64_remote.";
+  reader.refuse_unknown(*table, where, {"connect", "certificate", "key", "authorities", "peer_name"});
+  reader.path(*table, where, "certificate", remote.tls.certificate);
+  reader.path(*table, where, "key", remote.tls.key);
+  reader.path(*table, where, "authorities", remote.tls.authorities);
+  if (auto name = reader.text(*table, where, "peer_name")) remote.tls.peer_name = *std::move(name);
+  if (table->get("connect") == nullptr)
+    return reader.fail_missing(*table, "nat64_remote.connect", fmt::format("write {}", example));
+  const auto text = reader.text(*table, where, "connect");
+  if (!text) return;
+  auto address = io::parse_stream_address(*text);
+  if (!address) return reader.fail(*table->get("connect"), "nat64_remote.connect", address.error());
+  remote.connect = *std::move(address);
+  if (remote.connect.kind != io::StreamAddress::Kind::tls) return;
+  for (const char* key : {"certificate", "key", "authorities"})
+    if (table->get(key) == nullptr)
+      reader.fail_missing(*table, fmt::format("nat64_remote.{}", key), "\"tls:\" needs that file, in PEM");
+}
+
 void read_root(Reader& reader, const toml::table& root, Settings& settings) {
   reader.refuse_unknown(root, "",
                         {"device", "store", "store_path", "runtime_directory", "pcp", "user", "prefix64",
-                         "third_party_id", "mapping", "inside", "nat64", "simulated"});
+                         "third_party_id", "mapping", "inside", "nat64", "nat64_remote", "simulated"});
   if (root.get("device") == nullptr)
-    reader.fail_missing(root, "device", "write device = \"nat64\", or \"simulated\" for a dry run");
+    reader.fail_missing(
+        root, "device",
+        "write device = \"nat64\", \"nat64-remote\" for a portolan-nat64, or \"simulated\" for a "
+        "dry run");
   if (const auto device = reader.text(root, "", "device")) {
     if (*device == "simulated")
       settings.device = DeviceKind::simulated;
+    else if (*device == "nat64-remote")
+      settings.device = DeviceKind::nat64_remote;
     else if (*device != "nat64")
-      reader.fail(*root.get("device"), "device", "must be \"nat64\" or \"simulated\"");
+      reader.fail(*root.get("device"), "device", "must be \"nat64\", \"nat64-remote\" or \"simulated\"");
   }
   if (const auto store = reader.text(root, "", "store")) {
     if (*store == "memory")
@@ -104,12 +137,7 @@ void read_root(Reader& reader, const toml::table& root, Settings& settings) {
       reader.fail(*root.get("store_path"), "store_path",
                   "must be the absolute path of a file, such as \"/var/lib/portolan/portoland.db\"");
   }
-  if (auto directory = reader.text(root, "", "runtime_directory")) {
-    if (directory->starts_with('/'))
-      settings.runtime_directory = std::move(*directory);
-    else
-      reader.fail(*root.get("runtime_directory"), "runtime_directory", "must be an absolute path");
-  }
+  reader.path(root, "", "runtime_directory", settings.runtime_directory);
 }
 
 }  // namespace
@@ -128,6 +156,7 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
   read_inside(reader, root, settings);
   gateway::read_nat64(reader, root, settings.device == DeviceKind::nat64 ? "device = \"nat64\"" : "",
                       settings.nat64);
+  read_remote(reader, root, settings.remote, settings.device == DeviceKind::nat64_remote);
   read_simulated(reader, root, settings);
   detail::read_prefix64(reader, root, settings);
   if (!reader.has_errors()) detail::read_mappings(reader, root, settings);

@@ -12,11 +12,12 @@
 
 #include "base/address.h"
 #include "gateway/nat64_settings.h"
+#include "io/stream.h"
 #include "server/config.h"
 
 namespace portolan::portoland {
 
-enum class DeviceKind : std::uint8_t { nat64, simulated };
+enum class DeviceKind : std::uint8_t { nat64, nat64_remote, simulated };
 
 struct InsideInterface {
   std::string interface;
@@ -28,6 +29,14 @@ struct InsideInterface {
 enum class StoreKind : std::uint8_t { sqlite, memory };
 
 using gateway::Nat64Settings;
+
+/// Where a portolan-nat64 listens.
+struct RemoteSettings {
+  io::StreamAddress connect;
+  io::TlsFiles tls;
+
+  auto operator==(const RemoteSettings&) const -> bool = default;
+};
 
 struct SimulatedSettings {
   std::vector<IpAddress> pool;
@@ -47,6 +56,7 @@ struct Settings {
   server::Config server;
   std::vector<InsideInterface> inside;
   Nat64Settings nat64;
+  RemoteSettings remote;
   SimulatedSettings simulated;
 };
 

@@ -86,7 +86,7 @@ class MappingReader {
   }
 
   void check_device(const StaticMapping& mapping) {
-    const bool is_nat64 = settings_.device == DeviceKind::nat64;
+    const bool is_nat64 = settings_.device != DeviceKind::simulated;
     const IpAddress& external = mapping.external_address;
     const bool is_in_pool =
         is_nat64 ? external.is_ipv4() && std::ranges::any_of(settings_.nat64.pool,
@@ -94,7 +94,8 @@ class MappingReader {
                                                                return range.contains(external.ipv4());
                                                              })
                  : std::ranges::find(settings_.simulated.pool, external) != settings_.simulated.pool.end();
-    if (!is_in_pool)
+    // Only the gateway itself knows the pool of another process.
+    if (!is_in_pool && settings_.device != DeviceKind::nat64_remote)
       fail("external_address", "is not in the device's pool: add it there, or take one that is");
     const IpAddress& internal = mapping.key.internal_address;
     const auto is_translated = [&] {

@@ -29,6 +29,15 @@ void refuse_changes(Reader& reader, const toml::table& root, const Settings& wan
       simulated.fixed("pool", wanted.simulated.pool, running.simulated.pool);
     return;
   }
+  if (wanted.device == DeviceKind::nat64_remote) {
+    Comparison remote(reader, root, "nat64_remote");
+    remote.fixed("connect", wanted.remote.connect, running.remote.connect);
+    remote.fixed("certificate", wanted.remote.tls.certificate, running.remote.tls.certificate);
+    remote.fixed("key", wanted.remote.tls.key, running.remote.tls.key);
+    remote.fixed("authorities", wanted.remote.tls.authorities, running.remote.tls.authorities);
+    remote.fixed("peer_name", wanted.remote.tls.peer_name, running.remote.tls.peer_name);
+    return;
+  }
   gateway::refuse_changes(reader, root, wanted.nat64, running.nat64);
 }
 

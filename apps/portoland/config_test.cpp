@@ -544,5 +544,47 @@ TEST(Settings, a_file_that_is_not_there_is_named) {
   EXPECT_THAT(settings.error(), ElementsAre(HasSubstr("/nonexistent/portoland.toml")));
 }
 
+constexpr std::string_view remote = R"(device = "nat64-remote"
+[[inside]]
+interface = "phone0"
+[nat64_remote]
+connect = "unix:/run/portolan/nat64.sock"
+)";
+
+TEST(Settings, a_nat64_in_another_process_is_named_by_its_socket) {
+  const auto settings = parse_settings(remote, "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  EXPECT_EQ(settings->device, DeviceKind::nat64_remote);
+  EXPECT_EQ(settings->remote.connect.path, "/run/portolan/nat64.sock");
+  EXPECT_THAT(settings->server.prefix64, ::testing::IsEmpty());
+}
+
+TEST(Settings, what_a_nat64_in_another_process_needs_is_asked_for) {
+  const auto errors = [](std::string_view from, std::string_view to) {
+    std::string text(remote);
+    text.replace(text.find(from), from.size(), to);
+    return errors_of(text);
+  };
+  EXPECT_THAT(errors("[nat64_remote]\nconnect = \"unix:/run/portolan/nat64.sock\"", ""),
+              ElementsAre(HasSubstr("[nat64_remote] is missing")));
+  EXPECT_THAT(errors("connect = \"unix:/run/portolan/nat64.sock\"", ""),
+              ElementsAre(HasSubstr("nat64_remote.connect")));
+  EXPECT_THAT(errors("unix:/run/portolan/nat64.sock", "tcp:192.0.2.1:5352"),
+              ElementsAre(HasSubstr("test.toml:5: nat64_remote.connect = \"tcp:192.0.2.1:5352\"")));
+  EXPECT_THAT(errors("unix:/run/portolan/nat64.sock", "tls:192.0.2.1:5352"),
+              ElementsAre(HasSubstr("nat64_remote.certificate"), HasSubstr("nat64_remote.key"),
+                          HasSubstr("nat64_remote.authorities")));
+  EXPECT_THAT(errors("connect", "conect"), ::testing::Contains(HasSubstr("nat64_remote.conect")));
+}
+
+TEST(Settings, where_the_nat64_is_changes_by_a_restart_only) {
+  const auto running = parse_settings(remote, "test.toml");
+  std::string wanted(remote);
+  wanted.replace(wanted.find("nat64.sock"), 10, "other.sock");
+  const auto settings = parse_settings(wanted, "test.toml", &*running);
+  ASSERT_FALSE(settings);
+  EXPECT_THAT(settings.error(), ElementsAre(HasSubstr("test.toml:5: nat64_remote.connect")));
+}
+
 }  // namespace
 }  // namespace portolan::portoland

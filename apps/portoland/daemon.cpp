@@ -5,6 +5,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "device/nat64_remote/remote_device.h"
 #include "device/simulated/simulated_device.h"
 #include "gateway/nat64_gateway.h"
 #include "portoland/engine_config.h"
@@ -74,8 +75,9 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
     spdlog::info("undid what an earlier run left: {}", change);
   for (const std::string& change : daemon->host_.list()) spdlog::info("changed on this host: {}", change);
   daemon->listen();
-  // A device in this process has begun with it, and has nothing yet.
-  daemon->server_.connected(io::monotonic_now(), {});
+  // A device in this process has begun with it, and has nothing yet. Another one says what it has.
+  if (daemon->settings_.device != DeviceKind::nat64_remote)
+    daemon->server_.connected(io::monotonic_now(), {});
   daemon->server_.advance(io::monotonic_now());
   daemon->carry_out_actions();
   return daemon;
@@ -157,6 +159,7 @@ void Daemon::tell_store_error() {
 
 auto Daemon::make_device() -> std::expected<void, std::string> {
   if (settings_.device == DeviceKind::nat64) return make_nat64();
+  if (settings_.device == DeviceKind::nat64_remote) return make_remote();
   auto simulated = std::make_unique<device::SimulatedDevice>(
       device::SimulatedConfig{.pool = settings_.simulated.pool,
                               .first_port = settings_.simulated.first_port,
@@ -178,6 +181,38 @@ auto Daemon::make_nat64() -> std::expected<void, std::string> {
   reload_device_ = [nat64 = gateway->get()](const Settings& wanted) { return nat64->reload(wanted.nat64); };
   log_device_counters_ = [nat64 = gateway->get()] { nat64->log_counters(); };
   device_ = *std::move(gateway);
+  return {};
+}
+
+auto Daemon::make_remote() -> std::expected<void, std::string> {
+  io::TlsIdentity identity;
+  if (settings_.remote.connect.kind == io::StreamAddress::Kind::tls) {
+    auto loaded = io::TlsIdentity::load(settings_.remote.tls);
+    if (!loaded) return std::unexpected(loaded.error());
+    identity = *std::move(loaded);
+  }
+  auto remote = std::make_unique<device::RemoteDevice>(
+      loop_, settings_.remote.connect, std::move(identity),
+      device::ConversationOptions{.boot_id = random_.next()},
+      device::RemoteDevice::Handlers{.completion = completion(),
+                                     .events = event_handler(),
+                                     .inventory =
+                                         [this](const device::Inventory& inventory) {
+                                           server_.connected(io::monotonic_now(), inventory);
+                                           carry_out_actions();
+                                         },
+                                     .note =
+                                         [](const device::Conversation::Note& note) {
+                                           spdlog::log(
+                                               note.is_warning ? spdlog::level::warn : spdlog::level::info,
+                                               "nat64: {}", note.text);
+                                         }});
+  reload_device_ = [](const Settings&) { return std::expected<void, std::string>{}; };
+  log_device_counters_ = [device = remote.get()] {
+    spdlog::info("the NAT64 is {}; portolan-nat64 show tells what it has",
+                 device->is_serving() ? "there" : "out of reach");
+  };
+  device_ = std::move(remote);
   return {};
 }
 

@@ -51,6 +51,7 @@ class Daemon {
   /// Makes the configured device; its changes to the host are listed in host_.
   [[nodiscard]] auto make_device() -> std::expected<void, std::string>;
   [[nodiscard]] auto make_nat64() -> std::expected<void, std::string>;
+  [[nodiscard]] auto make_remote() -> std::expected<void, std::string>;
 
   /// Has receive() called when requests wait.
   void listen();

@@ -101,6 +101,16 @@ class Reader {
     return {};
   }
 
+  void path(const toml::table& table, std::string_view where, std::string_view key,
+            std::filesystem::path& value) {
+    auto given = text(table, where, key);
+    if (!given) return;
+    if (given->starts_with('/'))
+      value = *std::move(given);
+    else
+      fail(*table.get(key), fmt::format("{}{}", where, key), "must be an absolute path");
+  }
+
   void flag(const toml::table& table, std::string_view where, std::string_view key, bool& value) {
     const toml::node* node = table.get(key);
     if (node == nullptr) return;

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""portoland and its NAT64 as two processes, each killed again and again under traffic that asks for just the
+ports that were promised: the other goes on, and every mapping leads to its host at the port it had."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from labkit import Lab, PCP_PORT, POOL, ROOT, VIEWER_INSIDE, check_no_sanitizer_report, udp_reaches, until
+
+sys.path.insert(0, str(pathlib.Path(ROOT) / "tests" / "flows"))
+import pcp  # noqa: E402  pylint: disable=wrong-import-position
+
+GATEWAY = "2001:db8:112::1"
+HOST = "handset-3g"
+MAPPINGS = 40
+ROUNDS = int(os.environ.get("PORTOLAN_KILL_ROUNDS", "3"))
+PROMISED = "has all that was promised"
+
+
+class Daemon:
+    """A program on the gateway that the test starts and kills itself."""
+
+    def __init__(self, lab, program, config, directory):
+        self.lab, self.program, self.config = lab, program, config
+        self.log = directory / f"{program}.log"
+        self.log.touch()
+        self.process = None
+
+    def start(self):
+        with self.log.open("a") as log:
+            self.process = self.lab.start("gateway", pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps" / self.program,
+                                          "--config", self.config, stdout=subprocess.DEVNULL, stderr=log)
+
+    def says(self, text):
+        """How often it has said this so far."""
+        assert self.process is None or self.process.poll() is None, self.log.read_text()[-3000:]
+        return self.log.read_text().count(text)
+
+    def end(self, how):
+        self.process.send_signal(how)
+        status = self.process.wait(30)
+        check_no_sanitizer_report(self.log.read_text(), self.log.name)
+        assert status == (0 if how == signal.SIGTERM else -how), self.log.read_text()[-3000:]
+        self.process = None
+
+
+@pytest.fixture
+def lab(machine):  # pylint: disable=unused-argument
+    one = Lab(f"t{os.getpid()}-remote")
+    try:
+        one.up("--without-server")
+        yield one
+    finally:
+        one.down()
+
+
+@pytest.fixture
+def daemons(lab, tmp_path):  # pylint: disable=redefined-outer-name
+    """(portolan-nat64, portoland), running and of one mind."""
+    whole = (ROOT / "lab" / "portoland.toml").read_text()
+    at = whole.index("[nat64]")
+    socket = tmp_path / "nat64.sock"
+    nat64_config, server_config = tmp_path / "nat64.toml", tmp_path / "portoland.toml"
+    nat64_config.write_text(f'runtime_directory = "{tmp_path}/nat64"\n{whole[at:]}\n'
+                            f'[control]\nlisten = ["unix:{socket}"]\n')
+    server_config.write_text(whole[:at].replace('device = "nat64"', 'device = "nat64-remote"').replace(
+        'store = "memory"', f'store_path = "{tmp_path}/portoland.db"\nruntime_directory = "{tmp_path}/portoland"') +
+                             f'[nat64_remote]\nconnect = "unix:{socket}"\n')
+    nat64 = Daemon(lab, "portolan-nat64", nat64_config, tmp_path)
+    server = Daemon(lab, "portoland", server_config, tmp_path)
+    nat64.start()
+    server.start()
+    try:
+        until(lambda: server.says(PROMISED), 30, "portoland reaches the NAT64")
+        yield nat64, server
+    finally:
+        for each in (server, nat64):
+            if each.process is not None:
+                each.end(signal.SIGTERM)
+
+
+def explicit_ports(lab, tmp_path):  # pylint: disable=redefined-outer-name
+    """External ports of the explicit mappings, as the NAT64 itself tells them."""
+    done = lab.run("gateway", pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps" / "portolan-nat64", "show", "bib",
+                   "--json", "--connect", f"unix:{tmp_path}/nat64.sock")
+    assert done.returncode == 0, done.stderr
+    return {row["external-src-port"] for row in json.loads(done.stdout) if row["type"] == "dynamic-explicit"}
+
+
+class Rivals(threading.Thread):
+    """Flow after flow of another host from just the ports that others were promised outside: the NAT64 keeps the
+    number of a port if it is free."""
+
+    def __init__(self, lab, ports):  # pylint: disable=redefined-outer-name
+        super().__init__(daemon=True)
+        self.sockets = [lab.udp("laptop", port) for port in ports]
+        self.stopped = threading.Event()
+
+    def run(self):
+        while not self.stopped.is_set():
+            for each in self.sockets:
+                try:
+                    each.sendto(b"mine", (VIEWER_INSIDE, 9))
+                except OSError:
+                    pass  # no route while the NAT64 is down
+            self.stopped.wait(0.002)
+
+    def stop(self):
+        self.stopped.set()
+        self.join()
+        for each in self.sockets:
+            each.close()
+
+
+class Mappings:
+    """Of HOST, with a socket behind each."""
+
+    def __init__(self, lab):  # pylint: disable=redefined-outer-name
+        self.address = lab.address(HOST)
+        self.client, self.viewer = lab.udp(HOST, timeout=20), lab.udp("viewer")
+        self.inside = {}
+        for port in range(9600, 9600 + MAPPINGS):
+            granted = self.ask(port, 3600)
+            assert granted.result == pcp.SUCCESS
+            self.inside[granted.external] = lab.udp(HOST, port)
+
+    def ask(self, port, lifetime):
+        self.client.sendto(pcp.header(self.address, lifetime) + pcp.map_body(pcp.UDP, port, 0, "0.0.0.0", port),
+                           (GATEWAY, PCP_PORT))
+        return pcp.parse(self.client.recv(2048))
+
+    def check(self, what):
+        """The first datagrams after a restart may be lost while the neighbour is looked for."""
+        for external, receiving in self.inside.items():
+            assert any(udp_reaches(self.viewer, external, receiving, what.encode(), timeout=0.5) for _ in range(20)), \
+                f"{what}: nothing reaches {POOL}:{external}'s host"
+
+    def close(self):
+        for each in (self.client, self.viewer, *self.inside.values()):
+            each.close()
+
+
+def test_either_is_killed_and_no_mapping_is_lost_or_renumbered(lab, daemons, tmp_path):
+    nat64, server = daemons
+    mappings = Mappings(lab)
+    rivals = Rivals(lab, mappings.inside)
+    mappings.check("at first")
+    rivals.start()
+    try:
+        for number in range(1, ROUNDS + 1):
+            before = server.says(PROMISED)
+            nat64.end(signal.SIGKILL)
+            nat64.start()
+            until(lambda: server.says(PROMISED) > before, 30, "the NAT64 has again what was promised")
+            mappings.check(f"round {number}, the NAT64 was killed")
+            assert explicit_ports(lab, tmp_path) == set(mappings.inside)
+
+            before = server.says(PROMISED)
+            server.end(signal.SIGKILL)
+            mappings.check(f"round {number}, without portoland")
+            server.start()
+            until(lambda: server.says(PROMISED) > before, 30, "portoland and the NAT64 agree")
+            mappings.check(f"round {number}, portoland was killed")
+            assert explicit_ports(lab, tmp_path) == set(mappings.inside)
+        for port in range(9600, 9600 + MAPPINGS):
+            assert mappings.ask(port, 0).result == pcp.SUCCESS
+        assert explicit_ports(lab, tmp_path) == set()
+    finally:
+        rivals.stop()
+        mappings.close()
+
+
+def test_what_nobody_owns_is_removed(lab, daemons, tmp_path):
+    _, server = daemons
+    mappings = Mappings(lab)
+    assert explicit_ports(lab, tmp_path) == set(mappings.inside)
+    server.end(signal.SIGKILL)
+    for file in tmp_path.glob("portoland.db*"):
+        file.unlink()
+    before = server.says(PROMISED)
+    server.start()
+    until(lambda: server.says(PROMISED) > before, 30, "portoland and the NAT64 agree")
+    assert explicit_ports(lab, tmp_path) == set()
+    mappings.close()
