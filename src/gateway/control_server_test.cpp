@@ -54,6 +54,14 @@ struct Client {
 };
 
 class ControlServerTest : public ::testing::Test {
+ public:
+  ~ControlServerTest() override {
+    clients.clear();
+    server.reset();
+    device.reset();
+    std::filesystem::remove_all(folder);
+  }
+
  protected:
   ControlServerTest()
       : folder(std::filesystem::path(::testing::TempDir()) / fmt::format("control-{}", ::getpid())) {
@@ -66,12 +74,6 @@ class ControlServerTest : public ::testing::Test {
         [this](std::function<void()> task) { loop.post(std::move(task)); },
         [this](const std::vector<device::Event>& events) { server->happened(events); });
     start(Seconds{3600});
-  }
-  ~ControlServerTest() override {
-    clients.clear();
-    server.reset();
-    device.reset();
-    std::filesystem::remove_all(folder);
   }
 
   void start(Seconds grace) {

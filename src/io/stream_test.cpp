@@ -61,11 +61,13 @@ struct End {
 };
 
 class StreamTest : public ::testing::Test {
+ public:
+  ~StreamTest() override { std::filesystem::remove_all(folder); }
+
  protected:
   StreamTest() : folder(std::filesystem::path(::testing::TempDir()) / fmt::format("streams-{}", ::getpid())) {
     std::filesystem::create_directories(folder);
   }
-  ~StreamTest() override { std::filesystem::remove_all(folder); }
 
   [[nodiscard]] auto local(std::string_view name = "a.sock") const -> StreamAddress {
     return {.kind = Kind::unix_socket, .path = folder / name, .endpoint = {}};
@@ -187,7 +189,7 @@ TEST_F(StreamTest, tls_looks_at_the_name_of_who_is_connected_to) {
 TEST_F(StreamTest, files_that_tls_can_not_use_are_named) {
   testing::Authority authority(folder);
   const TlsFiles good = authority.sign("gateway.example.com");
-  const auto error = [](TlsFiles files) { return TlsIdentity::load(files).error(); };
+  const auto error = [](const TlsFiles& files) { return TlsIdentity::load(files).error(); };
   TlsFiles bad = good;
   bad.certificate = folder / "missing.pem";
   EXPECT_THAT(error(bad), HasSubstr("missing.pem: no certificate"));

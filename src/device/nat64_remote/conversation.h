@@ -64,8 +64,8 @@ class Conversation {
   Conversation(TimePoint now, ConversationOptions options);
 
   /// As in device::Device.
-  void apply(BatchId batch, std::vector<Operation> operations);
-  void reconcile(BatchId batch, std::vector<Operation> operations);
+  void apply(BatchId id, std::vector<Operation> operations);
+  void reconcile(BatchId id, std::vector<Operation> operations);
   void reconciled();
 
   /// The connection asked for is there.
