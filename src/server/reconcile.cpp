@@ -95,7 +95,8 @@ auto Server::has_repairs() const -> bool {
   return reconciliation_ && !reconciliation_->is_aborted &&
          reconciliation_->outstanding.size() < repair_batches_max &&
          (!reconciliation_->waiting.empty() ||
-          (reconciliation_->is_inventory_complete && contracts_.has_more(reconciliation_->cursor)));
+          (reconciliation_->is_inventory_complete &&
+           (!reconciliation_->is_at_peers || contracts_.has_more(reconciliation_->cursor))));
 }
 
 void Server::reconcile(TimePoint now) {
@@ -134,10 +135,16 @@ auto Server::next_repair(TimePoint now, std::size_t& looks) -> std::optional<Rep
     return repair;
   }
   if (!reconciliation_->is_inventory_complete) return {};
-  while (const Contract* contract =
-             contracts_.next_unconfirmed(reconciliation_->cursor, reconciliation_->round, looks))
-    if (contract->expires > now) return Repair{.key = contract->key, .port_count = contract->port_count};
-  return {};
+  for (;;) {
+    while (const Contract* contract =
+               contracts_.next_unconfirmed(reconciliation_->cursor, reconciliation_->round, looks))
+      if (contract->expires > now && contract->key.is_peer() == reconciliation_->is_at_peers)
+        return Repair{.key = contract->key, .port_count = contract->port_count};
+    if (reconciliation_->is_at_peers || contracts_.has_more(reconciliation_->cursor)) return {};
+    // A tuple that came first would bind a port in the midst of a port set, which then ended before it.
+    reconciliation_->is_at_peers = true;
+    reconciliation_->cursor = 0;
+  }
 }
 
 auto Server::take_keys(Repair& repair) -> bool {

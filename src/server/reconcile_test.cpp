@@ -217,6 +217,30 @@ TEST(Reconcile, a_peer_tuple_comes_back_or_is_lost) {
   EXPECT_EQ(world.server.contracts().size(), 0U) << "a five-tuple never moves";
 }
 
+// Found by the simulator: the set came back with one port.
+TEST(Reconcile, a_port_set_comes_back_before_a_peer_tuple_in_its_midst) {
+  World world;
+  const auto octets_of = [](const wire::Datagram& datagram) {
+    return std::vector<std::byte>{datagram.octets().begin(), datagram.octets().end()};
+  };
+  // Its place in the table is the tuple's later.
+  world.ask(MapAsk{.internal_port = 1});
+  wire::Datagram set = encode(MapAsk{.internal_port = 5000});
+  ASSERT_TRUE(
+      wire::append_option(set, wire::PortSet{.size = 4, .first_internal_port = Port{5000}, .parity = true}));
+  ASSERT_EQ(world.ask("2001:db8:112::1", octets_of(set)).response().result, ResultCode::success);
+  world.ask(MapAsk{.internal_port = 1, .lifetime_s = 0});
+  const auto peer = octets_of(encode(PeerAsk{.internal_port = 5001}));
+  ASSERT_EQ(world.ask("2001:db8:112::1", peer).response().result, ResultCode::success);
+  const auto before = external_ports(world);
+  world.restart_device(World::default_device());
+  world.connect();
+  world.settle();
+  EXPECT_EQ(external_ports(world), before);
+  EXPECT_EQ(world.server.counters().moved, 0U);
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
 TEST(Reconcile, new_mappings_wait_and_renewals_do_not) {
   World world;
   const MapAsk known{};

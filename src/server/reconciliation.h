@@ -54,8 +54,9 @@ struct Reconciliation {
   bool is_inventory_complete = false;
   /// The device was out of reach again: what is under way is waited for.
   bool is_aborted = false;
-  /// Where the walk through the contracts is.
+  /// Where the walk through the contracts is: first through mappings, then through what PEER keeps.
   ContractTable::Place cursor = 0;
+  bool is_at_peers = false;
   /// Found, but not under way.
   std::deque<Repair> waiting{};
   /// The same, as long as an operation that began later, or another repair, has their keys.
