@@ -43,7 +43,7 @@ auto make_config(std::uint32_t sessions) -> nat::Config {
   nat::Config config;
   config.prefix = *Prefix::parse("2001:db8:64:ff9b::/96");
   for (std::uint32_t i = 0; i <= sessions / sessions_of_address; ++i)
-    config.pool.push_back(Ipv4Address{0xc6336400U + i});
+    config.pool.emplace_back(Ipv4Address{0xc6336400U + i});
   config.limits.sessions = sessions;
   config.limits.bindings = sessions;
   config.limits.subscribers = sessions / sessions_of_host + 1;

@@ -27,7 +27,7 @@ constexpr std::size_t packet_size = 40 + 8 + payload;
 auto make_config() -> nat::Config {
   nat::Config config;
   config.prefix = *Prefix::parse("2001:db8:64:ff9b::/96");
-  for (std::uint32_t i = 0; i < 20; ++i) config.pool.push_back(Ipv4Address{0xc6336400U + i});
+  for (std::uint32_t i = 0; i < 20; ++i) config.pool.emplace_back(Ipv4Address{0xc6336400U + i});
   config.limits.sessions = sessions_max;
   config.limits.bindings = sessions_max;
   config.limits.subscribers = 65'536;

@@ -213,6 +213,7 @@ auto SimulatedNat::carry_out(TimePoint /*now*/, const DropProfile& unwanted) -> 
 
 auto SimulatedNat::profiles() const -> std::vector<PutProfile> {
   std::vector<PutProfile> profiles;
+  profiles.reserve(profiles_.size());
   for (const auto& [key, profile] : profiles_) profiles.push_back(profile);
   return profiles;
 }
