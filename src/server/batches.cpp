@@ -235,8 +235,21 @@ void Server::undo_if_possible(TimePoint now) {
 
 void Server::undone(TimePoint now, std::span<const device::Result> results) {
   PORTOLAN_CHECK(results.size() == undo_->keys.size());
+  std::vector<device::Event> moved;
   for (std::size_t i = 0; i < results.size(); ++i) {
-    if (results[i] || contracts_.find(undo_->keys[i]) == nullptr) continue;
+    const Contract* contract = contracts_.find(undo_->keys[i]);
+    if (contract == nullptr) continue;
+    if (results[i]) {
+      // Of what ended at the device meanwhile, a port set may come back smaller. The last word counts.
+      if (contract->key.is_peer() || results[i]->port_count == contract->port_count) continue;
+      const auto later = std::ranges::subrange(undo_->keys).next(static_cast<std::ptrdiff_t>(i) + 1);
+      if (std::ranges::find(later, undo_->keys[i]) == later.end())
+        moved.emplace_back(device::Moved{.key = contract->key.mapping,
+                                         .port_count = results[i]->port_count,
+                                         .external_address = results[i]->external_address,
+                                         .external_port = results[i]->external_port});
+      continue;
+    }
     // It is brought to what was promised when it is back.
     if (results[i].error() == device::Refusal::unreachable) continue;
     // The device lost the mapping for good: the contract can't be kept.
@@ -247,6 +260,7 @@ void Server::undone(TimePoint now, std::span<const device::Result> results) {
   undo_.reset();
   is_undoing_ = false;
   is_read_only_ = true;
+  if (!moved.empty()) happened(now, moved);
   std::vector<Batch> batches(std::make_move_iterator(pipeline_.begin()),
                              std::make_move_iterator(pipeline_.end()));
   pipeline_.clear();
