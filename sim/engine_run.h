@@ -45,6 +45,8 @@ class EngineRun {
   void change_pool();
   void outbound();
   void lose_device();
+  /// How many mappings the device moved, lost, or would not restore.
+  [[nodiscard]] auto disturbed() const -> std::uint64_t;
   [[nodiscard]] auto bring_back() -> std::optional<std::string>;
   auto ask_alone() -> std::optional<std::string>;
   void count_answers();
