@@ -8,6 +8,10 @@
 #include "gateway/nat64_config_reader.h"
 
 namespace portolan::nat64 {
+
+// Whatever pool can be configured, the control protocol tells of.
+static_assert(gateway::pool_max <= control::pool_ranges_max);
+
 namespace {
 
 using gateway::Reader;
@@ -58,14 +62,6 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
   reader.refuse_unknown(root, "", {"runtime_directory", "nat64", "control"});
   reader.path(root, "", "runtime_directory", settings.runtime_directory);
   gateway::read_nat64(reader, root, "portolan-nat64", settings.nat64);
-  std::uint64_t addresses = 0;
-  for (const nat::PoolRange& range : settings.nat64.pool) addresses += range.size();
-  if (addresses > control::pool_max)
-    reader.fail(
-        *root["nat64"]["pool"].node(), "nat64.pool",
-        fmt::format("has {} addresses; the control protocol tells of {} at most: take some away, or have "
-                    "the NAT64 in portoland's process",
-                    addresses, control::pool_max));
   read_control(reader, root, settings);
   if (running != nullptr && !reader.has_errors()) {
     gateway::Comparison top(reader, root, "");

@@ -32,14 +32,6 @@ Daemon::~Daemon() {
   for (const std::string& failure : host_.undo()) spdlog::warn("left on this host: {}", failure);
 }
 
-auto Daemon::pool() const -> std::vector<control::PoolAddress> {
-  std::vector<control::PoolAddress> addresses;
-  const auto pool = gateway::addresses_of(settings_.nat64.pool);
-  addresses.reserve(pool.size());
-  for (const Ipv4Address address : pool) addresses.push_back({.address = address});
-  return addresses;
-}
-
 auto Daemon::make() -> std::expected<void, std::string> {
   io::TlsIdentity identity;
   if (!settings_.tls.certificate.empty()) {
@@ -60,7 +52,7 @@ auto Daemon::make() -> std::expected<void, std::string> {
                    control::GatewayHello{.boot_id = random.next(),
                                          .program = "portolan-nat64 " PORTOLAN_VERSION,
                                          .prefixes = gateway::all_prefixes(settings_.nat64),
-                                         .pool = pool(),
+                                         .pool = settings_.nat64.pool,
                                          .filters_per_mapping = limits.filters_per_mapping,
                                          .ports_per_set = limits.ports_per_set},
                    settings_.reconcile_grace);
@@ -78,7 +70,7 @@ auto Daemon::reload(Settings wanted) -> std::expected<void, std::string> {
   if (const auto reloaded = gateway_->reload(wanted.nat64); !reloaded) return reloaded;
   const bool is_other_pool = wanted.nat64.pool != settings_.nat64.pool;
   settings_ = std::move(wanted);
-  if (is_other_pool) control_->pool_changed(pool());
+  if (is_other_pool) control_->pool_changed(settings_.nat64.pool);
   return {};
 }
 

@@ -33,7 +33,6 @@ class Daemon {
  private:
   Daemon(Settings settings, io::EventLoop& loop, io::HostChanges host);
   [[nodiscard]] auto make() -> std::expected<void, std::string>;
-  [[nodiscard]] auto pool() const -> std::vector<control::PoolAddress>;
 
   Settings settings_;
   io::EventLoop& loop_;

@@ -176,6 +176,7 @@ auto run(int argc, char** argv) -> int {
   view("sessions", "Sessions", control::View::sessions);
   view("counters", "What has been counted", control::View::counters);
   view("users", "Inside hosts and what they use", control::View::users);
+  view("profiles", "What users may have, as the server put it", control::View::profiles);
   CLI::App& tracing = *app.add_subcommand("trace", "Say which way a packet would go, and why");
   add_asking(tracing, options.asking);
   tracing.add_option("protocol", options.trace.protocol, "tcp, udp or icmp")->required();

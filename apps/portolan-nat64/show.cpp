@@ -74,6 +74,23 @@ auto json_of(const nat::PoolRow& row) -> ordered_json {
           {"icmp-hold-downs", row.hold_downs[2]}};
 }
 
+/// 0 and what is unspecified stand for what everybody has.
+auto json_of(const nat::ProfileRow& row) -> ordered_json {
+  const nat::Allowance& asked = row.asked;
+  ordered_json json{{"internal-prefix", to_string(row.internal)},
+                    {"subscriber-prefix-length", asked.subscriber_prefix_length}};
+  if (asked.external_address != Ipv4Address{})
+    json["external-ip-address"] = to_string(asked.external_address);
+  json["start-port-number"] = asked.external_ports.first.value;
+  json["end-port-number"] = asked.external_ports.last.value;
+  json["port-set-size"] = asked.port_block_size;
+  json["port-quota"] = asked.ports_max;
+  json["session-quota"] = asked.sessions_max;
+  json["session-rate"] = asked.sessions_per_second_max;
+  json["subscribers"] = row.subscribers;
+  return json;
+}
+
 void print(const nat::BindingRow& row) {
   fmt::print("{} {} = {} {}", row.protocol, row.internal, row.external,
              row.is_explicit ? "explicit" : "implicit");
@@ -97,6 +114,20 @@ void print(const nat::PoolRow& row) {
   fmt::print("{} bound: udp {}, tcp {}, icmp {}; held: udp {}, tcp {}, icmp {}\n", row.address,
              row.bindings[0], row.bindings[1], row.bindings[2], row.hold_downs[0], row.hold_downs[1],
              row.hold_downs[2]);
+}
+
+void print(const nat::ProfileRow& row) {
+  const nat::Allowance& asked = row.asked;
+  fmt::print("{}", row.internal);
+  if (asked.subscriber_prefix_length != 0) fmt::print(", subscribers /{}", asked.subscriber_prefix_length);
+  if (asked.external_address != Ipv4Address{}) fmt::print(", at {}", asked.external_address);
+  if (asked.external_ports != PortRange{})
+    fmt::print(", ports {}-{}", asked.external_ports.first, asked.external_ports.last);
+  if (asked.port_block_size != 0) fmt::print(", blocks of {}", asked.port_block_size);
+  if (asked.ports_max != 0) fmt::print(", at most {} ports", asked.ports_max);
+  if (asked.sessions_max != 0) fmt::print(", at most {} sessions", asked.sessions_max);
+  if (asked.sessions_per_second_max != 0) fmt::print(", {} new ones a second", asked.sessions_per_second_max);
+  fmt::print("; subscribers {}\n", row.subscribers);
 }
 
 /// Text of the gateway, fit for a terminal.

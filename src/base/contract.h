@@ -78,6 +78,8 @@ struct Contract {
   bool prefer_failure : 1 = false;
   /// The operator made it (RFC 6887 s11.3): it has no nonce, and no client changes it.
   bool is_static : 1 = false;
+  /// The external port was to be even or odd as the internal one is (RFC 7753 s4.1).
+  bool preserve_parity : 1 = false;
   /// Where the client asked from, and by which Path: for updates nobody asked for (RFC 6887 s14.2).
   Port client_port{};
   std::uint16_t path = 0;
@@ -98,7 +100,8 @@ struct Contract {
       return contract.details ? *contract.details : ContractDetails{};
     };
     return fields(*this) == fields(other) && prefer_failure == other.prefer_failure &&
-           is_static == other.is_static && details_of(*this) == details_of(other);
+           is_static == other.is_static && preserve_parity == other.preserve_parity &&
+           details_of(*this) == details_of(other);
   }
   [[nodiscard]] auto filters() const -> std::vector<RemoteFilter> {
     return details ? details->filters : std::vector<RemoteFilter>{};

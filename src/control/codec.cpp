@@ -55,6 +55,7 @@ auto mutable_query(View view, v1::ToGateway& message) -> v1::Query& {
     case View::pools: return *message.mutable_pools();
     case View::users: return *message.mutable_users();
     case View::bindings: return *message.mutable_bindings();
+    case View::profiles: return *message.mutable_profiles();
     case View::sessions: break;
   }
   return *message.mutable_sessions();
@@ -118,6 +119,7 @@ auto read(const v1::ToGateway& in, Faults& faults) -> Request {
     case v1::ToGateway::kUsers: return read(in.users(), View::users, faults);
     case v1::ToGateway::kBindings: return read(in.bindings(), View::bindings, faults);
     case v1::ToGateway::kSessions: return read(in.sessions(), View::sessions, faults);
+    case v1::ToGateway::kProfiles: return read(in.profiles(), View::profiles, faults);
     case v1::ToGateway::kTrace: return read(in.trace(), faults);
     case v1::ToGateway::MESSAGE_NOT_SET: break;
   }
@@ -134,7 +136,7 @@ void write(const GatewayHello& hello, v1::FromGateway& message) {
   write_text(hello.program, *out.mutable_program());
   out.set_awaits_reconciliation(hello.awaits_reconciliation);
   write_list(hello.prefixes, prefixes_max, out.mutable_prefixes(), write_prefix);
-  write_list(hello.pool, pool_max, out.mutable_pool(), write_pool_address);
+  write_list(hello.pool, pool_ranges_max, out.mutable_pool(), write_pool_range);
   out.set_filters_per_mapping(hello.filters_per_mapping);
   out.set_ports_per_set(hello.ports_per_set);
 }
@@ -145,7 +147,7 @@ auto read(const v1::GatewayHello& in, Faults& faults) -> GatewayHello {
           .program = read_text(in.program(), "program", faults),
           .awaits_reconciliation = in.awaits_reconciliation(),
           .prefixes = read_list<Prefix>(in.prefixes(), prefixes_max, "prefixes", faults, read_prefix),
-          .pool = read_list<PoolAddress>(in.pool(), pool_max, "pool", faults, read_pool_address),
+          .pool = read_list<nat::PoolRange>(in.pool(), pool_ranges_max, "pool", faults, read_pool_range),
           .filters_per_mapping = in.filters_per_mapping(),
           .ports_per_set = in.ports_per_set()};
 }
@@ -154,6 +156,7 @@ void write(const InventoryPart& part, v1::FromGateway& message) {
   v1::InventoryPart& out = *message.mutable_inventory();
   write_list(part.mappings, rows_max, out.mutable_mappings(), write_mapping);
   write_list(part.peers, rows_max, out.mutable_peers(), write_peer);
+  write_list(part.profiles, rows_max, out.mutable_profiles(), write_profile);
   out.set_is_last(part.is_last);
 }
 
@@ -161,6 +164,7 @@ auto read(const v1::InventoryPart& in, Faults& faults) -> InventoryPart {
   return {
       .mappings = read_list<device::MappingRecord>(in.mappings(), rows_max, "mappings", faults, read_mapping),
       .peers = read_list<device::PeerRecord>(in.peers(), rows_max, "peers", faults, read_peer),
+      .profiles = read_list<device::PutProfile>(in.profiles(), rows_max, "profiles", faults, read_profile),
       .is_last = in.is_last()};
 }
 
@@ -180,7 +184,7 @@ void write(const Events& events, v1::FromGateway& message) {
 }
 
 void write(const PoolChanged& changed, v1::FromGateway& message) {
-  write_list(changed.pool, pool_max, message.mutable_pool_changed()->mutable_pool(), write_pool_address);
+  write_list(changed.pool, pool_ranges_max, message.mutable_pool_changed()->mutable_pool(), write_pool_range);
 }
 
 void write(const Error& error, v1::FromGateway& message) {
@@ -244,6 +248,10 @@ void write(const Sessions& rows, v1::FromGateway& message) {
   v1::Sessions& out = *message.mutable_sessions();
   write_rows(rows, out.mutable_sessions(), out);
 }
+void write(const Profiles& rows, v1::FromGateway& message) {
+  v1::Profiles& out = *message.mutable_profiles();
+  write_rows(rows, out.mutable_profiles(), out);
+}
 
 void write(const Trace& trace, v1::FromGateway& message) {
   v1::Trace& out = *message.mutable_trace();
@@ -286,8 +294,8 @@ auto read(const v1::FromGateway& in, Faults& faults) -> Reply {
     case v1::FromGateway::kPing: return Ping{in.ping().token()};
     case v1::FromGateway::kPong: return Pong{in.pong().token()};
     case v1::FromGateway::kPoolChanged:
-      return PoolChanged{
-          read_list<PoolAddress>(in.pool_changed().pool(), pool_max, "pool", faults, read_pool_address)};
+      return PoolChanged{read_list<nat::PoolRange>(in.pool_changed().pool(), pool_ranges_max, "pool", faults,
+                                                   read_pool_range)};
     case v1::FromGateway::kError: return read(in.error(), faults);
     case v1::FromGateway::kCounters: return read(in.counters(), faults);
     case v1::FromGateway::kPools: return read_rows<nat::PoolRow>(in.pools().pools(), in.pools(), faults);
@@ -296,6 +304,8 @@ auto read(const v1::FromGateway& in, Faults& faults) -> Reply {
       return read_rows<nat::BindingRow>(in.bindings().bindings(), in.bindings(), faults);
     case v1::FromGateway::kSessions:
       return read_rows<nat::SessionRow>(in.sessions().sessions(), in.sessions(), faults);
+    case v1::FromGateway::kProfiles:
+      return read_rows<nat::ProfileRow>(in.profiles().profiles(), in.profiles(), faults);
     case v1::FromGateway::kTrace: return read(in.trace(), faults);
     case v1::FromGateway::MESSAGE_NOT_SET: break;
   }

@@ -139,7 +139,17 @@ TEST(Codec, the_largest_messages_fit_into_a_frame) {
                                   .remaining = lifetime_max,
                                   .filters = filters,
                                   .external_ports = ports,
-                                  .is_bound_to_address = true});
+                                  .is_bound_to_address = true,
+                                  .preserve_parity = true});
+  part.profiles.assign(rows_max, {.realm = Realm{UINT32_MAX},
+                                  .internal_prefix = Prefix{key.internal_address, 128},
+                                  .subscriber_prefix_length = 128,
+                                  .external_address = key.internal_address,
+                                  .external_ports = ports,
+                                  .port_block_size = UINT16_MAX,
+                                  .ports_max = UINT32_MAX,
+                                  .sessions_max = UINT32_MAX,
+                                  .sessions_per_second_max = UINT32_MAX});
   EXPECT_EQ(fault_of(Reply{part}), "none");
   Counters counters;
   counters.counters.assign(counters_max, {.name = std::string(text_octets_max, 'x'), .value = UINT64_MAX});
@@ -155,11 +165,14 @@ TEST(Codec, lists_have_limits) {
     const auto decoded = decode_reply(message);
     return decoded ? "none" : decoded.error();
   };
-  const PoolAddress address{.address = Ipv4Address{0xc000020e}};
-  const auto changed = [&](std::size_t count) { return PoolChanged{std::vector(count, address)}; };
-  EXPECT_EQ(joined(changed(pool_max - 1), changed(0)), "none");
-  EXPECT_EQ(joined(changed(pool_max - 1), changed(1)), "none");
-  EXPECT_THAT(joined(changed(pool_max), changed(1)), HasSubstr("pool: has 4097 elements, more than 4096"));
+  nat::PoolRange range(Ipv4Address{0}, Ipv4Address{UINT32_MAX});
+  range.weight = nat::pool_weight_max;
+  range.ports = {.first = Port{65534}, .last = Port{65535}};
+  const auto changed = [&](std::size_t count) { return PoolChanged{std::vector(count, range)}; };
+  EXPECT_EQ(joined(changed(pool_ranges_max - 1), changed(0)), "none");
+  EXPECT_EQ(joined(changed(pool_ranges_max - 1), changed(1)), "none");
+  EXPECT_THAT(joined(changed(pool_ranges_max), changed(1)),
+              HasSubstr("pool: has 4097 elements, more than 4096"));
   const BatchResult result{.id = {1},
                            .results = std::vector<device::Result>(operations_max, device::Applied{})};
   const BatchResult one{.id = {1}, .results = {device::Applied{}}};

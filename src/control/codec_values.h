@@ -261,8 +261,7 @@ inline auto read(const v1::ReleasePeer& in, Faults& faults) -> device::ReleasePe
   return {.key = read_key(in.key(), faults), .remote_peer = read_endpoint(in.remote_peer(), faults)};
 }
 
-inline void write(const device::PutProfile& put, v1::Operation& operation) {
-  v1::PutProfile& out = *operation.mutable_put_profile();
+inline void write_profile(const device::PutProfile& put, v1::PutProfile& out) {
   out.set_realm(put.realm.value);
   write_prefix(put.internal_prefix, *out.mutable_internal_prefix());
   out.set_subscriber_prefix_length(put.subscriber_prefix_length);
@@ -274,7 +273,7 @@ inline void write(const device::PutProfile& put, v1::Operation& operation) {
   out.set_sessions_per_second_max(put.sessions_per_second_max);
 }
 
-inline auto read(const v1::PutProfile& in, Faults& faults) -> device::PutProfile {
+inline auto read_profile(const v1::PutProfile& in, Faults& faults) -> device::PutProfile {
   return {.realm = Realm{in.realm()},
           .internal_prefix = read_prefix(in.internal_prefix(), faults),
           .subscriber_prefix_length =
@@ -285,6 +284,14 @@ inline auto read(const v1::PutProfile& in, Faults& faults) -> device::PutProfile
           .ports_max = in.ports_max(),
           .sessions_max = in.sessions_max(),
           .sessions_per_second_max = in.sessions_per_second_max()};
+}
+
+inline void write(const device::PutProfile& put, v1::Operation& operation) {
+  write_profile(put, *operation.mutable_put_profile());
+}
+
+inline auto read(const v1::PutProfile& in, Faults& faults) -> device::PutProfile {
+  return read_profile(in, faults);
 }
 
 inline void write(const device::DropProfile& drop, v1::Operation& operation) {
@@ -420,6 +427,7 @@ inline void write_mapping(const device::MappingRecord& record, v1::MappingRecord
   write_list(record.filters, filters_max, out.mutable_filters(), write_filter);
   write_range(record.external_ports, [&] { return out.mutable_external_ports(); });
   out.set_is_bound_to_address(record.is_bound_to_address);
+  out.set_preserve_parity(record.preserve_parity);
 }
 
 inline auto read_mapping(const v1::MappingRecord& in, Faults& faults) -> device::MappingRecord {
@@ -431,7 +439,8 @@ inline auto read_mapping(const v1::MappingRecord& in, Faults& faults) -> device:
           .remaining = read_seconds(in.remaining_seconds(), faults),
           .filters = read_list<RemoteFilter>(in.filters(), filters_max, "filters", faults, read_filter),
           .external_ports = read_range(in.has_external_ports(), in.external_ports(), faults),
-          .is_bound_to_address = in.is_bound_to_address()};
+          .is_bound_to_address = in.is_bound_to_address(),
+          .preserve_parity = in.preserve_parity()};
 }
 
 inline void write_peer(const device::PeerRecord& record, v1::PeerRecord& out) {
@@ -450,19 +459,28 @@ inline auto read_peer(const v1::PeerRecord& in, Faults& faults) -> device::PeerR
           .remaining = read_seconds(in.remaining_seconds(), faults)};
 }
 
-inline void write_pool_address(const PoolAddress& address, v1::PoolAddress& out) {
-  out.set_address(address.address.value);
-  write_range(address.ports, [&] { return out.mutable_ports(); });
+inline void write_pool_range(const nat::PoolRange& range, v1::PoolRange& out) {
+  out.set_first(range.first.value);
+  out.set_last(range.last.value);
+  write_range(range.ports, [&] { return out.mutable_ports(); });
+  out.set_weight(range.weight);
 }
 
-inline auto read_pool_address(const v1::PoolAddress& in, Faults& faults) -> PoolAddress {
-  return {.address = Ipv4Address{in.address()}, .ports = read_range(in.has_ports(), in.ports(), faults)};
+inline auto read_pool_range(const v1::PoolRange& in, Faults& faults) -> nat::PoolRange {
+  if (in.first() > in.last()) faults.add("pool range", "first is above last");
+  if (in.weight() < 1 || in.weight() > nat::pool_weight_max)
+    faults.add("pool range", fmt::format("weight {} is not from 1 to {}", in.weight(), nat::pool_weight_max));
+  nat::PoolRange range(Ipv4Address{in.first()}, Ipv4Address{in.last()});
+  range.ports = read_range(in.has_ports(), in.ports(), faults);
+  range.weight = in.weight();
+  return range;
 }
 
 // Rows.
 
 inline void write_row(const nat::PoolRow& row, v1::Pool& out) {
-  write_pool_address(PoolAddress{.address = row.address, .ports = row.ports}, *out.mutable_address());
+  out.mutable_address()->set_address(row.address.value);
+  write_range(row.ports, [&] { return out.mutable_address()->mutable_ports(); });
   out.set_udp_bindings(row.bindings[0]);
   out.set_tcp_bindings(row.bindings[1]);
   out.set_icmp_bindings(row.bindings[2]);
@@ -472,9 +490,8 @@ inline void write_row(const nat::PoolRow& row, v1::Pool& out) {
 }
 
 inline auto read_row(const v1::Pool& in, Faults& faults) -> nat::PoolRow {
-  const PoolAddress address = read_pool_address(in.address(), faults);
-  return {.address = address.address,
-          .ports = address.ports,
+  return {.address = Ipv4Address{in.address().address()},
+          .ports = read_range(in.address().has_ports(), in.address().ports(), faults),
           .bindings = {in.udp_bindings(), in.tcp_bindings(), in.icmp_bindings()},
           .hold_downs = {in.udp_hold_downs(), in.tcp_hold_downs(), in.icmp_hold_downs()}};
 }
@@ -513,6 +530,36 @@ inline auto read_row(const v1::Binding& in, Faults& faults) -> nat::BindingRow {
           .remaining = read_seconds(in.remaining_seconds(), faults),
           .sessions = in.sessions(),
           .filters = narrow<std::uint16_t>(in.filters(), "filters", faults)};
+}
+
+inline void write_row(const nat::ProfileRow& row, v1::Profile& out) {
+  v1::PutProfile& profile = *out.mutable_profile();
+  write_prefix(row.internal, *profile.mutable_internal_prefix());
+  profile.set_subscriber_prefix_length(row.asked.subscriber_prefix_length);
+  if (row.asked.external_address != Ipv4Address{})
+    write_address(IpAddress{row.asked.external_address}, *profile.mutable_external_address());
+  write_range(row.asked.external_ports, [&] { return profile.mutable_external_ports(); });
+  profile.set_port_block_size(row.asked.port_block_size);
+  profile.set_ports_max(row.asked.ports_max);
+  profile.set_sessions_max(row.asked.sessions_max);
+  profile.set_sessions_per_second_max(row.asked.sessions_per_second_max);
+  out.set_subscribers(row.subscribers);
+}
+
+inline auto read_row(const v1::Profile& in, Faults& faults) -> nat::ProfileRow {
+  const device::PutProfile profile = read_profile(in.profile(), faults);
+  const bool is_any = profile.external_address.is_unspecified();
+  if (!is_any && !profile.external_address.is_ipv4()) faults.add("external_address", "is no IPv4 address");
+  return {
+      .internal = profile.internal_prefix,
+      .asked = {.subscriber_prefix_length = profile.subscriber_prefix_length,
+                .external_address = is_any || faults.any() ? Ipv4Address{} : profile.external_address.ipv4(),
+                .port_block_size = profile.port_block_size,
+                .external_ports = profile.external_ports,
+                .ports_max = profile.ports_max,
+                .sessions_max = profile.sessions_max,
+                .sessions_per_second_max = profile.sessions_per_second_max},
+      .subscribers = in.subscribers()};
 }
 
 inline void write_row(const nat::SessionRow& row, v1::Session& out) {

@@ -16,6 +16,7 @@
 #include "base/port_range.h"
 #include "device/device.h"
 #include "device/inventory.h"
+#include "nat/pool_range.h"
 #include "nat/view.h"
 
 namespace portolan::control {
@@ -24,23 +25,15 @@ inline constexpr std::uint32_t protocol_version = 1;
 
 /// Limits of a message. Whoever sends keeps them; whoever reads refuses what is beyond. A message that keeps
 /// them fits into a frame.
-inline constexpr std::size_t operations_max = 4096;  ///< of a batch, and results of one
-inline constexpr std::size_t filters_max = 16;       ///< of a mapping
-inline constexpr std::size_t rows_max = 1024;        ///< of a part: records, rows, events
-inline constexpr std::size_t pool_max = 4096;        ///< external addresses
+inline constexpr std::size_t operations_max = 4096;   ///< of a batch, and results of one
+inline constexpr std::size_t filters_max = 16;        ///< of a mapping
+inline constexpr std::size_t rows_max = 1024;         ///< of a part: records, rows, events
+inline constexpr std::size_t pool_ranges_max = 4096;  ///< of external addresses; each may be of any size
 inline constexpr std::size_t prefixes_max = 64;
 inline constexpr std::size_t counters_max = 1024;
 inline constexpr std::size_t steps_max = 64;          ///< of a trace
 inline constexpr std::size_t text_octets_max = 1024;  ///< of any text
 inline constexpr Seconds lifetime_max{UINT32_MAX};
-
-/// An IPv4 address of a gateway's pool, and the ports of it that are the gateway's.
-struct PoolAddress {
-  Ipv4Address address;
-  PortRange ports{};
-
-  auto operator==(const PoolAddress&) const -> bool = default;
-};
 
 // What both sides say.
 
@@ -97,7 +90,7 @@ struct QueryNumber {
 };
 
 /// What there is to be shown.
-enum class View : std::uint8_t { counters, pools, users, bindings, sessions };
+enum class View : std::uint8_t { counters, pools, users, bindings, sessions, profiles };
 
 struct Query {
   QueryNumber number;
@@ -132,18 +125,19 @@ struct GatewayHello {
   /// no ports yet.
   bool awaits_reconciliation = false;
   std::vector<Prefix> prefixes;
-  std::vector<PoolAddress> pool;
+  std::vector<nat::PoolRange> pool;
   std::uint32_t filters_per_mapping = 0;
   std::uint32_t ports_per_set = 0;
 
   auto operator==(const GatewayHello&) const -> bool = default;
 };
 
-/// Part of what the gateway holds for its server. The records of several parts are different ones. What
-/// begins or ends meanwhile may be there or not.
+/// Part of what the gateway holds for its server: profiles first, then the rest. The records of several parts
+/// are different ones. What begins or ends meanwhile may be there or not.
 struct InventoryPart {
-  std::vector<device::MappingRecord> mappings;
-  std::vector<device::PeerRecord> peers;
+  std::vector<device::MappingRecord> mappings{};
+  std::vector<device::PeerRecord> peers{};
+  std::vector<device::PutProfile> profiles{};
   bool is_last = false;
 
   auto operator==(const InventoryPart&) const -> bool = default;
@@ -166,7 +160,7 @@ struct Events {
 
 /// The gateway has other external addresses. Events tell what that means to mappings.
 struct PoolChanged {
-  std::vector<PoolAddress> pool;
+  std::vector<nat::PoolRange> pool;
   auto operator==(const PoolChanged&) const -> bool = default;
 };
 
@@ -211,6 +205,7 @@ using Pools = Rows<nat::PoolRow>;
 using Users = Rows<nat::HostRow>;
 using Bindings = Rows<nat::BindingRow>;
 using Sessions = Rows<nat::SessionRow>;
+using Profiles = Rows<nat::ProfileRow>;
 
 struct Trace {
   QueryNumber query;
@@ -227,6 +222,6 @@ struct Trace {
 };
 
 using Reply = std::variant<GatewayHello, InventoryPart, BatchResult, Events, PoolChanged, Ping, Pong, Error,
-                           Counters, Pools, Users, Bindings, Sessions, Trace>;
+                           Counters, Pools, Users, Bindings, Sessions, Profiles, Trace>;
 
 }  // namespace portolan::control

@@ -98,19 +98,21 @@ class Draw {
                                    .external_port = port(),
                                    .lifetime = lifetime(),
                                    .external_ports = range()};
-      case 3:
-        return device::PutProfile{.realm = key().realm,
-                                  .internal_prefix = prefix(),
-                                  .subscriber_prefix_length = static_cast<std::uint8_t>(number(255)),
-                                  .external_address = address(),
-                                  .external_ports = range(),
-                                  .port_block_size = static_cast<std::uint16_t>(number(65535)),
-                                  .ports_max = word(),
-                                  .sessions_max = word(),
-                                  .sessions_per_second_max = word()};
+      case 3: return profile();
       case 4: return device::DropProfile{.realm = key().realm, .internal_prefix = prefix()};
       default: return device::ReleasePeer{.key = key(), .remote_peer = endpoint()};
     }
+  }
+  auto profile() -> device::PutProfile {
+    return {.realm = key().realm,
+            .internal_prefix = prefix(),
+            .subscriber_prefix_length = static_cast<std::uint8_t>(number(255)),
+            .external_address = address(),
+            .external_ports = range(),
+            .port_block_size = short_word(),
+            .ports_max = word(),
+            .sessions_max = word(),
+            .sessions_per_second_max = word()};
   }
   auto result() -> device::Result {
     if (flag()) return std::unexpected(static_cast<device::Refusal>(number(7)));
@@ -136,7 +138,8 @@ class Draw {
             .remaining = seconds(),
             .filters = filters(),
             .external_ports = range(),
-            .is_bound_to_address = flag()};
+            .is_bound_to_address = flag(),
+            .preserve_parity = flag()};
   }
   auto peer() -> device::PeerRecord {
     return {.key = key(),
@@ -145,8 +148,14 @@ class Draw {
             .external_port = port(),
             .remaining = seconds()};
   }
-  auto pool() -> std::vector<PoolAddress> {
-    return list(pool_max, [&] { return PoolAddress{.address = ipv4(), .ports = range()}; });
+  auto pool() -> std::vector<nat::PoolRange> {
+    return list(pool_ranges_max, [&] {
+      const auto [first, last] = std::minmax({ipv4().value, ipv4().value});
+      nat::PoolRange made(Ipv4Address{first}, Ipv4Address{last});
+      made.weight = std::max(static_cast<std::uint32_t>(number(nat::pool_weight_max)), 1U);
+      made.ports = range();
+      return made;
+    });
   }
   auto filter() -> nat::RowFilter {
     return {.internal = prefix(),
@@ -181,6 +190,17 @@ class Draw {
   auto host() -> nat::HostRow {
     return {.address = address(), .external_address = ipv4(), .bindings = word(), .sessions = word()};
   }
+  auto profile_row() -> nat::ProfileRow {
+    return {.internal = prefix(),
+            .asked = {.subscriber_prefix_length = static_cast<std::uint8_t>(number(255)),
+                      .external_address = ipv4(),
+                      .port_block_size = short_word(),
+                      .external_ports = range(),
+                      .ports_max = word(),
+                      .sessions_max = word(),
+                      .sessions_per_second_max = word()},
+            .subscribers = word()};
+  }
   auto pool_row() -> nat::PoolRow {
     return {.address = ipv4(),
             .ports = range(),
@@ -201,7 +221,7 @@ class Draw {
       case 4: return Ping{number()};
       case 5: return Pong{number()};
       case 6:
-        return Query{.number = query_number(), .view = static_cast<View>(number(4)), .filter = filter()};
+        return Query{.number = query_number(), .view = static_cast<View>(number(5)), .filter = filter()};
       default:
         return TraceQuery{.number = query_number(),
                           .protocol = protocol(),
@@ -224,6 +244,7 @@ class Draw {
       case 1:
         return InventoryPart{.mappings = list(rows_max, [&] { return mapping(); }),
                              .peers = list(rows_max, [&] { return peer(); }),
+                             .profiles = list(rows_max, [&] { return profile(); }),
                              .is_last = flag()};
       case 2: return BatchResult{.id = {number()}, .results = list(operations_max, [&] { return result(); })};
       case 3: return Events{list(rows_max, [&] { return event(); })};
@@ -239,6 +260,7 @@ class Draw {
       case 10: return rows<Users>([&] { return host(); });
       case 11: return rows<Bindings>([&] { return binding(); });
       case 12: return rows<Sessions>([&] { return session(); });
+      case 13: return rows<Profiles>([&] { return profile_row(); });
       default:
         return Trace{.query = {word()},
                      .is_forwarded = flag(),

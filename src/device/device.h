@@ -166,7 +166,8 @@ struct ReleasePeer {
 struct PutProfile {
   Realm realm{};
   Prefix internal_prefix;
-  /// 1 to 128, in the 128-bit form of addresses as in Prefix.
+  /// 1 to 128, in the 128-bit form of addresses as in Prefix; 0: the device's own, but that no subscriber is
+  /// larger than the profile's prefix.
   std::uint8_t subscriber_prefix_length = 128;
   IpAddress external_address{};  ///< unspecified: any
   PortRange external_ports{};
@@ -254,6 +255,8 @@ using Event = std::variant<Moved, Lost, LostPeer>;
 struct Inventory {
   std::vector<MappingRecord> mappings{};
   std::vector<PeerRecord> peers{};
+  /// As they were put. They come before all else: a part with mappings or peers has the last ones at most.
+  std::vector<PutProfile> profiles{};
   bool is_first = true;
   bool is_last = true;
 };

@@ -25,6 +25,7 @@ struct MappingRecord {
   std::vector<RemoteFilter> filters{};
   PortRange external_ports{};
   bool is_bound_to_address = false;
+  bool preserve_parity = false;
 
   auto operator==(const MappingRecord&) const -> bool = default;
 };

@@ -198,7 +198,7 @@ void ControlServer::happened(const std::vector<device::Event>& events) {
   }
 }
 
-void ControlServer::pool_changed(std::vector<control::PoolAddress> pool) {
+void ControlServer::pool_changed(std::vector<nat::PoolRange> pool) {
   hello_.pool = pool;
   send(owner_, control::PoolChanged{std::move(pool)});
 }
@@ -244,9 +244,10 @@ void ControlServer::inventory_from(Number number, Nat64Device::Cursor from) {
       from, [this, number, is_here = is_here_](Nat64Device::InventoryPart part, Nat64Device::Cursor next) {
         Connection* const connection = *is_here ? find(number) : nullptr;
         if (connection == nullptr) return;
-        if (next.is_end || !part.mappings.empty() || !part.peers.empty())
+        if (next.is_end || !part.mappings.empty() || !part.peers.empty() || !part.profiles.empty())
           send(number, control::InventoryPart{.mappings = std::move(part.mappings),
                                               .peers = std::move(part.peers),
+                                              .profiles = std::move(part.profiles),
                                               .is_last = next.is_end});
         connection->next_part = [this, number, next] { inventory_from(number, next); };
         part_sent(number, next.is_end);
@@ -271,6 +272,8 @@ void ControlServer::rows_from(Number number, const control::Query& query, Nat64D
     device_.sessions(query.filter, from, std::move(take));
   else if constexpr (std::is_same_v<Row, nat::HostRow>)
     device_.hosts(query.filter, from, std::move(take));
+  else if constexpr (std::is_same_v<Row, nat::ProfileRow>)
+    device_.profiles(query.filter, from, std::move(take));
   else
     device_.pools(query.filter, from, std::move(take));
 }
@@ -285,6 +288,7 @@ void ControlServer::handle(Number number, control::Query& query) {
     case control::View::users: return rows_from<nat::HostRow>(number, query, {});
     case control::View::bindings: return rows_from<nat::BindingRow>(number, query, {});
     case control::View::sessions: return rows_from<nat::SessionRow>(number, query, {});
+    case control::View::profiles: return rows_from<nat::ProfileRow>(number, query, {});
   }
 }
 

@@ -50,7 +50,7 @@ class ControlServer {
   void completed(const std::vector<device::Result>& results);
   void happened(const std::vector<device::Event>& events);
   /// The gateway's pool has changed: the device knows it already.
-  void pool_changed(std::vector<control::PoolAddress> pool);
+  void pool_changed(std::vector<nat::PoolRange> pool);
 
   [[nodiscard]] auto is_reconciled() const -> bool { return !hello_.awaits_reconciliation; }
   [[nodiscard]] auto has_owner() const -> bool { return owner_ != 0; }

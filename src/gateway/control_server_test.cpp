@@ -340,15 +340,62 @@ TEST_F(ControlServerTest, who_asks_again_too_early_is_told_so) {
   EXPECT_EQ(std::get<control::Sessions>(reader.replies[1]).query.value, 1U);
 }
 
+TEST_F(ControlServerTest, profiles_are_inventory_before_all_else_and_are_shown) {
+  Client& owner = greet(control::Role::owner);
+  std::vector<device::PutProfile> profiles;
+  std::vector<device::Operation> operations{install(5000)};
+  for (unsigned i = 0; i < 1000; ++i) {
+    const auto prefix = Prefix::parse(fmt::format("2001:db8:112:{:x}::/64", i));
+    profiles.push_back({.realm = {},
+                        .internal_prefix = *prefix,
+                        .subscriber_prefix_length = 0,
+                        .external_address = *IpAddress::parse("192.0.2.14"),
+                        .external_ports = {.first = Port{2000}, .last = Port{2999}},
+                        .port_block_size = 64,
+                        .ports_max = i,
+                        .sessions_max = 200,
+                        .sessions_per_second_max = 20});
+    operations.emplace_back(profiles.back());
+  }
+  operations.emplace_back(device::DropProfile{.realm = {}, .internal_prefix = profiles[7].internal_prefix});
+  profiles.erase(profiles.begin() + 7);
+  ask<control::BatchResult>(owner, control::Batch{.id = {1}, .operations = operations});
+  EXPECT_EQ(inventory(owner).size(), 1U);
+  std::vector<device::PutProfile> held;
+  bool is_other_before = false;
+  for (const control::Reply& reply : owner.replies) {
+    const auto& part = std::get<control::InventoryPart>(reply);
+    EXPECT_TRUE(part.profiles.empty() || !is_other_before);
+    is_other_before = is_other_before || !part.mappings.empty() || !part.peers.empty();
+    std::ranges::copy(part.profiles, std::back_inserter(held));
+  }
+  EXPECT_TRUE(is_other_before);
+  EXPECT_EQ(held, profiles);
+  Client& reader = greet(control::Role::reader);
+  const auto rows =
+      ask<control::Profiles>(reader, control::Query{.number = {3},
+                                                    .view = control::View::profiles,
+                                                    .filter = {.internal = profiles[99].internal_prefix}});
+  EXPECT_TRUE(rows.rows.empty() || rows.is_last);
+  std::vector<nat::ProfileRow> shown;
+  run_until([&] { return reader.last<control::Profiles>()->is_last; });
+  for (const control::Reply& reply : reader.replies)
+    std::ranges::copy(std::get<control::Profiles>(reply).rows, std::back_inserter(shown));
+  ASSERT_EQ(shown.size(), 1U);
+  EXPECT_EQ(shown[0].internal, profiles[99].internal_prefix);
+  EXPECT_EQ(shown[0].asked.ports_max, 100U);
+  EXPECT_EQ(shown[0].subscribers, 0U);
+}
+
 TEST_F(ControlServerTest, what_a_change_of_the_pool_does_is_told_to_the_owner) {
   Client& owner = greet(control::Role::owner);
   ask<control::BatchResult>(owner, control::Batch{.id = {1}, .operations = {install(5000)}});
   owner.replies.clear();
   const Ipv4Address other = *Ipv4Address::parse("192.0.2.15");
   device->set_pool({other});
-  server->pool_changed({{.address = other}});
+  server->pool_changed({other});
   run_until([&] { return owner.replies.size() == 2; });
-  EXPECT_EQ(std::get<control::PoolChanged>(owner.replies[0]).pool.front().address, other);
+  EXPECT_EQ(std::get<control::PoolChanged>(owner.replies[0]).pool.front().first, other);
   const auto& moved = std::get<device::Moved>(std::get<control::Events>(owner.replies[1]).events.front());
   EXPECT_EQ(moved.external_address, IpAddress{other});
 }

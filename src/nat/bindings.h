@@ -69,6 +69,7 @@ struct ExplicitSet {
   PortRange ports;           ///< where it may lie
   std::uint16_t port_count;  ///< at least 1
   bool is_bound;             ///< to its external address
+  bool keeps_parity;         ///< when it moves, if it can
 };
 
 /// The external endpoint wanted for a new binding.

@@ -110,6 +110,7 @@ auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& sugg
   ExplicitSet& set = bindings_.set(number);
   set.ports = extras.external_ports;
   set.is_bound = extras.is_bound_to_address;
+  set.keeps_parity = extras.preserve_parity;
   new_filters_.clear();
   for (const RemoteFilter& filter : extras.filters) new_filters_.push_back(to_peer_filter(filter, prefixes_));
   if (filters_.replace(set.filters, new_filters_)) end_forbidden_sessions(number, now);
@@ -186,7 +187,8 @@ void Nat64::make_explicit(std::uint32_t number, std::uint32_t head) {
   Binding& binding = bindings_[number];
   bindings_.set_explicit(number, true);
   binding.head = head;
-  bindings_.set(number) = {.until = 0, .filters = 0, .ports = {}, .port_count = 1, .is_bound = false};
+  bindings_.set(number) = {
+      .until = 0, .filters = 0, .ports = {}, .port_count = 1, .is_bound = false, .keeps_parity = false};
   ++counters_.explicit_bindings;
 }
 
@@ -229,12 +231,12 @@ auto Nat64::remove(TimePoint now, const MappingKey& key) -> std::expected<Remove
   return Removed{.external = external_of(number), .remaining = remaining(number, now)};
 }
 
-auto Nat64::put_profile(const Prefix& internal, const Allowance& allowance)
-    -> std::expected<void, ProfileError> {
+auto Nat64::put_profile(const Prefix& internal, const Allowance& asked) -> std::expected<void, ProfileError> {
   if (internal.length() < 1 || internal.address().is_ipv4()) return std::unexpected(ProfileError::not_inside);
-  if (!check(allowance)) return std::unexpected(ProfileError::unsupported);
-  const bool is_put = bindings_.subscribers().profiles().put(
-      internal.address().bits(), static_cast<std::uint8_t>(internal.length()), allowance);
+  Profiles& profiles = bindings_.subscribers().profiles();
+  const auto length = static_cast<std::uint8_t>(internal.length());
+  if (!check(profiles.meaning_of(asked, length))) return std::unexpected(ProfileError::unsupported);
+  const bool is_put = profiles.put(internal.address().bits(), length, asked);
   if (!is_put) return std::unexpected(ProfileError::no_resources);
   return {};
 }

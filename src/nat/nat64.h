@@ -170,9 +170,10 @@ class Nat64 {
 
   /// Says what subscribers with addresses in `internal` may have; device.h says the same for every device.
   ///
+  /// In      asked: what is 0 of its limits, and of subscriber_prefix_length, is as for everybody
   /// Errors  not_inside, no_resources (Limits::profiles), unsupported (as check() finds)
   /// Cost    O(prefix lengths that occur)
-  [[nodiscard]] auto put_profile(const Prefix& internal, const Allowance& allowance)
+  [[nodiscard]] auto put_profile(const Prefix& internal, const Allowance& asked)
       -> std::expected<void, ProfileError>;
   void drop_profile(const Prefix& internal);
 
@@ -203,7 +204,9 @@ class Nat64 {
   /// One address a call: O(ports).
   [[nodiscard]] auto view(TimePoint now, const RowFilter& filter, std::uint32_t from,
                           std::vector<PoolRow>& rows) -> std::uint32_t;
-  /// The same for what the server wants: explicit mappings, sessions that PEER keeps.
+  [[nodiscard]] auto view(TimePoint now, const RowFilter& filter, std::uint32_t from,
+                          std::vector<ProfileRow>& rows) const -> std::uint32_t;
+  /// The same for what the server wants besides profiles: explicit mappings, sessions that PEER keeps.
   [[nodiscard]] auto view(TimePoint now, std::uint32_t from, std::vector<MappingRow>& rows) -> std::uint32_t;
   [[nodiscard]] auto view(TimePoint now, std::uint32_t from, std::vector<PeerRow>& rows) -> std::uint32_t;
   /// What would become of a packet; changes nothing.

@@ -167,7 +167,7 @@ auto Nat64::move_set(std::uint32_t head) -> PoolChange {
                                 .port = port,
                                 .exact = false,
                                 .is_explicit = true,
-                                .same_parity = (first.port ^ port) % 2 == 0,
+                                .same_parity = set.keeps_parity || (first.port ^ port) % 2 == 0,
                                 .ports = set.ports},
                                count);
   const std::uint32_t kept = run ? run->count : 0;

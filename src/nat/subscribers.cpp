@@ -60,20 +60,36 @@ auto Profiles::find(const Ipv6Address& address) const -> std::uint32_t {
   return 0;
 }
 
-auto Profiles::put(const Ipv6Address& address, std::uint8_t length, const Allowance& allowance) -> bool {
+auto Profiles::meaning_of(const Allowance& asked, std::uint8_t length) const -> Allowance {
+  const Allowance& usual = profiles_[0].allowance;
+  Allowance allowance = asked;
+  if (asked.subscriber_prefix_length == 0)
+    allowance.subscriber_prefix_length = std::max(usual.subscriber_prefix_length, length);
+  if (asked.ports_max == 0) allowance.ports_max = usual.ports_max;
+  if (asked.sessions_max == 0) allowance.sessions_max = usual.sessions_max;
+  if (asked.sessions_per_second_max == 0) allowance.sessions_per_second_max = usual.sessions_per_second_max;
+  return allowance;
+}
+
+auto Profiles::put(const Ipv6Address& address, std::uint8_t length, const Allowance& asked) -> bool {
   const Ipv6Address prefix = masked(address, length);
   std::uint32_t number = find_exactly(prefix, length);
   if (number == 0) {
     number = numbers_.take();
     if (number == 0) return false;
-    profiles_[number] = {
-        .allowance = {}, .address = prefix, .length = length, .is_gone = false, .subscribers = 0};
+    profiles_[number] = {.allowance = {},
+                         .asked = {},
+                         .address = prefix,
+                         .length = length,
+                         .is_gone = false,
+                         .subscribers = 0};
     index_.insert(hash(prefix, length), number);
     ++size_;
     if (++of_length_[length] == 1)
       lengths_.insert(std::ranges::lower_bound(lengths_, length, std::greater{}), length);
   }
-  profiles_[number].allowance = allowance;
+  profiles_[number].allowance = meaning_of(asked, length);
+  profiles_[number].asked = asked;
   return true;
 }
 

@@ -21,6 +21,7 @@ namespace portolan::nat {
 /// What subscribers of some prefix may have.
 struct Profile {
   Allowance allowance;
+  Allowance asked;      ///< as put() was told: what is 0 is as for everybody
   Ipv6Address address;  ///< of its prefix
   std::uint8_t length;
   bool is_gone;               ///< it waits for its last subscriber to go, with the allowance of everybody
@@ -36,9 +37,12 @@ class Profiles {
   ///
   /// Cost    one look-up for each prefix length that occurs
   [[nodiscard]] auto find(const Ipv6Address& address) const -> std::uint32_t;
-  /// Makes or changes a profile. Its subscribers have `allowance` from their next packet on; how long their
-  /// prefix is, from their next binding on. Errors  false: Limits::profiles is reached
-  [[nodiscard]] auto put(const Ipv6Address& address, std::uint8_t length, const Allowance& allowance) -> bool;
+  /// What a profile for a prefix of `length` bits means that asks for `asked`: limits that are 0 are as for
+  /// everybody, and so is the length of subscribers' prefixes, but that none is larger than the profile's.
+  [[nodiscard]] auto meaning_of(const Allowance& asked, std::uint8_t length) const -> Allowance;
+  /// Makes or changes a profile. Its subscribers have what `asked` means from their next packet on; how long
+  /// their prefix is, from their next binding on. Errors  false: Limits::profiles is reached
+  [[nodiscard]] auto put(const Ipv6Address& address, std::uint8_t length, const Allowance& asked) -> bool;
   /// From now on its subscribers have what everybody has. Nothing happens if there is none.
   void drop(const Ipv6Address& address, std::uint8_t length);
 
@@ -47,6 +51,10 @@ class Profiles {
   void let_go(std::uint32_t number);
 
   [[nodiscard]] auto operator[](std::uint32_t number) const -> const Profile& { return profiles_[number]; }
+  /// All numbers are smaller.
+  [[nodiscard]] auto end() const -> std::uint32_t { return numbers_.end(); }
+  /// Whether `number`, one handed out, is a profile now.
+  [[nodiscard]] auto is_used(std::uint32_t number) const -> bool { return !profiles_[number].is_gone; }
   /// How many there are, number 0 apart.
   [[nodiscard]] auto size() const -> std::uint32_t { return size_; }
 

@@ -13,6 +13,7 @@
 #include "base/port_range.h"
 #include "base/remote_filter.h"
 #include "base/time.h"
+#include "nat/config.h"
 #include "nat/counters.h"
 #include "nat/tcp_state.h"
 
@@ -90,8 +91,18 @@ struct MappingRow {
   std::vector<RemoteFilter> filters{};
   PortRange external_ports{};
   bool is_bound_to_address = false;
+  bool preserve_parity = false;
 
   auto operator==(const MappingRow&) const -> bool = default;
+};
+
+/// A profile, as it was put.
+struct ProfileRow {
+  Prefix internal;
+  Allowance asked;                ///< what is 0 is as for everybody
+  std::uint32_t subscribers = 0;  ///< that have anything now
+
+  auto operator==(const ProfileRow&) const -> bool = default;
 };
 
 /// A session that PEER keeps.

@@ -135,6 +135,18 @@ auto Nat64::view(TimePoint /*now*/, const RowFilter& filter, std::uint32_t from,
   return from + 1 == pool.size() ? 0 : from + 1;
 }
 
+auto Nat64::view(TimePoint /*now*/, const RowFilter& filter, std::uint32_t from,
+                 std::vector<ProfileRow>& rows) const -> std::uint32_t {
+  const Profiles& profiles = bindings_.subscribers().profiles();
+  return walk(from, profiles.end(), [&](std::uint32_t number) {
+    if (!profiles.is_used(number)) return;
+    const Profile& profile = profiles[number];
+    const Prefix internal(IpAddress{profile.address}, profile.length);
+    if (filter.internal.contains(internal.address()) || internal.contains(filter.internal.address()))
+      rows.push_back({.internal = internal, .asked = profile.asked, .subscribers = profile.subscribers});
+  });
+}
+
 auto Nat64::view(TimePoint now, std::uint32_t from, std::vector<MappingRow>& rows) -> std::uint32_t {
   return walk(from, bindings_.end(), [&](std::uint32_t number) {
     if (!bindings_.is_used(number)) return;
@@ -148,7 +160,8 @@ auto Nat64::view(TimePoint now, std::uint32_t from, std::vector<MappingRow>& row
         .remaining = left(TimePoint{Nanoseconds{set.until}}, now),
         .filters = {},
         .external_ports = set.ports,
-        .is_bound_to_address = set.is_bound};
+        .is_bound_to_address = set.is_bound,
+        .preserve_parity = set.keeps_parity};
     filters_.for_each(set.filters, [&](const PeerFilter& filter) {
       row.filters.push_back(to_remote_filter(filter, prefixes_[0]));
     });

@@ -130,7 +130,7 @@ TEST_F(Views, the_inventory_tells_what_was_installed) {
                               Seconds{100},
                               {.filters = filters,
                                .port_count = 4,
-                               .preserve_parity = false,
+                               .preserve_parity = true,
                                .external_ports = ports,
                                .is_bound_to_address = true}));
   send(udp(inside, 5000, far6, 53));
@@ -141,7 +141,8 @@ TEST_F(Views, the_inventory_tells_what_was_installed) {
                                                          .remaining = Seconds{90},
                                                          .filters = filters,
                                                          .external_ports = ports,
-                                                         .is_bound_to_address = true}));
+                                                         .is_bound_to_address = true,
+                                                         .preserve_parity = true}));
   EXPECT_THAT(kept<PeerRow>(), IsEmpty());
   const Endpoint peer = endpoint(far6, 443);
   const auto peered = engine->install_peer(now, key(Protocol::tcp, 7000), peer, {}, Seconds{500});

@@ -37,6 +37,7 @@ void append_restoring(TimePoint now, const Contract& contract, std::vector<devic
                                           .lifetime = remaining_life(contract, now),
                                           .filters = contract.filters(),
                                           .port_count = contract.port_count,
+                                          .preserve_parity = contract.preserve_parity,
                                           .reserves_companion = contract.format == Format::nat_pmp,
                                           .is_bound_to_address = contract.prefer_failure});
 }
@@ -120,6 +121,7 @@ void Server::settle(TimePoint now, Item& item, const device::Result& result) {
            .format = item.before && !item.is_static ? item.before->format : item.format,
            .prefer_failure = item.prefer_failure,
            .is_static = item.is_static,
+           .preserve_parity = item.preserve_parity,
            .client_port = item.client.port,
            .path = item.is_static ? no_path : path_number(item.path),
            .subscriber = item.subscriber,

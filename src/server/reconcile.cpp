@@ -23,6 +23,7 @@ auto is_as_promised(TimePoint now, const device::MappingRecord& held, const Cont
   const Seconds promised = remaining_life(contract, now);
   return held.remaining + lifetime_slack >= promised && held.remaining <= promised + lifetime_slack &&
          held.port_count == contract.port_count && held.is_bound_to_address == contract.prefer_failure &&
+         held.preserve_parity == contract.preserve_parity &&
          sorted(held.filters) == sorted(contract.filters());
 }
 

@@ -51,6 +51,7 @@ inline auto full_contract() -> Contract {
           .nonce = *Nonce::parse("00112233445566778899aabb"),
           .format = Format::pcp_1,
           .prefer_failure = true,
+          .preserve_parity = true,
           .client_port = Port{12345},
           .path = 2,
           .subscriber = *Prefix::parse("2001:db8:112::/64"),

@@ -19,7 +19,7 @@ EDGES = {
     "device/*": ["base/", "device/device.h", "device/inventory.h", "nat/", "control/", "io/"],
     "store": ["base/"],
     "store/*": ["base/", "store/store.h", "io/"],
-    "control": ["base/", "device/device.h", "device/inventory.h", "nat/view.h"],
+    "control": ["base/", "device/device.h", "device/inventory.h", "nat/pool_range.h", "nat/view.h"],
     "gateway": ["base/", "nat/", "control/", "device/", "io/"],
     "sip": ["base/", "client/", "io/"],
     "io": ["base/"],

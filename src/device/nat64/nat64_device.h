@@ -57,17 +57,19 @@ class Nat64Device final : public Device {
   struct InventoryPart {
     std::vector<MappingRecord> mappings;
     std::vector<PeerRecord> peers;
+    std::vector<PutProfile> profiles;
   };
 
-  /// What the server wants of the device, after the batches applied so far. A call answers with a part, by
-  /// `take`, on the thread that called; who wants more calls again. What is there throughout a walk is in one
-  /// part exactly.
+  /// What the server wants of the device, after the batches applied so far, profiles first. A call answers
+  /// with a part, by `take`, on the thread that called; who wants more calls again. What is there throughout
+  /// a walk is in one part exactly.
   void inventory(Cursor from, Take<InventoryPart> take);
   /// The same for rows of the tables.
   void bindings(const nat::RowFilter& filter, Cursor from, Take<std::vector<nat::BindingRow>> take);
   void sessions(const nat::RowFilter& filter, Cursor from, Take<std::vector<nat::SessionRow>> take);
   void hosts(const nat::RowFilter& filter, Cursor from, Take<std::vector<nat::HostRow>> take);
   void pools(const nat::RowFilter& filter, Cursor from, Take<std::vector<nat::PoolRow>> take);
+  void profiles(const nat::RowFilter& filter, Cursor from, Take<std::vector<nat::ProfileRow>> take);
   /// What would become of a packet.
   void trace(const nat::TraceQuery& query, std::function<void(nat::TraceResult)> take);
   /// Whether flows from inside may have external ports of their own, after the batches applied so far; they

@@ -79,21 +79,16 @@ auto carry_out(nat::Nat64& nat64, TimePoint /*now*/, const PutProfile& wanted) -
   if (wanted.realm != Realm{}) return std::unexpected(Refusal::not_inside);
   if (!wanted.external_address.is_unspecified() && !wanted.external_address.is_ipv4())
     return std::unexpected(Refusal::profile_unsupported);
-  // Whatever the profile leaves open is as for everybody.
-  const nat::Allowance& usual = nat64.config().allowance;
-  const auto or_usual = [](std::uint32_t wanted_max, std::uint32_t usual_max) {
-    return wanted_max != 0 ? wanted_max : usual_max;
-  };
-  const auto put = nat64.put_profile(
-      wanted.internal_prefix,
-      {.subscriber_prefix_length = wanted.subscriber_prefix_length,
-       .external_address =
-           wanted.external_address.is_unspecified() ? Ipv4Address{} : wanted.external_address.ipv4(),
-       .port_block_size = wanted.port_block_size,
-       .external_ports = wanted.external_ports,
-       .ports_max = or_usual(wanted.ports_max, usual.ports_max),
-       .sessions_max = or_usual(wanted.sessions_max, usual.sessions_max),
-       .sessions_per_second_max = or_usual(wanted.sessions_per_second_max, usual.sessions_per_second_max)});
+  const auto put =
+      nat64.put_profile(wanted.internal_prefix, {.subscriber_prefix_length = wanted.subscriber_prefix_length,
+                                                 .external_address = wanted.external_address.is_unspecified()
+                                                                         ? Ipv4Address{}
+                                                                         : wanted.external_address.ipv4(),
+                                                 .port_block_size = wanted.port_block_size,
+                                                 .external_ports = wanted.external_ports,
+                                                 .ports_max = wanted.ports_max,
+                                                 .sessions_max = wanted.sessions_max,
+                                                 .sessions_per_second_max = wanted.sessions_per_second_max});
   if (!put) {
     switch (put.error()) {
       case nat::ProfileError::not_inside: return std::unexpected(Refusal::not_inside);

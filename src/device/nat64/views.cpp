@@ -16,7 +16,22 @@ auto record_of(nat::MappingRow row) -> MappingRecord {
           .remaining = row.remaining,
           .filters = std::move(row.filters),
           .external_ports = row.external_ports,
-          .is_bound_to_address = row.is_bound_to_address};
+          .is_bound_to_address = row.is_bound_to_address,
+          .preserve_parity = row.preserve_parity};
+}
+
+auto record_of(const nat::ProfileRow& row) -> PutProfile {
+  return {.realm = {},
+          .internal_prefix = row.internal,
+          .subscriber_prefix_length = row.asked.subscriber_prefix_length,
+          .external_address = row.asked.external_address == Ipv4Address{}
+                                  ? IpAddress{}
+                                  : IpAddress{row.asked.external_address},
+          .external_ports = row.asked.external_ports,
+          .port_block_size = row.asked.port_block_size,
+          .ports_max = row.asked.ports_max,
+          .sessions_max = row.asked.sessions_max,
+          .sessions_per_second_max = row.asked.sessions_per_second_max};
 }
 
 auto record_of(const nat::PeerRow& row) -> PeerRecord {
@@ -34,12 +49,17 @@ void Nat64Device::inventory(Cursor from, Take<InventoryPart> take) {
       [answers = answers_, post = post_, from, take = std::move(take)](TimePoint now, nat::Nat64& nat64) {
         InventoryPart part;
         Cursor next = from;
-        // Table 0: mappings; 1: sessions that PEER keeps.
+        // Table 0: profiles; 1: mappings; 2: sessions that PEER keeps.
         if (from.table == 0) {
+          std::vector<nat::ProfileRow> rows;
+          next.place = nat64.view(now, {}, from.place, rows);
+          for (const nat::ProfileRow& row : rows) part.profiles.push_back(record_of(row));
+          if (next.place == 0) next.table = 1;
+        } else if (from.table == 1) {
           std::vector<nat::MappingRow> rows;
           next.place = nat64.view(now, from.place, rows);
           for (nat::MappingRow& row : rows) part.mappings.push_back(record_of(std::move(row)));
-          if (next.place == 0) next.table = 1;
+          if (next.place == 0) next.table = 2;
         } else {
           std::vector<nat::PeerRow> rows;
           next.place = nat64.view(now, from.place, rows);
@@ -79,6 +99,11 @@ void Nat64Device::hosts(const nat::RowFilter& filter, Cursor from, Take<std::vec
 }
 void Nat64Device::pools(const nat::RowFilter& filter, Cursor from, Take<std::vector<nat::PoolRow>> take) {
   view<nat::PoolRow>(filter, from, std::move(take));
+}
+
+void Nat64Device::profiles(const nat::RowFilter& filter, Cursor from,
+                           Take<std::vector<nat::ProfileRow>> take) {
+  view<nat::ProfileRow>(filter, from, std::move(take));
 }
 
 void Nat64Device::trace(const nat::TraceQuery& query, std::function<void(nat::TraceResult)> take) {

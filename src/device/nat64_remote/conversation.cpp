@@ -163,6 +163,7 @@ void Conversation::take(TimePoint now, control::InventoryPart part) {
   is_inventory_whole_ = part.is_last;
   actions_.told.emplace_back(Inventory{.mappings = std::move(part.mappings),
                                        .peers = std::move(part.peers),
+                                       .profiles = std::move(part.profiles),
                                        .is_first = is_first,
                                        .is_last = part.is_last});
 }

@@ -120,6 +120,7 @@ class Talk {
       reply(greeting);
     } else if (std::holds_alternative<control::InventoryRequest>(request)) {
       const Inventory inventory = nat.inventory(now);
+      if (!inventory.profiles.empty()) reply(control::InventoryPart{.profiles = inventory.profiles});
       for (const MappingRecord& mapping : inventory.mappings)
         reply(control::InventoryPart{.mappings = {mapping}, .peers = {}, .is_last = false});
       reply(control::InventoryPart{.mappings = {}, .peers = inventory.peers, .is_last = true});

@@ -127,6 +127,7 @@ auto SimulatedNat::carry_out(TimePoint now, const Install& wanted) -> Result {
     each->external_ports = wanted.external_ports;
     each->reserves_companion = wanted.reserves_companion;
     each->is_bound_to_address = wanted.is_bound_to_address;
+    each->preserve_parity = wanted.preserve_parity;
     each->port_count = static_cast<std::uint16_t>(count);
   }
   return applied(external, lifetime, static_cast<std::uint16_t>(count));
@@ -199,7 +200,7 @@ auto SimulatedNat::carry_out(TimePoint /*now*/, const PutProfile& wanted) -> Res
   if (wanted.internal_prefix.length() == 0) return std::unexpected(Refusal::not_inside);
   const bool is_of_pool = wanted.external_address.is_unspecified() || config_.pool.empty() ||
                           wanted.external_address.family() == config_.pool.front().family();
-  if (wanted.subscriber_prefix_length == 0 || wanted.subscriber_prefix_length > 128 || !is_of_pool ||
+  if (wanted.subscriber_prefix_length > 128 || !is_of_pool ||
       wanted.external_ports.first > wanted.external_ports.last || wanted.port_block_size != 0)
     return std::unexpected(Refusal::profile_unsupported);
   profiles_.insert_or_assign({wanted.realm, wanted.internal_prefix}, wanted);
@@ -230,7 +231,8 @@ auto SimulatedNat::profile_of(const MappingKey& key) const -> const PutProfile* 
 auto SimulatedNat::is_at_limit(TimePoint now, const MappingKey& key) const -> bool {
   const PutProfile* const profile = profile_of(key);
   if (profile == nullptr || profile->ports_max == 0) return false;
-  const Prefix subscriber(key.internal_address, profile->subscriber_prefix_length);
+  const unsigned length = profile->subscriber_prefix_length;
+  const Prefix subscriber(key.internal_address, length != 0 ? length : 128);
   const auto used = std::ranges::count_if(entries_, [&](const auto& each) {
     const auto& [external, entry] = each;
     return external.protocol == key.protocol && entry.owner.realm == key.realm && entry.is_mapped(now) &&
@@ -315,7 +317,8 @@ auto SimulatedNat::set_pool(TimePoint now, std::vector<IpAddress> pool) -> std::
                 .lifetime = {},
                 .filters = entry.filters,
                 .port_count = entry.port_count,
-                .preserve_parity = (key.internal_port.value ^ former.at(key).endpoint.port.value) % 2 == 0,
+                .preserve_parity = entry.preserve_parity ||
+                                   (key.internal_port.value ^ former.at(key).endpoint.port.value) % 2 == 0,
                 .external_ports = entry.external_ports,
                 .reserves_companion = entry.reserves_companion});
     if (!moved) {
@@ -340,7 +343,7 @@ auto SimulatedNat::explicit_mappings(TimePoint now) const -> std::map<MappingKey
 }
 
 auto SimulatedNat::inventory(TimePoint now) const -> Inventory {
-  Inventory inventory;
+  Inventory inventory{.profiles = profiles()};
   for (const auto& [external, entry] : entries_) {
     const auto left = [&](TimePoint until) { return std::chrono::ceil<Seconds>(until - now); };
     if (entry.is_explicit(now) && entry.first == entry.owner)
@@ -351,7 +354,8 @@ auto SimulatedNat::inventory(TimePoint now) const -> Inventory {
                                     .remaining = left(entry.explicit_until),
                                     .filters = entry.filters,
                                     .external_ports = entry.external_ports,
-                                    .is_bound_to_address = entry.is_bound_to_address});
+                                    .is_bound_to_address = entry.is_bound_to_address,
+                                    .preserve_parity = entry.preserve_parity});
     for (const auto& [remote, tuple] : entry.tuples)
       if (tuple.by_peer > now)
         inventory.peers.push_back({.key = entry.owner,

@@ -51,7 +51,7 @@ class SimulatedNat {
   /// PEER's tuples at those that are gone.
   auto set_pool(TimePoint now, std::vector<IpAddress> pool) -> std::vector<Event>;
 
-  /// Explicit mappings, and tuples that PEER keeps.
+  /// Explicit mappings, tuples that PEER keeps, and profiles.
   [[nodiscard]] auto inventory(TimePoint now) const -> Inventory;
 
   /// Explicit mappings alive at `now`, port sets by their first port.
@@ -83,6 +83,7 @@ class SimulatedNat {
     PortRange external_ports;
     bool reserves_companion = false;
     bool is_bound_to_address = false;
+    bool preserve_parity = false;
     std::map<Endpoint, Tuple> tuples;
 
     [[nodiscard]] auto implicit_until() const -> TimePoint;

@@ -18,7 +18,9 @@ constexpr std::uint8_t prefers_failure = 1;
 constexpr std::uint8_t has_details = 2;
 constexpr std::uint8_t has_description = 4;
 constexpr std::uint8_t has_third_party = 8;
-constexpr std::uint8_t all_flags = prefers_failure | has_details | has_description | has_third_party;
+constexpr std::uint8_t preserves_parity = 16;
+constexpr std::uint8_t all_flags =
+    prefers_failure | has_details | has_description | has_third_party | preserves_parity;
 
 /// Appends big-endian fields.
 class Writer {
@@ -118,6 +120,7 @@ void encode_mapping(const PutMapping& mapping, const TimeLine& line, std::vector
   const Contract& contract = mapping.contract;
   const ContractDetails* details = contract.details.get();
   std::uint8_t flags = contract.prefer_failure ? prefers_failure : 0U;
+  if (contract.preserve_parity) flags |= preserves_parity;
   if (details != nullptr) {
     flags |= has_details;
     if (details->description) flags |= has_description;
@@ -167,6 +170,7 @@ auto decode_mapping(std::span<const std::byte> key, std::span<const std::byte> o
   const auto flags = reader.number<std::uint8_t>();
   reader.require((flags & ~all_flags) == 0);
   contract.prefer_failure = (flags & prefers_failure) != 0;
+  contract.preserve_parity = (flags & preserves_parity) != 0;
   contract.client_port.value = reader.number<std::uint16_t>();
   contract.path = reader.number<std::uint16_t>();
   contract.subscriber = reader.prefix();
