@@ -52,10 +52,11 @@ auto Daemon::make() -> std::expected<void, std::string> {
                    control::GatewayHello{.boot_id = random.next(),
                                          .program = "portolan-nat64 " PORTOLAN_VERSION,
                                          .prefixes = gateway::all_prefixes(settings_.nat64),
-                                         .pool = settings_.nat64.pool,
+                                         .pool = gateway_->pool(),
                                          .filters_per_mapping = limits.filters_per_mapping,
                                          .ports_per_set = limits.ports_per_set},
                    settings_.reconcile_grace);
+  gateway_->follow(loop_, [this] { control_->pool_changed(gateway_->pool()); });
   // Packets come from now on: flows from inside have no ports yet.
   gateway_->reconciled();
   for (const io::StreamAddress& address : settings_.listen) {
@@ -70,7 +71,7 @@ auto Daemon::reload(Settings wanted) -> std::expected<void, std::string> {
   if (const auto reloaded = gateway_->reload(wanted.nat64); !reloaded) return reloaded;
   const bool is_other_pool = wanted.nat64.pool != settings_.nat64.pool;
   settings_ = std::move(wanted);
-  if (is_other_pool) control_->pool_changed(settings_.nat64.pool);
+  if (is_other_pool) control_->pool_changed(gateway_->pool());
   return {};
 }
 

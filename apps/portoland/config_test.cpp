@@ -505,6 +505,7 @@ TEST(Settings, what_is_fixed_at_start_names_its_line_and_says_how_to_change_it) 
            {"outside = ", "fragment_timeout = 30\noutside = "},
            {"outside = ", "lowest_ipv6_mtu = 1500\noutside = "},
            {"outside = ", "mss_max = 1360\noutside = "},
+           {"outside = ", "own_address = {interface = \"wan0\", ports = [40960, 65535]}\noutside = "},
            {"[pcp]", "runtime_directory = \"/run/other\"\n[pcp]"},
            {"[pcp]", "[pcp]\nreceive_buffer = 65536"},
            {"[pcp]", "[pcp]\nepoch = \"subscriber\""},

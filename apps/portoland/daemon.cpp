@@ -178,6 +178,8 @@ auto Daemon::make_nat64() -> std::expected<void, std::string> {
   auto gateway =
       gateway::Nat64Gateway::start(settings_.nat64, host_, completion(), posting(), event_handler(), true);
   if (!gateway) return std::unexpected(gateway.error());
+  // What moves with the pool comes as events.
+  (*gateway)->follow(loop_, [] {});
   reload_device_ = [nat64 = gateway->get()](const Settings& wanted) { return nat64->reload(wanted.nat64); };
   log_device_counters_ = [nat64 = gateway->get()] { nat64->log_counters(); };
   device_ = *std::move(gateway);

@@ -115,6 +115,7 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
                          "untranslated",
                          "answer_untranslated",
                          "pool",
+                         "own_address",
                          "outside",
                          "tun",
                          "mtu",
@@ -165,6 +166,7 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
   reader.flag(*nat64, "nat64.", "answer_untranslated", settings.answer_untranslated);
   read_pool(reader, *nat64, settings);
   read_allowance(reader, *nat64, settings);
+  read_own_address(reader, *nat64, settings);
   if (auto name = reader.interface(*nat64, "nat64.", "outside")) settings.outside = std::move(*name);
   if (auto name = reader.interface(*nat64, "nat64.", "tun")) settings.tun = std::move(*name);
   reader.number(*nat64, "nat64.", "mtu", 1280, 65535, "; 1500 is usual",
@@ -188,6 +190,9 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
   if (reader.has_errors() || wanted_by.empty()) return;
   if (const auto fine = nat::check(nat64_config(settings)); !fine)
     reader.fail_at(nat64->source().begin.line, fmt::format("[nat64]: {}: change it", fine.error()));
+  if (settings.own_address && settings.own_address->interface == settings.tun)
+    reader.fail(*(*nat64)["own_address"]["interface"].node(), "nat64.own_address.interface",
+                "is the NAT64's own: name the one towards the IPv4 Internet");
 }
 
 void refuse_changes(Reader& reader, const toml::table& root, const Nat64Settings& wanted,
@@ -196,6 +201,7 @@ void refuse_changes(Reader& reader, const toml::table& root, const Nat64Settings
   nat64.fixed("prefix", all_prefixes(wanted), all_prefixes(running));
   nat64.fixed("untranslated", wanted.untranslated, running.untranslated);
   nat64.fixed("answer_untranslated", wanted.answer_untranslated, running.answer_untranslated);
+  nat64.fixed("own_address", wanted.own_address, running.own_address);
   nat64.fixed("outside", wanted.outside, running.outside);
   nat64.fixed("tun", wanted.tun, running.tun);
   nat64.fixed("mtu", wanted.mtu, running.mtu);

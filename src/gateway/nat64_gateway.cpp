@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "io/reserved_ports.h"
 #include "io/sysctl.h"
 #include "io/system.h"
 #include "io/tun.h"
@@ -75,18 +76,33 @@ auto Nat64Gateway::start(const Nat64Settings& settings, io::HostChanges& host, C
     if (const auto complaint = io::forwarding_complaint(family)) spdlog::warn("{}", *complaint);
   }
 
+  std::optional<OwnAddress> own;
+  if (settings.own_address) {
+    auto opened = OwnAddress::open(*settings.own_address, settings.tun, host);
+    if (!opened) return std::unexpected(opened.error());
+    own = *std::move(opened);
+  }
+
   io::TunOptions options;
   options.name = settings.tun;
   options.mtu = settings.mtu;
   auto tun = io::Tun::open(options);
   if (!tun) return std::unexpected(tun.error());
   spdlog::info("TUN {}: offloads {}", tun->name(), io::to_string(tun->offloads()));
+  if (own)
+    if (const auto prepared = own->prepare_tun(); !prepared) return std::unexpected(prepared.error());
 
   // The engine translates before anything is routed to it.
   std::unique_ptr<Nat64Gateway> gateway(new Nat64Gateway(settings, host, *std::move(tun),
                                                          std::move(completion), std::move(post),
                                                          std::move(events), awaits_reconciliation));
   if (const auto routed = gateway->route(); !routed) return std::unexpected(routed.error());
+  if (own) {
+    gateway->own_ = std::move(own);
+    if (const auto looked = gateway->own_->look(io::monotonic_now()); !looked)
+      return std::unexpected(looked.error());
+    gateway->take_own_address();
+  }
   return gateway;
 }
 
@@ -115,6 +131,51 @@ auto Nat64Gateway::route() -> std::expected<void, std::string> {
   return {};
 }
 
+auto Nat64Gateway::pool() const -> std::vector<nat::PoolRange> {
+  return pool_with(settings_, own_ ? own_->address() : std::nullopt);
+}
+
+void Nat64Gateway::take_own_address() {
+  const OwnAddressSettings& own = own_->settings();
+  const auto address = own_->address();
+  if (!address)
+    spdlog::warn("nat64.own_address: {} has no IPv4 address; its ports are in the pool as soon as it has one",
+                 own.interface);
+  else if (std::ranges::any_of(settings_.pool, [&](const auto& range) { return range.contains(*address); }))
+    spdlog::warn("nat64.own_address: {} of {} is in nat64.pool too: take it away there", *address,
+                 own.interface);
+  else
+    spdlog::info("nat64.own_address: ports {} of {} on {} are in the pool", io::to_string(own.ports),
+                 *address, own.interface);
+  device_.set_pool(pool());
+}
+
+auto Nat64Gateway::look_at_own_address() -> bool {
+  const auto changed = own_->look(io::monotonic_now());
+  const std::string trouble = changed ? std::string{} : changed.error();
+  if (!trouble.empty() && trouble != own_trouble_)
+    spdlog::error("nat64.own_address, tried again: {}", trouble);
+  own_trouble_ = trouble;
+  if (const auto next = own_->next_look())
+    timer_.arm(*next);
+  else
+    timer_.disarm();
+  if (!changed || !*changed) return false;
+  take_own_address();
+  return true;
+}
+
+void Nat64Gateway::follow(io::EventLoop& loop, std::function<void()> changed) {
+  if (!own_) return;
+  const auto look = [this, changed = std::move(changed)] {
+    if (look_at_own_address()) changed();
+  };
+  timer_ = loop.timer(look);
+  watch_ = loop.on_readable(own_->watch().descriptor(), [this, look] {
+    if (own_->watch().take()) look();
+  });
+}
+
 auto Nat64Gateway::reload(const Nat64Settings& wanted) -> std::expected<void, std::string> {
   const auto routes = only_in(claims_of(wanted), claims_of(settings_));
   const auto neighbours = only_in(proxied_by(wanted), proxied_by(settings_));
@@ -133,7 +194,7 @@ auto Nat64Gateway::reload(const Nat64Settings& wanted) -> std::expected<void, st
   const auto old_routes = only_in(claims_of(settings_), claims_of(wanted));
   const auto old_neighbours = only_in(proxied_by(settings_), proxied_by(wanted));
   settings_ = wanted;
-  device_.set_pool(settings_.pool);
+  device_.set_pool(pool());
   release(old_routes, old_neighbours);
   return {};
 }

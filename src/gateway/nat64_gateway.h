@@ -6,12 +6,15 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "device/device.h"
 #include "device/nat64/nat64_device.h"
 #include "gateway/nat64_settings.h"
+#include "gateway/own_address.h"
+#include "io/event_loop.h"
 #include "io/host_network.h"
 
 namespace portolan::gateway {
@@ -37,6 +40,12 @@ class Nat64Gateway final : public device::Device {
   /// changed
   [[nodiscard]] auto reload(const Nat64Settings& wanted) -> std::expected<void, std::string>;
 
+  /// Follows the gateway's own address, if the settings have one, and tells `changed` when it has changed the
+  /// pool. `loop` outlives the gateway.
+  void follow(io::EventLoop& loop, std::function<void()> changed);
+
+  /// The addresses of the moment.
+  [[nodiscard]] auto pool() const -> std::vector<nat::PoolRange>;
   [[nodiscard]] auto settings() const -> const Nat64Settings& { return settings_; }
   [[nodiscard]] auto device() -> device::Nat64Device& { return device_; }
   /// Writes what has been counted so far to the log.
@@ -50,9 +59,17 @@ class Nat64Gateway final : public device::Device {
   /// What reload() no longer needs of the host, or could not have in full.
   void release(const std::vector<Prefix>& routes, const std::vector<Ipv4Address>& neighbours);
 
+  /// Whether the pool has changed with the gateway's own address.
+  auto look_at_own_address() -> bool;
+  void take_own_address();
+
   Nat64Settings settings_;
   io::HostChanges& host_;
   device::Nat64Device device_;
+  std::optional<OwnAddress> own_;
+  std::string own_trouble_;  ///< as last told
+  io::Watch watch_;
+  io::Timer timer_;
 };
 
 }  // namespace portolan::gateway

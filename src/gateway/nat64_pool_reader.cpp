@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "gateway/nat64_pool_reader.h"
 
+#include <utility>
+
+#include "nat/pool.h"
+
 namespace portolan::gateway {
 namespace {
 
@@ -24,10 +28,10 @@ void add_range(Reader& reader, const std::string& text, const toml::node& node, 
 
 }  // namespace
 
-void read_port_range(Reader& reader, const toml::table& table, std::string_view where, std::string_view key,
-                     PortRange& ports) {
+auto read_port_range(Reader& reader, const toml::table& table, std::string_view where, std::string_view key,
+                     PortRange& ports) -> bool {
   const toml::node* node = table.get(key);
-  if (node == nullptr) return;
+  if (node == nullptr) return false;
   const toml::array* range = node->as_array();
   const auto port_at = [&](std::size_t index) {
     return range == nullptr ? std::nullopt : range->get(index)->value_exact<std::int64_t>();
@@ -38,11 +42,12 @@ void read_port_range(Reader& reader, const toml::table& table, std::string_view 
     if (first && last && 0 <= *first && *first <= *last && *last <= 65535) {
       ports = {.first = Port{static_cast<std::uint16_t>(*first)},
                .last = Port{static_cast<std::uint16_t>(*last)}};
-      return;
+      return true;
     }
   }
   reader.fail(*node, fmt::format("{}{}", where, key),
               "must be the first and the last port, such as [1024, 65535]");
+  return false;
 }
 
 void read_pool(Reader& reader, const toml::table& nat64, Nat64Settings& settings) {
@@ -82,6 +87,35 @@ void read_pool(Reader& reader, const toml::table& nat64, Nat64Settings& settings
                 fmt::format("has {} addresses, and nat64.outside answers for {} at most: leave that out, and "
                             "have your routers send them here",
                             addresses, proxied_addresses_max));
+}
+
+void read_own_address(Reader& reader, const toml::table& nat64, Nat64Settings& settings) {
+  constexpr std::string_view where = "nat64.own_address.";
+  const toml::node* node = nat64.get("own_address");
+  if (node == nullptr) return;
+  const toml::table* table = node->as_table();
+  if (table == nullptr)
+    return reader.fail(*node, "nat64.own_address", "must be a table: write [nat64.own_address]");
+  reader.refuse_unknown(*table, where, {"interface", "ports", "weight"});
+  OwnAddressSettings& own = settings.own_address.emplace();
+  if (table->get("interface") == nullptr)
+    reader.fail_missing(*table, "nat64.own_address.interface",
+                        "write interface = \"wan0\", the interface that has the address");
+  if (auto name = reader.interface(*table, where, "interface")) own.interface = std::move(*name);
+  if (table->get("ports") == nullptr)
+    reader.fail_missing(*table, "nat64.own_address.ports",
+                        "write ports = [40960, 65535], those of the address that the host gives away");
+  if (read_port_range(reader, *table, where, "ports", own.ports) && own.ports.first < own_port_min)
+    reader.fail(*table->get("ports"), "nat64.own_address.ports",
+                fmt::format("begins below {}: those are for the host's own services", own_port_min.value));
+  reader.number(*table, where, "weight", 1, nat::pool_weight_max, "",
+                [&](auto value) { own.weight = static_cast<std::uint32_t>(value); });
+  std::uint64_t addresses = 1;
+  for (const nat::PoolRange& range : settings.pool) addresses += range.size();
+  if (addresses > nat::Pool::addresses_max)
+    reader.fail(*node, "nat64.own_address",
+                fmt::format("makes a pool of {} addresses, at most {} are possible: take one from nat64.pool",
+                            addresses, nat::Pool::addresses_max));
 }
 
 void read_allowance(Reader& reader, const toml::table& nat64, Nat64Settings& settings) {

@@ -13,11 +13,16 @@ namespace portolan::gateway {
 /// Most addresses of a pool that an outside interface answers for one by one.
 inline constexpr std::size_t proxied_addresses_max = 4096;
 
+/// Ports of the gateway's own address below it are the host's.
+inline constexpr Port own_port_min{1024};
+
 /// Reads key pool of section [nat64].
 void read_pool(Reader& reader, const toml::table& nat64, Nat64Settings& settings);
-/// Reads the first and the last port, if key is there.
-void read_port_range(Reader& reader, const toml::table& table, std::string_view where, std::string_view key,
-                     PortRange& ports);
+/// Reads table own_address of section [nat64].
+void read_own_address(Reader& reader, const toml::table& nat64, Nat64Settings& settings);
+/// Reads the first and the last port, if key is there. Whether it was, and they were fine.
+auto read_port_range(Reader& reader, const toml::table& table, std::string_view where, std::string_view key,
+                     PortRange& ports) -> bool;
 /// Reads what subscribers without a profile may have.
 void read_allowance(Reader& reader, const toml::table& nat64, Nat64Settings& settings);
 /// Changes of it that only a restart makes.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "gateway/nat64_settings.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace portolan::gateway {
@@ -30,6 +31,16 @@ auto prefixes_of(const nat::PoolRange& range) -> std::vector<Prefix> {
     next += std::uint64_t{1} << bits;
   }
   return prefixes;
+}
+
+auto pool_with(const Nat64Settings& settings, std::optional<Ipv4Address> own) -> std::vector<nat::PoolRange> {
+  std::vector<nat::PoolRange> pool = settings.pool;
+  const auto has_it = [&](const nat::PoolRange& range) { return range.contains(*own); };
+  if (!own || !settings.own_address || std::ranges::any_of(pool, has_it)) return pool;
+  nat::PoolRange& range = pool.emplace_back(*own);
+  range.weight = settings.own_address->weight;
+  range.ports = settings.own_address->ports;
+  return pool;
 }
 
 auto nat64_config(const Nat64Settings& settings) -> nat::Config {

@@ -4,13 +4,25 @@
 // docs/man/portoland.8 describes every key.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/address.h"
+#include "base/port_range.h"
 #include "nat/config.h"
 
 namespace portolan::gateway {
+
+/// The gateway's own IPv4 address, of which the NAT64 has some ports.
+struct OwnAddressSettings {
+  std::string interface;
+  PortRange ports{};
+  std::uint32_t weight = 1;
+
+  auto operator==(const OwnAddressSettings&) const -> bool = default;
+};
 
 struct Nat64Settings {
   Prefix prefix;
@@ -18,6 +30,8 @@ struct Nat64Settings {
   std::vector<Prefix> untranslated;
   bool answer_untranslated = true;
   std::vector<nat::PoolRange> pool;
+  /// In the pool too, as long as there is one.
+  std::optional<OwnAddressSettings> own_address;
   /// What subscribers have whose profile does not say otherwise.
   nat::Allowance allowance{.subscriber_prefix_length = 64};
   /// Interface on which the pool's addresses are answered for; empty: they are routed here by others.
@@ -44,7 +58,12 @@ struct Nat64Settings {
 /// The fewest prefixes that are `range`.
 [[nodiscard]] auto prefixes_of(const nat::PoolRange& range) -> std::vector<Prefix>;
 
-/// What the settings mean to the engine; whether it is a NAT64 that can be had is nat::check()'s to say.
+/// The pool, with `own` in it if there is one. An address that is in the pool anyway is there once.
+[[nodiscard]] auto pool_with(const Nat64Settings& settings, std::optional<Ipv4Address> own)
+    -> std::vector<nat::PoolRange>;
+
+/// What the settings mean to the engine, the gateway's own address apart; whether it is a NAT64 that can be
+/// had is nat::check()'s to say.
 [[nodiscard]] auto nat64_config(const Nat64Settings& settings) -> nat::Config;
 
 }  // namespace portolan::gateway

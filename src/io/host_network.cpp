@@ -474,8 +474,13 @@ auto HostChanges::add_proxy_neighbour(const IpAddress& address, std::string_view
 auto HostChanges::redirect(const Redirect& wanted, std::string_view interface, std::string_view to)
     -> std::expected<void, std::string> {
   const RedirectChange change{wanted, std::string{interface}, std::string{to}};
-  if (std::ranges::find(state_->made, Change{change}) != state_->made.end()) return {};
-  if (const auto hooked = state_->want(IngressHookChange{change.interface}); !hooked) return hooked;
+  const Change hook = IngressHookChange{change.interface};
+  if (std::ranges::find(state_->made, hook) == state_->made.end()) {
+    if (const auto hooked = state_->want(hook); !hooked) return hooked;
+  } else if (const auto hooked = state_->carry_out(hook); !hooked) {
+    // Another interface of the same name has none.
+    return std::unexpected(hooked.error());
+  }
   if (const auto noted = state_->append(change); !noted) return noted;
   if (const auto done = state_->carry_out(change); !done) {
     static_cast<void>(state_->rewrite_journal());

@@ -57,7 +57,8 @@ class HostChanges {
   [[nodiscard]] auto add_proxy_neighbour(const IpAddress& address, std::string_view interface)
       -> std::expected<void, std::string>;
   /// Redirects packets that come in on `interface` to the output of `to`, in place of an earlier redirect of
-  /// ours on `interface`.
+  /// ours on `interface`. It is made anew in any case: either may be another interface of the same name by
+  /// now.
   [[nodiscard]] auto redirect(const Redirect& wanted, std::string_view interface, std::string_view to)
       -> std::expected<void, std::string>;
   /// Keeps the kernel from choosing these ports for sockets that ask for any. Those that are reserved already

@@ -4,8 +4,12 @@
 #include <bitset>
 #include <charconv>
 #include <cstdint>
+#include <fstream>
 #include <ranges>
+#include <set>
+#include <sstream>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -97,6 +101,47 @@ auto release_ports(const PortRange& ports) -> std::expected<bool, std::string> {
   for (std::size_t port = ports.first.value; port <= ports.last.value; ++port) reserved->reset(port);
   if (const auto written = write_reserved(*reserved); !written) return std::unexpected(written.error());
   return true;
+}
+
+auto free_choice_without(const PortRange& taken) -> std::expected<std::size_t, std::string> {
+  constexpr std::string_view choice = "net.ipv4.ip_local_port_range";
+  const auto reserved = read_reserved();
+  if (!reserved) return std::unexpected(reserved.error());
+  const auto text = read_sysctl(choice);
+  if (!text) return std::unexpected(text.error());
+  std::istringstream words(*text);
+  std::size_t first = 0;
+  std::size_t last = 0;
+  if (!(words >> first >> last) || last >= port_count)
+    return std::unexpected(fmt::format("sysctl {}: can't read \"{}\"", choice, *text));
+  std::size_t count = 0;
+  for (std::size_t port = first; port <= last; ++port)
+    count += !(*reserved)[port] && !taken.contains(Port{static_cast<std::uint16_t>(port)});
+  return count;
+}
+
+auto sockets_at(const PortRange& ports) -> std::vector<std::string> {
+  std::set<std::pair<std::string, unsigned>> found;
+  for (const std::string_view table : {"tcp", "tcp6", "udp", "udp6"}) {
+    std::ifstream file(fmt::format("/proc/thread-self/net/{}", table));
+    // "0: 0100007F:1F90 ...", under a line of headings.
+    for (std::string line; std::getline(file, line);) {
+      std::istringstream words(line);
+      std::string number;
+      std::string local;
+      words >> number >> local;
+      const auto colon = local.find(':');
+      if (colon == std::string::npos) continue;
+      std::uint16_t port = 0;
+      const char* const end = local.data() + local.size();
+      if (std::from_chars(local.data() + colon + 1, end, port, 16).ptr != end) continue;
+      if (ports.contains(Port{port})) found.emplace(table.substr(0, 3), port);
+    }
+  }
+  std::vector<std::string> lines;
+  lines.reserve(found.size());
+  for (const auto& [protocol, port] : found) lines.push_back(fmt::format("{} {}", protocol, port));
+  return lines;
 }
 
 }  // namespace portolan::io

@@ -21,6 +21,7 @@ EDGES = {
     "store/*": ["base/", "store/store.h", "io/"],
     "control": ["base/", "device/device.h", "device/inventory.h", "nat/pool_range.h", "nat/view.h"],
     "gateway": ["base/", "nat/", "control/", "device/", "io/"],
+    "gateway/*": ["base/", "nat/", "control/", "device/", "io/", "gateway/"],
     "sip": ["base/", "client/", "io/"],
     "io": ["base/"],
     "io/*": ["base/", "io/"],

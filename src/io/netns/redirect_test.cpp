@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Packets to some ports of an address of the host's go elsewhere; the host keeps the others.
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,8 +17,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "io/file_descriptor.h"
 #include "io/host_network.h"
 #include "io/netns/private_network.h"
+#include "io/reserved_ports.h"
 #include "io/sysctl.h"
 #include "io/testing.h"
 #include "io/tun.h"
@@ -148,6 +152,11 @@ class RedirectTest : public testing::PrivateNetwork {
   void reopen_inside() {
     inside_.reset();
     inside_.emplace(opened("nat64"));
+  }
+  void reopen_outside() {
+    outside_.reset();
+    outside_.emplace(opened("wan0"));
+    add_address(outside_->interface_index(), "192.0.2.1", 28);
   }
   auto outside_index() const -> unsigned { return outside_->interface_index(); }
 
@@ -304,6 +313,50 @@ TEST_F(RedirectTest, ports_of_a_killed_run_are_free_again) {
   auto mine = changes();
   mine.undo_leftovers();
   EXPECT_EQ(read_sysctl(reserved), "");
+}
+
+TEST_F(RedirectTest, ports_are_counted_that_are_left_to_choose_from) {
+  ASSERT_TRUE(write_sysctl("net.ipv4.ip_local_port_range", "39990 50009"));
+  EXPECT_EQ(free_choice_without(wanted.ports), 20U);
+  ASSERT_TRUE(write_sysctl(reserved, "39990-39999,60000"));
+  EXPECT_EQ(free_choice_without(wanted.ports), 10U);
+  auto mine = changes();
+  ASSERT_TRUE(mine.reserve_ports(wanted.ports));
+  EXPECT_EQ(free_choice_without(wanted.ports), 10U) << "reserved already or not";
+}
+
+TEST_F(RedirectTest, sockets_are_told_that_have_reserved_ports) {
+  struct Bound {
+    Bound(int family, int kind, std::uint16_t port) : socket(::socket(family, kind | SOCK_CLOEXEC, 0)) {
+      sockaddr_in6 address{};
+      address.sin6_family = static_cast<sa_family_t>(family);
+      address.sin6_port = htons(port);
+      EXPECT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address),
+                       family == AF_INET ? sizeof(sockaddr_in) : sizeof address),
+                0);
+      if (kind == SOCK_STREAM) {
+        EXPECT_EQ(::listen(socket.get(), 1), 0);
+      }
+    }
+    FileDescriptor socket;
+  };
+  EXPECT_THAT(sockets_at(wanted.ports), IsEmpty());
+  const Bound sockets[]{{AF_INET, SOCK_STREAM, 40000},  {AF_INET, SOCK_DGRAM, 49999},
+                        {AF_INET6, SOCK_STREAM, 40001}, {AF_INET6, SOCK_DGRAM, 40001},
+                        {AF_INET, SOCK_DGRAM, 39999},   {AF_INET, SOCK_DGRAM, 50000}};
+  EXPECT_THAT(sockets_at(wanted.ports), ElementsAre("tcp 40000", "tcp 40001", "udp 40001", "udp 49999"));
+}
+
+TEST_F(RedirectTest, is_made_anew_on_another_interface_of_the_same_name) {
+  auto mine = changes();
+  ASSERT_TRUE(mine.redirect(wanted, "wan0", "nat64"));
+  reopen_outside();
+  ASSERT_TRUE(mine.redirect(wanted, "wan0", "nat64"));
+  EXPECT_TRUE(is_redirected(ipv4(udp, peer, own, ports(9, 40001))));
+  EXPECT_THAT(mine.list(),
+              ElementsAre("ingress-hook dev wan0", "redirect 192.0.2.1 ports 40000-49999 dev wan0 to nat64"));
+  EXPECT_THAT(mine.undo(), IsEmpty());
+  EXPECT_EQ(netlink().add_ingress_hook(outside_index()), true);
 }
 
 }  // namespace

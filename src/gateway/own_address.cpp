@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "gateway/own_address.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+
+#include "io/reserved_ports.h"
+#include "io/sysctl.h"
+
+namespace portolan::gateway {
+namespace {
+
+auto is_usable(Ipv4Address address) -> bool {
+  const std::uint32_t first = address.value >> 24U;
+  return first != 0 && first != 127 && first < 224 && address.value >> 16U != 0xa9feU;
+}
+
+/// The kernel drops what comes from a TUN with a source of its own, unless no check asks where such packets
+/// should come from; it takes the stricter of two settings.
+auto check_reverse_path() -> std::expected<void, std::string> {
+  constexpr std::string_view name = "net.ipv4.conf.all.rp_filter";
+  const auto value = io::read_sysctl(name);
+  if (!value) return std::unexpected(value.error());
+  if (*value == "0") return {};
+  return std::unexpected(
+      fmt::format("nat64.own_address: sysctl {} is {}, and drops what the NAT64 sends from this host's own "
+                  "address: set it to 0, and that of each interface to what it is to be",
+                  name, *value));
+}
+
+}  // namespace
+
+OwnAddress::OwnAddress(OwnAddressSettings settings, std::string tun, io::HostChanges& host,
+                       io::AddressWatch watch, io::Netlink netlink)
+    : settings_(std::move(settings)),
+      tun_(std::move(tun)),
+      host_(&host),
+      watch_(std::move(watch)),
+      netlink_(std::move(netlink)) {}
+
+auto OwnAddress::open(const OwnAddressSettings& settings, std::string tun, io::HostChanges& host)
+    -> std::expected<OwnAddress, std::string> {
+  if (const auto fine = check_reverse_path(); !fine) return std::unexpected(fine.error());
+  const auto left = io::free_choice_without(settings.ports);
+  if (!left) return std::unexpected(left.error());
+  if (*left < host_ports_min)
+    return std::unexpected(fmt::format(
+        "nat64.own_address.ports: {} leave this host {} ports for connections of its own, and it needs {}: "
+        "take fewer, or give it others by sysctl net.ipv4.ip_local_port_range",
+        io::to_string(settings.ports), *left, host_ports_min));
+  if (const auto reserved = host.reserve_ports(settings.ports); !reserved)
+    return std::unexpected(reserved.error());
+  if (const auto sockets = io::sockets_at(settings.ports); !sockets.empty()) {
+    constexpr std::size_t shown_max = 8;
+    const auto shown = std::span(sockets).first(std::min(sockets.size(), shown_max));
+    spdlog::warn(
+        "nat64.own_address: this host has sockets at ports that are the NAT64's, and they get nothing "
+        "from outside any more: {}{}",
+        fmt::join(shown, ", "), sockets.size() > shown_max ? ", ..." : "");
+  }
+  // The watch first: so no change is missed between the first look and the first word.
+  auto watch = io::AddressWatch::open();
+  if (!watch) return std::unexpected(watch.error());
+  auto netlink = io::Netlink::open();
+  if (!netlink) return std::unexpected(netlink.error());
+  return OwnAddress(settings, std::move(tun), host, *std::move(watch), *std::move(netlink));
+}
+
+auto OwnAddress::prepare_tun() const -> std::expected<void, std::string> {
+  // The TUN's own settings go with it: there is nothing to undo.
+  for (const auto& [name, value] : {std::pair{"accept_local", "1"}, std::pair{"rp_filter", "0"}})
+    if (const auto set = io::write_sysctl(fmt::format("net/ipv4/conf/{}/{}", tun_, name), value); !set)
+      return set;
+  return {};
+}
+
+auto OwnAddress::choose(std::optional<Ipv4Address> present, std::span<const io::InterfaceAddress> addresses)
+    -> std::optional<Ipv4Address> {
+  std::optional<Ipv4Address> first;
+  for (const io::InterfaceAddress& each : addresses) {
+    if (!each.address.is_ipv4() || !is_usable(each.address.ipv4())) continue;
+    if (each.address.ipv4() == present) return present;
+    if (!first) first = each.address.ipv4();
+  }
+  return first;
+}
+
+auto OwnAddress::look(TimePoint now) -> std::expected<bool, std::string> {
+  next_look_ = now + retry;
+  const auto interface = netlink_.find_interface(settings_.interface);
+  if (!interface) return std::unexpected(interface.error());
+  std::optional<Ipv4Address> found;
+  if (*interface) {
+    const auto addresses = netlink_.addresses((*interface)->index);
+    if (!addresses) return std::unexpected(addresses.error());
+    found = choose(address_, *addresses);
+  }
+  if (found) {
+    const bool is_other = found != address_;
+    if (is_other || (*interface)->index != interface_index_) {
+      const io::Redirect wanted{.destination = *found, .ports = settings_.ports};
+      if (const auto redirected = host_->redirect(wanted, settings_.interface, tun_); !redirected)
+        return std::unexpected(redirected.error());
+      interface_index_ = (*interface)->index;
+      address_ = found;
+    }
+    gone_since_.reset();
+    next_look_.reset();
+    return is_other;
+  }
+  if (address_ && !gone_since_) gone_since_ = now;
+  if (address_ && now < *gone_since_ + patience) {
+    next_look_ = *gone_since_ + patience;
+    return false;
+  }
+  next_look_.reset();
+  gone_since_.reset();
+  if (!address_) return false;
+  address_.reset();
+  interface_index_ = 0;
+  if (const auto removed = host_->remove_redirect(settings_.interface); !removed)
+    spdlog::warn("left on this host: {}", removed.error());
+  return true;
+}
+
+}  // namespace portolan::gateway

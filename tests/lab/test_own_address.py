@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The gateway shares its own IPv4 address with the NAT64: the host's sockets go on, hosts inside are served at some of
+its ports, and all of it follows when the interface gets another address, as by DHCP."""
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import sys
+
+import pytest
+
+from labkit import PCP_PORT, ROOT, VIEWER, VIEWER_INSIDE, Lab, until
+from test_remote import Daemon
+
+sys.path.insert(0, str(pathlib.Path(ROOT) / "tests" / "flows"))
+import pcp  # noqa: E402  pylint: disable=wrong-import-position
+
+GATEWAY = "2001:db8:112::1"
+HOST = "handset-3g"
+FIRST, SECOND = "192.0.2.1", "192.0.2.2"
+PORTS = range(40960, 65536)
+NETWORK_FAILURE = 7
+CHANGES = "net.ipv4.ip_local_reserved_ports"
+
+
+@pytest.fixture
+def lab(machine):  # pylint: disable=unused-argument
+    one = Lab(f"t{os.getpid()}-own")
+    try:
+        one.up("--without-server")
+        yield one
+    finally:
+        one.down()
+
+
+class Site:
+    """The lab's gateway with its own address for a pool, in one process or two."""
+
+    def __init__(self, lab, directory, processes):
+        self.lab = lab
+        whole = (ROOT / "lab" / "portoland.toml").read_text()
+        own = f'[nat64.own_address]\ninterface = "outside0"\nports = [{PORTS[0]}, {PORTS[-1]}]\n'
+        whole = whole.replace('pool = ["192.0.2.14"]\n', "").replace('outside = "outside0"\n', "")
+        at = whole.index("[nat64]")
+        assert "192.0.2.14" not in whole
+        places = f'store_path = "{directory}/portoland.db"\nruntime_directory = "{directory}/portoland"'
+        server_config = directory / "portoland.toml"
+        server = whole[:at].replace('store = "memory"', places)
+        if processes == 1:
+            server_config.write_text(f"{server}{whole[at:]}\n{own}")
+            self.nat64 = self.server = Daemon(lab, "portoland", server_config, directory)
+            self.daemons = [self.server]
+        else:
+            nat64_config = directory / "nat64.toml"
+            nat64_config.write_text(f'runtime_directory = "{directory}/nat64"\n{whole[at:]}\n{own}'
+                                    f'[control]\nlisten = ["unix:{directory}/nat64.sock"]\n')
+            server_config.write_text(server.replace('device = "nat64"', 'device = "nat64-remote"') +
+                                     f'[nat64_remote]\nconnect = "unix:{directory}/nat64.sock"\n')
+            self.nat64 = Daemon(lab, "portolan-nat64", nat64_config, directory)
+            self.server = Daemon(lab, "portoland", server_config, directory)
+            self.daemons = [self.nat64, self.server]
+
+    def start(self):
+        told = "has all that was promised" if len(self.daemons) == 2 else "ready"
+        before = self.server.says(told)
+        for daemon in self.daemons:
+            daemon.start()
+        until(lambda: self.server.says(told) > before, 30, "the gateway is there")
+
+    def end(self, how=signal.SIGTERM):
+        for daemon in reversed(self.daemons):
+            if daemon.process is not None:
+                daemon.end(how)
+
+    def changes(self):
+        """What is the NAT64's on the host: redirects and reserved ports."""
+        return (self.lab.output("gateway", "tc", "qdisc", "show", "dev", "outside0", "clsact").strip(),
+                self.lab.output("gateway", "sysctl", "-n", CHANGES).strip())
+
+    def readdress(self, old, new):
+        """One address goes, and then the other comes: the interface has none in between."""
+        if old:
+            self.lab.output("gateway", "ip", "address", "del", f"{old}/28", "dev", "outside0")
+        if new:
+            self.lab.output("gateway", "ip", "address", "add", f"{new}/28", "dev", "outside0")
+
+
+@pytest.fixture(params=[1, 2], ids=["one-process", "two-processes"])
+def site(request, lab, tmp_path):  # pylint: disable=redefined-outer-name
+    made = Site(lab, tmp_path, request.param)
+    try:
+        yield made
+    finally:
+        made.end()
+    assert made.changes() == ("", ""), "something is left on the host"
+
+
+class Client:
+    """A host inside that asks for the port of a socket of its own, and listens for updates."""
+
+    def __init__(self, lab, port):  # pylint: disable=redefined-outer-name
+        self.address, self.port = lab.address(HOST), port
+        self.socket = lab.udp(HOST, timeout=20)
+        self.listener = lab.listener(HOST, port)
+
+    def ask(self):
+        self.socket.sendto(pcp.header(self.address, 3600) + pcp.map_body(pcp.TCP, self.port, 0, "0.0.0.0", 9),
+                           (GATEWAY, PCP_PORT))
+        return pcp.parse(self.socket.recv(2048))
+
+    def told(self, wanted):
+        """The next message of which `wanted(answer)` is true."""
+        while not wanted(answer := pcp.parse(self.socket.recv(2048))):
+            pass
+        return answer
+
+    def close(self):
+        self.socket.close()
+        self.listener.close()
+
+
+def reaches(lab, address, port, listener):  # pylint: disable=redefined-outer-name
+    """Whether viewer's connection arrives at `listener`, and carries data both ways."""
+    try:
+        client = lab.connect_from_viewer(port, address=address, timeout=3)
+    except OSError:
+        return False
+    with client:
+        server, _ = listener.accept()
+        with server:
+            server.settimeout(5)
+            client.sendall(b"ahoy")
+            if server.recv(16) != b"ahoy":
+                return False
+            server.sendall(b"aye")
+            return client.recv(16) == b"aye"
+
+
+def peer_of(lab, host, address):  # pylint: disable=redefined-outer-name
+    """Who viewer's web server says asked, from a connection of `host`."""
+    with lab.inside(host):
+        connection = http.client.HTTPConnection(address, 80, timeout=5)
+        connection.connect()
+    connection.request("GET", "/peer")
+    seen = json.loads(connection.getresponse().read())
+    connection.close()
+    return seen["address"], seen["port"]
+
+
+def check_the_hosts_own(lab, address):  # pylint: disable=redefined-outer-name
+    for _ in range(20):
+        seen = peer_of(lab, "gateway", VIEWER)
+        assert seen[0] == address and seen[1] not in PORTS, "a connection of the gateway's own"
+    with lab.inside("gateway"):
+        listener = socket.create_server((address, 2222))
+        question = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener.settimeout(5)
+    with listener, question:
+        assert reaches(lab, address, 2222, listener), "a service of the gateway's own"
+        question.settimeout(5)
+        question.bind((address, 0))
+        assert question.getsockname()[1] not in PORTS
+        with lab.udp("viewer") as viewer:
+            question.sendto(b"who?", viewer.getsockname())
+            _, source = viewer.recvfrom(64)
+            viewer.sendto(b"me", source)
+            assert question.recv(64) == b"me"
+
+
+def check_inside_out(lab, address):  # pylint: disable=redefined-outer-name
+    seen = peer_of(lab, HOST, VIEWER_INSIDE)
+    assert seen[0] == address and seen[1] in PORTS, "a connection from inside"
+    with lab.udp(HOST) as inside, lab.udp("viewer") as viewer:
+        inside.connect((VIEWER_INSIDE, viewer.getsockname()[1]))
+        inside.send(b"who?")
+        _, source = viewer.recvfrom(64)
+        assert source[0] == address and source[1] in PORTS
+        viewer.sendto(b"me", source)
+        assert inside.recv(64) == b"me"
+        # Nobody is at discard: the error finds the way back too.
+        inside.connect((VIEWER_INSIDE, 9))
+        inside.send(b"anyone?")
+        with pytest.raises(ConnectionRefusedError):
+            inside.recv(64)
+    lab.output(HOST, "ping", "-6", "-c", "1", "-W", "5", VIEWER_INSIDE)
+
+
+def test_the_address_is_shared_and_followed(lab, site):  # pylint: disable=redefined-outer-name
+    site.start()
+    client = Client(lab, 8443)
+    try:
+        granted = client.ask()
+        assert (granted.result, granted.address) == (pcp.SUCCESS, FIRST) and granted.external in PORTS
+        assert reaches(lab, FIRST, granted.external, client.listener)
+        check_the_hosts_own(lab, FIRST)
+        check_inside_out(lab, FIRST)
+
+        site.readdress(FIRST, SECOND)
+        update = client.told(lambda answer: answer.opcode == pcp.MAP)
+        assert (update.result, update.address) == (pcp.SUCCESS, SECOND) and update.external in PORTS
+        assert reaches(lab, SECOND, update.external, client.listener)
+        assert not reaches(lab, FIRST, granted.external, client.listener)
+        check_the_hosts_own(lab, SECOND)
+        check_inside_out(lab, SECOND)
+
+        # Killed, it leaves packets for nobody; begun again, it takes over what it left.
+        site.end(signal.SIGKILL)
+        assert site.changes() != ("", "")
+        site.start()
+        assert reaches(lab, SECOND, update.external, client.listener)
+        check_the_hosts_own(lab, SECOND)
+        check_inside_out(lab, SECOND)
+    finally:
+        client.close()
+
+
+def test_an_address_that_comes_late_is_taken(lab, site):  # pylint: disable=redefined-outer-name
+    site.readdress(FIRST, None)
+    site.start()
+    assert site.nat64.says("outside0 has no IPv4 address")
+    client = Client(lab, 8443)
+    try:
+        assert client.ask().result == NETWORK_FAILURE
+        site.readdress(None, FIRST)
+        until(lambda: site.nat64.says(f"of {FIRST} on outside0 are in the pool"), 10, "the address is taken")
+        granted = client.ask()
+        assert (granted.result, granted.address) == (pcp.SUCCESS, FIRST)
+        assert reaches(lab, FIRST, granted.external, client.listener)
+    finally:
+        client.close()
