@@ -411,6 +411,22 @@ TEST(Settings, a_clamp_of_segment_sizes_is_read) {
   EXPECT_THAT(errors_of(with("outside = ", "mss_max = 535\noutside = ")), ElementsAre(HasSubstr("from 536")));
 }
 
+TEST(Settings, workers_are_1_to_64) {
+  const auto usual = parse_settings(good, "test.toml");
+  ASSERT_TRUE(usual);
+  EXPECT_EQ(usual->nat64.workers, 1U);
+  for (const unsigned workers : {1U, 2U, 63U, 64U}) {
+    const auto settings =
+        parse_settings(with("outside = ", fmt::format("workers = {}\noutside = ", workers)), "test.toml");
+    ASSERT_TRUE(settings) << settings.error().front();
+    EXPECT_EQ(settings->nat64.workers, workers);
+  }
+  for (const int workers : {-1, 0, 65})
+    EXPECT_THAT(errors_of(with("outside = ", fmt::format("workers = {}\noutside = ", workers))),
+                ElementsAre(HasSubstr("from 1 to 64")))
+        << workers;
+}
+
 constexpr std::string_view mapping_table = R"([[mapping]]
 protocol = "tcp"
 internal_address = "2001:db8:112::80"
@@ -506,6 +522,7 @@ TEST(Settings, what_is_fixed_at_start_names_its_line_and_says_how_to_change_it) 
            {"outside = ", "lowest_ipv6_mtu = 1500\noutside = "},
            {"outside = ", "mss_max = 1360\noutside = "},
            {"outside = ", "own_address = {interface = \"wan0\", ports = [40960, 65535]}\noutside = "},
+           {"outside = ", "workers = 2\noutside = "},
            {"[pcp]", "runtime_directory = \"/run/other\"\n[pcp]"},
            {"[pcp]", "[pcp]\nreceive_buffer = 65536"},
            {"[pcp]", "[pcp]\nepoch = \"subscriber\""},

@@ -68,8 +68,10 @@ class ControlServerTest : public ::testing::Test {
     config.prefix = *Prefix::parse("2001:db8:64:ff9b::/96");
     config.pool = {*Ipv4Address::parse("192.0.2.14")};
     config.limits.bindings = 60'000;
+    std::vector<std::unique_ptr<device::PacketLink>> links;
+    links.push_back(std::make_unique<QuietLink>());
     device.emplace(
-        std::make_unique<QuietLink>(), std::make_unique<io::SystemRandom>(), io::monotonic_now, config,
+        std::move(links), std::make_unique<io::SystemRandom>(), io::monotonic_now, config,
         [this](device::BatchId, const std::vector<device::Result>& results) { server->completed(results); },
         [this](std::function<void()> task) { loop.post(std::move(task)); },
         [this](const std::vector<device::Event>& events) { server->happened(events); });

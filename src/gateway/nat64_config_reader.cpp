@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "device/nat64/workers.h"
 #include "gateway/nat64_pool_reader.h"
 #include "nat/config.h"
 
@@ -118,6 +119,7 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
                          "own_address",
                          "outside",
                          "tun",
+                         "workers",
                          "mtu",
                          "lowest_ipv6_mtu",
                          "mss_max",
@@ -169,6 +171,9 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
   read_own_address(reader, *nat64, settings);
   if (auto name = reader.interface(*nat64, "nat64.", "outside")) settings.outside = std::move(*name);
   if (auto name = reader.interface(*nat64, "nat64.", "tun")) settings.tun = std::move(*name);
+  reader.number(*nat64, "nat64.", "workers", 1, device::Workers::workers_max,
+                "; one for each core that is to translate",
+                [&](auto value) { settings.workers = static_cast<unsigned>(value); });
   reader.number(*nat64, "nat64.", "mtu", 1280, 65535, "; 1500 is usual",
                 [&](auto value) { settings.mtu = static_cast<unsigned>(value); });
   reader.number(*nat64, "nat64.", "lowest_ipv6_mtu", 1280, 65535, "; at most mtu",
@@ -204,6 +209,7 @@ void refuse_changes(Reader& reader, const toml::table& root, const Nat64Settings
   nat64.fixed("own_address", wanted.own_address, running.own_address);
   nat64.fixed("outside", wanted.outside, running.outside);
   nat64.fixed("tun", wanted.tun, running.tun);
+  nat64.fixed("workers", wanted.workers, running.workers);
   nat64.fixed("mtu", wanted.mtu, running.mtu);
   nat64.fixed("lowest_ipv6_mtu", wanted.lowest_ipv6_mtu, running.lowest_ipv6_mtu);
   nat64.fixed("mss_max", wanted.mss_max, running.mss_max);

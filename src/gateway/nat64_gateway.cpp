@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include "io/reserved_ports.h"
@@ -58,6 +59,8 @@ void log(const device::WorkerCounters& counters) {
   if (nat.reassembled != 0 || nat.fragmented_packets != 0)
     spdlog::info("nat64: packets that came in fragments: {}; {} wait for the rest", nat.reassembled,
                  nat.fragmented_packets);
+  if (counters.read_by_worker.size() > 1)
+    spdlog::info("nat64: packets read by worker: {}", fmt::join(counters.read_by_worker, ", "));
   spdlog::info("nat64: errors made {}, not made for their rate {}, lost {}; packets unread {}, unsent {}",
                nat.errors_generated, nat.errors_rate_limited, nat.outputs_lost, counters.packets_unread,
                counters.packets_unsent);
@@ -86,9 +89,15 @@ auto Nat64Gateway::start(const Nat64Settings& settings, io::HostChanges& host, C
   io::TunOptions options;
   options.name = settings.tun;
   options.mtu = settings.mtu;
+  options.queues = settings.workers;
   auto tun = io::Tun::open(options);
   if (!tun) return std::unexpected(tun.error());
-  spdlog::info("TUN {}: offloads {}", tun->name(), io::to_string(tun->offloads()));
+  spdlog::info("TUN {}: offloads {}, workers {}", tun->name(), io::to_string(tun->offloads()),
+               settings.workers);
+  if (settings.workers > 1)
+    if (const auto steered = tun->steer(io::Steering(settings.allowance.subscriber_prefix_length)); !steered)
+      spdlog::warn("TUN {}: {}: the kernel spreads flows over the workers by their hash, not subscribers",
+                   tun->name(), to_string(steered.error()));
   if (own)
     if (const auto prepared = own->prepare_tun(); !prepared) return std::unexpected(prepared.error());
 
@@ -110,9 +119,9 @@ Nat64Gateway::Nat64Gateway(const Nat64Settings& settings, io::HostChanges& host,
                            Completion completion, Post post, EventHandler events, bool awaits_reconciliation)
     : settings_(settings),
       host_(host),
-      device_(std::make_unique<device::TunLink>(std::move(tun)), std::make_unique<io::SystemRandom>(),
-              io::monotonic_now, nat64_config(settings), std::move(completion), std::move(post),
-              std::move(events), awaits_reconciliation) {}
+      device_(device::links_of(std::move(tun)), std::make_unique<io::SystemRandom>(), io::monotonic_now,
+              nat64_config(settings), std::move(completion), std::move(post), std::move(events),
+              awaits_reconciliation) {}
 
 auto Nat64Gateway::route() -> std::expected<void, std::string> {
   for (const Prefix& prefix : all_prefixes(settings_))

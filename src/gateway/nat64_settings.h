@@ -37,6 +37,8 @@ struct Nat64Settings {
   /// Interface on which the pool's addresses are answered for; empty: they are routed here by others.
   std::string outside;
   std::string tun = "nat64";
+  /// Threads that translate, each with a queue of the TUN.
+  unsigned workers = 1;
   unsigned mtu = 1500;
   unsigned lowest_ipv6_mtu = 1280;
   /// 0: none.

@@ -212,6 +212,8 @@ class Nat64 {
   /// What would become of a packet; changes nothing.
   [[nodiscard]] auto trace(TimePoint now, const TraceQuery& query) -> TraceResult;
 
+  /// So many packets made here wait at most.
+  static constexpr std::size_t outputs_max = 64;
   /// The oldest packet made here that waits for being sent: an ICMP error, a fragment of the packet
   /// just forwarded, a TCP probe. It needs no offload. Empty if none.
   [[nodiscard]] auto output() const -> std::span<const std::byte>;
@@ -224,7 +226,6 @@ class Nat64 {
   void check_invariants() const;
 
  private:
-  static constexpr std::size_t outputs_max = 64;
   static constexpr std::uint32_t steps_per_advance = 256;  // well below 1 ms
 
   struct Output {

@@ -13,6 +13,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -118,11 +119,16 @@ def default_signals():
 
 
 class Lab:
-    def __init__(self, name):
+    def __init__(self, name, workers=int(os.environ.get("PORTOLAN_LAB_WORKERS", "1"))):
         self.name = name
         self.state = RUN / name
+        self.workers = workers
 
     # ---- the lab itself
+
+    def configuration(self):
+        """The lab's, with as many workers as asked for."""
+        return (ROOT / "lab" / "portoland.toml").read_text().replace("[nat64]\n", f"[nat64]\nworkers = {self.workers}\n")
 
     def command(self, command, *arguments):
         return [str(LAB), command, "--name", self.name, *map(str, arguments)]
@@ -132,7 +138,10 @@ class Lab:
                               stdin=subprocess.DEVNULL)
 
     def up(self, *arguments):
-        done = self.call("up", "--build", build_directory(), *arguments)
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
+            config.write(self.configuration())
+            config.flush()
+            done = self.call("up", "--build", build_directory(), "--config", config.name, *arguments)
         assert done.returncode == 0, f"scripts/lab up failed:\n{done.stderr}"
 
     def down(self):

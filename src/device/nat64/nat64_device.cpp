@@ -7,13 +7,13 @@
 
 namespace portolan::device {
 
-Nat64Device::Nat64Device(std::unique_ptr<PacketLink> link, std::unique_ptr<Random> random,
+Nat64Device::Nat64Device(std::vector<std::unique_ptr<PacketLink>> links, std::unique_ptr<Random> random,
                          std::function<TimePoint()> clock, const nat::Config& config, Completion completion,
                          std::function<void(std::function<void()>)> post, EventHandler events,
                          bool awaits_reconciliation)
     : answers_(std::make_shared<Answers>()),
       post_(std::move(post)),
-      worker_(config, std::move(link), std::move(random), std::move(clock), !awaits_reconciliation) {
+      workers_(config, std::move(links), std::move(random), std::move(clock), !awaits_reconciliation) {
   answers_->completion = std::move(completion);
   answers_->events = std::move(events);
 }
@@ -21,11 +21,11 @@ Nat64Device::Nat64Device(std::unique_ptr<PacketLink> link, std::unique_ptr<Rando
 Nat64Device::~Nat64Device() { answers_->is_device_gone = true; }
 
 void Nat64Device::apply(BatchId batch, std::vector<Operation> operations) {
-  // Only this thread, the one answers come to, looks into *answers_; the worker just carries it.
+  // Only this thread, the one answers come to, looks into *answers_; the workers just carries it.
   const bool is_refused = answers_->outstanding >= batches_max;
   ++answers_->outstanding;
-  worker_.submit([answers = answers_, post = post_, batch, is_refused, operations = std::move(operations)](
-                     TimePoint now, nat::Nat64& nat64) {
+  workers_.submit([answers = answers_, post = post_, batch, is_refused, operations = std::move(operations)](
+                      TimePoint now, nat::Nat64& nat64) {
     std::vector<Result> results =
         is_refused ? std::vector<Result>(operations.size(), std::unexpected(Refusal::no_resources))
                    : device::apply(nat64, now, operations);
@@ -38,7 +38,7 @@ void Nat64Device::apply(BatchId batch, std::vector<Operation> operations) {
 }
 
 void Nat64Device::set_pool(std::vector<nat::PoolRange> pool) {
-  worker_.submit(
+  workers_.submit(
       [answers = answers_, post = post_, pool = std::move(pool)](TimePoint now, nat::Nat64& nat64) {
         std::vector<Event> events;
         for (const nat::PoolChange& change : nat64.set_pool(now, pool)) events.push_back(event_of(change));

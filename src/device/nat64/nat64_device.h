@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// The NAT64 as a device: `device = "nat64"`. Translates in a thread of its own; batches of the server go
-// to that thread, and their results come back to the caller's.
+// The NAT64 as a device: `device = "nat64"`. Translates in threads of its own; batches of the server go
+// to the first of them, and their results come back to the caller's.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,7 @@
 #include "device/device.h"
 #include "device/inventory.h"
 #include "device/nat64/packet_link.h"
-#include "device/nat64/worker.h"
+#include "device/nat64/workers.h"
 #include "nat/config.h"
 #include "nat/view.h"
 
@@ -23,12 +23,11 @@ class Nat64Device final : public Device {
   /// Batches not answered yet; each beyond them is refused with no_resources, in its turn.
   static constexpr std::size_t batches_max = 1024;
 
-  /// Starts translating what `link` brings. `config` has passed nat::check(). `clock` is called on the
-  /// worker's thread; `post` runs a function later on the thread that calls apply(), where completions
-  /// come. With `awaits_reconciliation` packets wait until
-  /// reconciled(), so that nobody's traffic gets a port that was promised. Throws std::bad_alloc,
-  /// std::system_error.
-  Nat64Device(std::unique_ptr<PacketLink> link, std::unique_ptr<Random> random,
+  /// Starts translating what `links` bring, one worker each (Workers). `config` has passed nat::check().
+  /// `clock` is called on the workers' threads; `post` runs a function later on the thread that calls
+  /// apply(), where completions come. With `awaits_reconciliation` packets wait until reconciled(), so that
+  /// nobody's traffic gets a port that was promised. Throws std::bad_alloc, std::system_error.
+  Nat64Device(std::vector<std::unique_ptr<PacketLink>> links, std::unique_ptr<Random> random,
               std::function<TimePoint()> clock, const nat::Config& config, Completion completion,
               std::function<void(std::function<void()>)> post, EventHandler events = {},
               bool awaits_reconciliation = false);
@@ -38,7 +37,7 @@ class Nat64Device final : public Device {
   auto operator=(const Nat64Device&) -> Nat64Device& = delete;
 
   void apply(BatchId batch, std::vector<Operation> operations) override;
-  void reconciled() override { worker_.open(); }
+  void reconciled() override { workers_.open(); }
 
   /// Changes the external addresses after the batches applied so far; explicit mappings at addresses that
   /// are gone move or are lost, and the event handler is told in one call. `pool` is as in a nat::Config
@@ -77,8 +76,8 @@ class Nat64Device final : public Device {
   void allow_implicit(bool is_allowed);
 
   /// What has been counted. Thread: any.
-  [[nodiscard]] auto counters() const -> WorkerCounters { return worker_.counters(); }
-  [[nodiscard]] auto worker() -> Worker& { return worker_; }
+  [[nodiscard]] auto counters() const -> WorkerCounters { return workers_.counters(); }
+  [[nodiscard]] auto workers() -> Workers& { return workers_; }
 
  private:
   /// Lives as long as answers may be on their way; they find out whether the device does.
@@ -94,7 +93,7 @@ class Nat64Device final : public Device {
 
   std::shared_ptr<Answers> answers_;
   std::function<void(std::function<void()>)> post_;
-  Worker worker_;
+  Workers workers_;
 };
 
 }  // namespace portolan::device

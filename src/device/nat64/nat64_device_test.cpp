@@ -4,14 +4,17 @@
 // over a link in memory and a clock that the test moves.
 #include "device/nat64/nat64_device.h"
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <span>
 #include <thread>
 
 #include <gtest/gtest.h>
 
 #include "device/contract_test.h"
+#include "device/nat64/memory_link_test.h"
 #include "device/pool_contract_test.h"
 #include "device/port_range_contract_test.h"
 #include "device/profile_contract_test.h"
@@ -26,65 +29,6 @@ using nat::test::PacketBuilder;
 constexpr const char* pool = "192.0.2.14";
 constexpr std::uint16_t peer_port = 5555;
 constexpr const char* far6 = "2001:db8:64:ff9b::198.51.100.7";
-
-/// What the two ends of a link in memory share.
-class Wire {
- public:
-  void send(const Octets& packet, nat::Offload offload = {}) {
-    const std::scoped_lock lock(mutex_);
-    Octets octets(sizeof offload);
-    std::memcpy(octets.data(), &offload, sizeof offload);
-    octets.insert(octets.end(), packet.begin(), packet.end());
-    to_worker_.push_back(std::move(octets));
-    is_idle_ = false;
-    readable_.signal();
-  }
-  /// Sends `packet` to the worker and returns what it wrote until it found nothing more to read.
-  auto exchange(const Octets& packet, nat::Offload offload = {}) -> std::vector<Octets> {
-    send(packet, offload);
-    std::unique_lock lock(mutex_);
-    idle_.wait(lock, [&] { return is_idle_; });
-    return std::exchange(from_worker_, {});
-  }
-
- private:
-  friend class MemoryLink;
-  std::mutex mutex_;
-  std::condition_variable idle_;
-  io::Wakeup readable_;
-  std::deque<Octets> to_worker_;
-  std::vector<Octets> from_worker_;
-  bool is_idle_ = true;
-};
-
-class MemoryLink final : public PacketLink {
- public:
-  explicit MemoryLink(Wire& wire) : wire_(wire) {}
-  auto read(std::span<std::byte> buffer) -> std::size_t override {
-    const std::scoped_lock lock(wire_.mutex_);
-    if (wire_.to_worker_.empty()) {
-      static_cast<void>(wire_.readable_.take());
-      wire_.is_idle_ = true;
-      wire_.idle_.notify_all();
-      return 0;
-    }
-    const Octets packet = std::move(wire_.to_worker_.front());
-    wire_.to_worker_.pop_front();
-    std::ranges::copy(std::as_bytes(std::span(packet)), buffer.begin());
-    return packet.size();
-  }
-  auto write(std::span<const std::byte> packet) -> bool override {
-    const std::scoped_lock lock(wire_.mutex_);
-    const auto* data = reinterpret_cast<const std::uint8_t*>(packet.data());
-    wire_.from_worker_.emplace_back(data + header_size, data + packet.size());
-    return true;
-  }
-  auto takes_udp_superpackets() const -> bool override { return false; }
-  auto descriptor() const -> int override { return wire_.readable_.descriptor(); }
-
- private:
-  Wire& wire_;
-};
 
 /// The caller's event loop: functions posted from anywhere run when the test says so.
 class Loop {
@@ -126,7 +70,10 @@ auto test_config() -> nat::Config {
   return config;
 }
 
-class Nat64UnderTest final : public DeviceUnderTest {
+/// With `Count` workers. Packets come to them in turn, whosever they are: being steered well makes workers
+/// faster, being steered badly must make nothing wrong.
+template <std::size_t Count>
+class WorkersUnderTest final : public DeviceUnderTest {
  public:
   auto apply(std::vector<Operation> operations) -> std::vector<Result> override {
     const BatchId batch{++last_batch_};
@@ -144,7 +91,7 @@ class Nat64UnderTest final : public DeviceUnderTest {
       packet.udp(from.internal_port.value, peer_port);
     else
       packet.tcp(from.internal_port.value, peer_port, "S");
-    const auto sent = wire_.exchange(packet.build());
+    const auto sent = exchange(packet.build());
     if (sent.size() != 1 || sent[0][0] >> 4U != 4) return std::nullopt;
     return Endpoint{address4(sent[0], 12), port(sent[0], 20)};
   }
@@ -155,7 +102,7 @@ class Nat64UnderTest final : public DeviceUnderTest {
       packet.udp(peer_port, external.port.value);
     else
       packet.tcp(peer_port, external.port.value, "S");
-    const auto sent = wire_.exchange(packet.build());
+    const auto sent = exchange(packet.build());
     if (sent.size() != 1 || sent[0][0] >> 4U != 6) return std::nullopt;
     Ipv6Address inside;
     std::copy_n(sent[0].begin() + 24, 16, inside.octets.begin());
@@ -180,17 +127,21 @@ class Nat64UnderTest final : public DeviceUnderTest {
     return {*IpAddress::parse("2001:db8:dead::1"), Port{peer_port}};
   }
 
-  /// Waits until the worker has done a task, and so looked at its timers before.
+  /// Waits until the first worker has done a task, and so looked at its timers before.
   void settle() {
     for (int turn = 0; turn < 2; ++turn) {
       bool is_done = false;
-      device_->worker().submit([&](TimePoint, nat::Nat64&) { loop_.post([&] { is_done = true; }); });
+      device_->workers().submit([&](TimePoint, nat::Nat64&) { loop_.post([&] { is_done = true; }); });
       loop_.run_until([&] { return is_done; });
     }
   }
 
   auto device() -> Nat64Device& { return *device_; }
-  auto wire() -> Wire& { return wire_; }
+  auto wire(std::size_t worker = 0) -> Wire& { return wires_.at(worker); }
+  /// Has the next worker translate `packet`, and returns what it sends.
+  auto exchange(const Octets& packet) -> std::vector<Octets> {
+    return wires_.at(next_++ % Count).exchange(packet);
+  }
   auto loop() -> Loop& { return loop_; }
   auto answered() -> std::vector<std::pair<BatchId, std::vector<Result>>>& { return answered_; }
   void destroy_device() { device_.reset(); }
@@ -206,13 +157,14 @@ class Nat64UnderTest final : public DeviceUnderTest {
   }
 
   std::atomic<std::int64_t> clock_ns_{1'000'000'000'000'000};
-  Wire wire_;
+  std::array<Wire, Count> wires_;
+  std::size_t next_ = 0;
   Loop loop_;
   std::uint64_t last_batch_ = 0;
   std::vector<std::pair<BatchId, std::vector<Result>>> answered_;
   std::vector<Event> events_;
   std::unique_ptr<Nat64Device> device_ = std::make_unique<Nat64Device>(
-      std::make_unique<MemoryLink>(wire_), std::make_unique<SeededRandom>(1),
+      links_to(wires_), std::make_unique<SeededRandom>(1),
       [this] { return TimePoint{Nanoseconds{clock_ns_.load()}}; }, test_config(),
       [this](BatchId batch, std::vector<Result> results) {
         answered_.emplace_back(batch, std::move(results));
@@ -221,10 +173,12 @@ class Nat64UnderTest final : public DeviceUnderTest {
       [this](std::vector<Event> events) { events_ = std::move(events); });
 };
 
-INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DeviceContract, Nat64UnderTest);
-INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DevicePoolContract, Nat64UnderTest);
-INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DevicePortRangeContract, Nat64UnderTest);
-INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DeviceProfileContract, Nat64UnderTest);
+using Nat64UnderTest = WorkersUnderTest<1>;
+using NumbersOfWorkers = ::testing::Types<WorkersUnderTest<1>, WorkersUnderTest<2>, WorkersUnderTest<4>>;
+INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DeviceContract, NumbersOfWorkers);
+INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DevicePoolContract, NumbersOfWorkers);
+INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DevicePortRangeContract, NumbersOfWorkers);
+INSTANTIATE_TYPED_TEST_SUITE_P(Nat64, DeviceProfileContract, NumbersOfWorkers);
 
 auto install(std::uint16_t port) -> Operation {
   return Install{.key = {.realm = {},
@@ -278,7 +232,7 @@ TEST(Nat64Device, packets_wait_for_what_was_promised) {
   Loop loop;
   std::size_t answered = 0;
   Nat64Device device(
-      std::make_unique<MemoryLink>(wire), std::make_unique<SeededRandom>(1),
+      links_to(std::span(&wire, 1)), std::make_unique<SeededRandom>(1),
       [] { return TimePoint{Seconds{1000}}; }, test_config(),
       [&](BatchId, const std::vector<Result>&) { ++answered; },
       [&](std::function<void()> function) { loop.post(std::move(function)); }, {}, true);

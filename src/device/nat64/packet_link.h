@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "io/tun.h"
 
@@ -30,15 +32,23 @@ class PacketLink {
 /// One queue of a TUN.
 class TunLink final : public PacketLink {
  public:
-  explicit TunLink(io::Tun tun) : tun_(std::move(tun)) {}
+  TunLink(std::shared_ptr<const io::Tun> tun, std::size_t queue) : tun_(std::move(tun)), queue_(queue) {}
   auto read(std::span<std::byte> buffer) -> std::size_t override;
-  auto write(std::span<const std::byte> packet) -> bool override { return tun_.write(packet).has_value(); }
-  auto takes_udp_superpackets() const -> bool override { return tun_.offloads() == io::TunOffloads::tso_uso; }
-  auto descriptor() const -> int override { return is_gone_ ? -1 : tun_.descriptor(); }
+  auto write(std::span<const std::byte> packet) -> bool override {
+    return tun_->write(packet, queue_).has_value();
+  }
+  auto takes_udp_superpackets() const -> bool override {
+    return tun_->offloads() == io::TunOffloads::tso_uso;
+  }
+  auto descriptor() const -> int override { return is_gone_ ? -1 : tun_->descriptor(queue_); }
 
  private:
-  io::Tun tun_;
+  std::shared_ptr<const io::Tun> tun_;
+  std::size_t queue_;
   bool is_gone_ = false;  // the interface was deleted under us: its descriptor would be readable forever
 };
+
+/// A link for each queue of `tun`.
+[[nodiscard]] auto links_of(io::Tun tun) -> std::vector<std::unique_ptr<PacketLink>>;
 
 }  // namespace portolan::device

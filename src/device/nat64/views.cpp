@@ -45,7 +45,7 @@ auto record_of(const nat::PeerRow& row) -> PeerRecord {
 }  // namespace
 
 void Nat64Device::inventory(Cursor from, Take<InventoryPart> take) {
-  worker_.submit(
+  workers_.submit(
       [answers = answers_, post = post_, from, take = std::move(take)](TimePoint now, nat::Nat64& nat64) {
         InventoryPart part;
         Cursor next = from;
@@ -74,8 +74,8 @@ void Nat64Device::inventory(Cursor from, Take<InventoryPart> take) {
 
 template <typename Row>
 void Nat64Device::view(const nat::RowFilter& filter, Cursor from, Take<std::vector<Row>> take) {
-  worker_.submit([answers = answers_, post = post_, filter, from, take = std::move(take)](TimePoint now,
-                                                                                          nat::Nat64& nat64) {
+  workers_.submit([answers = answers_, post = post_, filter, from, take = std::move(take)](
+                      TimePoint now, nat::Nat64& nat64) {
     std::vector<Row> rows;
     Cursor next = from;
     next.place = nat64.view(now, filter, from.place, rows);
@@ -107,7 +107,7 @@ void Nat64Device::profiles(const nat::RowFilter& filter, Cursor from,
 }
 
 void Nat64Device::trace(const nat::TraceQuery& query, std::function<void(nat::TraceResult)> take) {
-  worker_.submit(
+  workers_.submit(
       [answers = answers_, post = post_, query, take = std::move(take)](TimePoint now, nat::Nat64& nat64) {
         post([answers, take, result = nat64.trace(now, query)] {
           if (!answers->is_device_gone) take(result);
@@ -116,7 +116,7 @@ void Nat64Device::trace(const nat::TraceQuery& query, std::function<void(nat::Tr
 }
 
 void Nat64Device::allow_implicit(bool is_allowed) {
-  worker_.submit([is_allowed](TimePoint, nat::Nat64& nat64) { nat64.allow_implicit(is_allowed); });
+  workers_.submit([is_allowed](TimePoint, nat::Nat64& nat64) { nat64.allow_implicit(is_allowed); });
 }
 
 }  // namespace portolan::device
