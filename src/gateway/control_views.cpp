@@ -44,9 +44,11 @@ auto counters_of(const device::WorkerCounters& counters) -> std::vector<control:
   add("outputs_lost", nat.outputs_lost);
   add("hold_downs_cut", nat.hold_downs_cut);
   add("packets_read", counters.packets_read);
-  if (counters.read_by_worker.size() > 1)
+  if (counters.read_by_worker.size() > 1) {
+    add("turns_waited", counters.turns_waited);
     for (std::size_t worker = 0; worker < counters.read_by_worker.size(); ++worker)
       add(fmt::format("packets_read_worker_{}", worker + 1), counters.read_by_worker[worker]);
+  }
   add("packets_unread", counters.packets_unread);
   add("packets_unsent", counters.packets_unsent);
   return made;

@@ -60,7 +60,8 @@ void log(const device::WorkerCounters& counters) {
     spdlog::info("nat64: packets that came in fragments: {}; {} wait for the rest", nat.reassembled,
                  nat.fragmented_packets);
   if (counters.read_by_worker.size() > 1)
-    spdlog::info("nat64: packets read by worker: {}", fmt::join(counters.read_by_worker, ", "));
+    spdlog::info("nat64: packets read by worker: {}; waited for another {} times",
+                 fmt::join(counters.read_by_worker, ", "), counters.turns_waited);
   spdlog::info("nat64: errors made {}, not made for their rate {}, lost {}; packets unread {}, unsent {}",
                nat.errors_generated, nat.errors_rate_limited, nat.outputs_lost, counters.packets_unread,
                counters.packets_unsent);

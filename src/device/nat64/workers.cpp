@@ -28,15 +28,13 @@ static_assert(nat::Frame::headroom_min >= PacketLink::header_size + std::size_t{
 }  // namespace
 
 Workers::Turn::Turn(Workers& workers, TimePoint now) : workers_(workers) {
-  if (workers.is_shared_) {
-    int looks = 0;
-    while (!workers.engine_mutex_.try_lock()) {
+  if (workers.is_shared_ && !workers.engine_mutex_.try_lock()) {
+    for (int looks = 0; !workers.engine_mutex_.try_lock(); std::this_thread::yield())
       if (++looks == looks_before_sleep) {
         workers.engine_mutex_.lock();
         break;
       }
-      std::this_thread::yield();
-    }
+    ++workers.turns_waited_;
   }
   workers.latest_ = std::max(workers.latest_, now);
 }
@@ -79,7 +77,7 @@ class Workers::Worker {
   };
 
   void run();
-  /// What is due; returns when it next is.
+  /// What is due, if this is the worker for that; returns until when it may sleep.
   [[nodiscard]] auto serve_timers(TimePoint now) -> std::optional<TimePoint>;
   void serve_tasks();
   /// Returns whether more packets may be waiting.
@@ -160,6 +158,7 @@ auto Workers::counters() const -> WorkerCounters {
   for (const auto& worker : workers_) worker->add_to(sum);
   const std::scoped_lock lock(mutex_);
   sum.nat = published_;
+  sum.turns_waited = published_waits_;
   return sum;
 }
 
@@ -183,16 +182,26 @@ void Workers::Worker::run() {
 auto Workers::Worker::serve_timers(TimePoint now) -> std::optional<TimePoint> {
   std::optional<TimePoint> deadline;
   {
-    // Whoever used the engine last comes by here before it sleeps: somebody always knows the next deadline,
+    // Whoever used the engine last comes by here before it sleeps: the first worker always wakes in time,
     // and what is published is never older than what was before.
     Turn turn(all_, now);
-    turn.engine().advance(turn.now());
-    take_outputs(turn.engine());
+    if (is_first_) {
+      turn.engine().advance(turn.now());
+      take_outputs(turn.engine());
+    }
     deadline = turn.engine().next_deadline();
+    if (is_first_) {
+      all_.alarm_ = deadline.value_or(TimePoint::max());
+    } else if (deadline && *deadline < all_.alarm_) {
+      all_.alarm_ = *deadline;
+      all_.workers_.front()->wake();
+    }
     const nat::Counters counters = turn.engine().counters();
     const std::scoped_lock lock(all_.mutex_);
     all_.published_ = counters;
+    all_.published_waits_ = all_.turns_waited_;
   }
+  if (!is_first_) return std::nullopt;
   write_outputs();
   return deadline;
 }

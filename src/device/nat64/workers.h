@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // The data-plane threads: each waits for packets of a link of its own, translates them, writes them. The
-// first also does what others asked for, between packets. They alone touch the engine.
+// first also does what is due, and what others asked for, between packets. They alone touch the engine.
 //
 // They share one engine, one at a time: what is slow, reading and writing packets, they do side by side
 // (docs/adr/0004-workers-share-one-engine.md). One worker takes no lock on the way of a packet.
@@ -28,6 +28,7 @@ struct WorkerCounters {
   std::uint64_t packets_read = 0;
   std::uint64_t packets_unread = 0;  ///< shorter than their own header
   std::uint64_t packets_unsent = 0;  ///< the link did not take them
+  std::uint64_t turns_waited = 0;    ///< times that a worker found another one at the engine
   std::vector<std::uint64_t> read_by_worker;
 };
 
@@ -85,12 +86,15 @@ class Workers {
   std::mutex engine_mutex_;
   nat::Nat64 engine_;
   TimePoint latest_{};
+  TimePoint alarm_ = TimePoint::max();  // until which the first worker sleeps at most
+  std::uint64_t turns_waited_ = 0;
 
   // Taken last, also by who holds engine_mutex_.
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   std::vector<Task> tasks_;
   nat::Counters published_;
+  std::uint64_t published_waits_ = 0;
 
   std::vector<std::unique_ptr<Worker>> workers_;  // last: their threads use all of the above
 };

@@ -127,6 +127,18 @@ TEST(Workers, what_one_began_ends_in_time_while_all_sleep) {
   EXPECT_EQ(incomplete(), 1U);
 }
 
+TEST(Workers, who_finds_the_engine_taken_waits_and_counts_it) {
+  Crew<2> crew;
+  // Sooner or later the second worker gets its packet while the first one is at its task.
+  while (crew.workers.counters().turns_waited == 0) {
+    crew.wires[1].send(PacketBuilder(near6, far6).udp(3000, 53).build());
+    crew.ask([](const nat::Nat64&) {
+      for (int i = 0; i < 1000; ++i) std::this_thread::yield();
+      return true;
+    });
+  }
+}
+
 TEST(Workers, counters_say_who_read_how_much) {
   Crew<2> crew;
   for (int i = 0; i < 3; ++i)
