@@ -32,6 +32,8 @@ auto config(Choices& choices, bool has_port_sets) -> Config {
       {.users = *Prefix::parse("2001:db8:113::/64"),
        .policy = {.third_party = true, .nonce = server::NoncePolicy::relaxed, .mappings_max = 9}},
       {.users = *Prefix::parse("198.51.100.0/24"), .policy = {.mappings_max = 5}}};
+  config.profiles[0].allotment.ports_max = 3;
+  config.profiles[1].allotment.external_address = external_address(0);
   if (!has_port_sets) {
     config.policy.port_set_max = 1;
     for (server::Profile& profile : config.profiles) profile.policy.port_set_max = 1;
@@ -73,7 +75,11 @@ auto state_of(const server::World& world) -> State {
 EngineRun::EngineRun(Choices& choices)
     : choices_(choices),
       has_port_sets_(choices.one_in(2)),
-      world_(config(choices, has_port_sets_), device_config()) {}
+      world_(config(choices, has_port_sets_), device_config()) {
+  // It begins with an inventory of nothing, and gets its profiles.
+  world_.connect();
+  world_.settle();
+}
 
 auto EngineRun::step() -> std::optional<std::string> {
   if (auto broken = act()) return broken;

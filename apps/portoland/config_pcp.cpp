@@ -55,6 +55,34 @@ void read_policy(Reader& reader, const toml::table& table, std::string_view wher
                 [&](auto value) { policy.port_set_max = static_cast<std::uint16_t>(value); });
 }
 
+/// What the device gives a user, for its own traffic too.
+void read_allotment(Reader& reader, const toml::table& table, const PortRange& external_ports,
+                    server::Allotment& allotment) {
+  if (table.get("external_ports") != nullptr) allotment.external_ports = external_ports;
+  if (const auto text = reader.text(table, "user.", "external_address")) {
+    if (const auto address = IpAddress::parse(*text); address && !address->is_unspecified())
+      allotment.external_address = *address;
+    else
+      reader.fail(*table.get("external_address"), "user.external_address",
+                  "is no address of a pool, such as \"192.0.2.14\"");
+  }
+  const auto limit = [&](std::string_view key, std::uint32_t& value) {
+    reader.number(table, "user.", key, 1, 100'000'000, "; leave it out for what everybody has",
+                  [&](auto number) { value = static_cast<std::uint32_t>(number); });
+  };
+  limit("ports_per_subscriber_max", allotment.ports_max);
+  limit("sessions_per_subscriber_max", allotment.sessions_max);
+  limit("new_sessions_per_second_max", allotment.sessions_per_second_max);
+  reader.number(table, "user.", "port_block_size", 0, nat::Allowance::port_block_max,
+                ", a multiple of 64; 0 gives ports one by one", [&](auto value) {
+                  if (value % 64 == 0)
+                    allotment.port_block_size = static_cast<std::uint16_t>(value);
+                  else
+                    reader.fail(*table.get("port_block_size"), "user.port_block_size",
+                                "must be a multiple of 64");
+                });
+}
+
 /// The prefix `key` of `table`, of `family` if given.
 auto read_prefix(Reader& reader, const toml::table& table, std::string_view where, std::string_view key)
     -> std::optional<Prefix> {
@@ -150,15 +178,18 @@ void read_pcp(Reader& reader, const toml::table& root, Settings& settings) {
 void read_users(Reader& reader, const toml::table& root, Settings& settings) {
   std::set<Prefix> seen;
   for (const toml::table* table : reader.tables(root, "user", users_max)) {
-    reader.refuse_unknown(
-        *table, "user.",
-        {"prefix", "subscriber_prefix_length", "map", "peer", "third_party", "nonce", "protocols",
-         "internal_ports", "external_ports", "mappings_per_user_max", "filters_max", "port_set_max"});
+    reader.refuse_unknown(*table, "user.",
+                          {"prefix", "subscriber_prefix_length", "map", "peer", "third_party", "nonce",
+                           "protocols", "internal_ports", "external_ports", "mappings_per_user_max",
+                           "filters_max", "port_set_max", "external_address", "ports_per_subscriber_max",
+                           "sessions_per_subscriber_max", "new_sessions_per_second_max", "port_block_size"});
     const auto prefix = read_prefix(reader, *table, "user.", "prefix");
-    server::Profile profile{.users = prefix.value_or(Prefix{}), .policy = settings.server.policy};
+    server::Profile profile{
+        .users = prefix.value_or(Prefix{}), .policy = settings.server.policy, .allotment = {}};
     reader.number(*table, "user.", "subscriber_prefix_length", 32, 128, "",
                   [&](auto value) { profile.subscriber_prefix_length = static_cast<unsigned>(value); });
     read_policy(reader, *table, "user.", profile.policy);
+    read_allotment(reader, *table, profile.policy.external_ports, profile.allotment);
     if (prefix && !seen.insert(*prefix).second)
       reader.fail(*table->get("prefix"), "user.prefix", "is given twice: remove one of the tables");
     settings.server.profiles.push_back(std::move(profile));

@@ -112,6 +112,51 @@ ipv4 = ["192.0.2.0/24"]
   EXPECT_EQ(config.prefix64.front().prefix, Prefix::parse("2001:db8:2::/64")) << "those with lists first";
 }
 
+TEST(Settings, users_are_given_addresses_ports_and_limits_of_the_device) {
+  const auto settings = parse_settings(with("[[inside]]", R"(external_ports = [2000, 60000]
+[[user]]
+prefix = "2001:db8:112::/48"
+external_address = "192.0.2.14"
+external_ports = [6000, 6999]
+ports_per_subscriber_max = 100
+sessions_per_subscriber_max = 200
+new_sessions_per_second_max = 20
+port_block_size = 128
+[[user]]
+prefix = "2001:db8:113::/48"
+[[inside]])"),
+                                       "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  const auto& profiles = settings->server.profiles;
+  ASSERT_EQ(profiles.size(), 2U);
+  const PortRange ports{.first = Port{6000}, .last = Port{6999}};
+  EXPECT_EQ(profiles[0].allotment, (server::Allotment{.external_address = *IpAddress::parse("192.0.2.14"),
+                                                      .external_ports = ports,
+                                                      .port_block_size = 128,
+                                                      .ports_max = 100,
+                                                      .sessions_max = 200,
+                                                      .sessions_per_second_max = 20}));
+  EXPECT_EQ(profiles[0].policy.external_ports, ports);
+  EXPECT_EQ(profiles[1].allotment, server::Allotment{}) << "what everybody may map binds no traffic";
+  EXPECT_EQ(profiles[1].policy.external_ports.first, Port{2000});
+}
+
+TEST(Settings, mistakes_about_what_users_are_given_name_what_would_be_right) {
+  const auto error_of = [](std::string_view line) {
+    const auto errors = errors_of(
+        with("[[inside]]", fmt::format("[[user]]\nprefix = \"2001:db8:112::/48\"\n{}\n[[inside]]", line)));
+    return errors.size() == 1 ? errors.front() : fmt::format("{} errors", errors.size());
+  };
+  EXPECT_THAT(error_of("external_address = \"0.0.0.0\""), HasSubstr("is no address of a pool"));
+  EXPECT_THAT(error_of("external_address = \"192.0.2\""), HasSubstr("is no address of a pool"));
+  EXPECT_THAT(error_of("port_block_size = 100"), HasSubstr("must be a multiple of 64"));
+  EXPECT_THAT(error_of("port_block_size = 16448"), HasSubstr("from 0 to 16384"));
+  EXPECT_EQ(error_of("port_block_size = 16384"), "0 errors");
+  EXPECT_THAT(error_of("ports_per_subscriber_max = 0"), HasSubstr("from 1 to 100000000"));
+  EXPECT_THAT(error_of("sessions_per_subscriber_max = 0"), HasSubstr("leave it out"));
+  EXPECT_THAT(error_of("new_sessions_per_second_max = 100000001"), HasSubstr("from 1 to 100000000"));
+}
+
 TEST(Settings, clients_are_told_the_prefix_of_the_nat64_unless_others_are_given) {
   const auto settings = parse_settings(good, "test.toml");
   ASSERT_TRUE(settings);

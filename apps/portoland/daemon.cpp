@@ -284,6 +284,10 @@ void Daemon::carry_out_actions() {
   for (const server::RefusedStatic& refused : actions.refused_statics)
     spdlog::warn("mapping of {} to port {} of {} is not in force, and tried again: {}", refused.key.protocol,
                  refused.key.internal_port, refused.key.internal_address, to_string(refused.refusal));
+  for (const server::RefusedProfile& refused : actions.refused_profiles)
+    spdlog::warn(
+        "user {}: the device does not do what the configuration gives it, but what everybody has: {}",
+        refused.users, to_string(refused.refusal));
   send(actions);
   if (const auto deadline = server_.next_deadline())
     timer_.arm(*deadline);

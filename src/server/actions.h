@@ -11,6 +11,7 @@
 
 #include "base/address.h"
 #include "device/device.h"
+#include "server/device_profiles.h"
 #include "store/store.h"
 
 namespace portolan::server {
@@ -81,6 +82,8 @@ struct Actions {
   std::vector<Multicast> multicast;
   /// For the operator; each refusal is told once until it is another.
   std::vector<RefusedStatic> refused_statics;
+  /// The same of profiles; the device is asked again when it is back, or when the profile is another.
+  std::vector<RefusedProfile> refused_profiles;
   /// The device has all that was promised: after `apply`.
   bool reconciled = false;
   /// The messages, one behind the other.

@@ -88,6 +88,9 @@ void Server::applied(TimePoint now, device::BatchId batch, std::span<const devic
     if (repair != repairs.end())
       return repaired(now, static_cast<std::size_t>(repair - repairs.begin()), results);
   }
+  const auto profiles = std::ranges::find(profile_batches_, batch, &ProfileBatch::id);
+  if (profiles != profile_batches_.end())
+    return profiles_applied(now, static_cast<std::size_t>(profiles - profile_batches_.begin()), results);
   const auto found = std::ranges::find(pipeline_, batch, &Batch::id);
   PORTOLAN_CHECK(found != pipeline_.end() && !found->is_applied);
   PORTOLAN_CHECK(results.size() == found->items.size());

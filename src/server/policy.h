@@ -43,10 +43,25 @@ struct Policy {
   [[nodiscard]] auto allows(Protocol protocol) const -> bool;
 };
 
+/// What the device is to give a user, for its own traffic too; what is unspecified or 0 is as for everybody.
+struct Allotment {
+  /// Where MAP gets its mappings too, unless the device does not have it.
+  IpAddress external_address{};
+  PortRange external_ports{};
+  std::uint16_t port_block_size = 0;
+  /// These limit its own traffic only: Policy::mappings_max limits its mappings.
+  std::uint32_t ports_max = 0;
+  std::uint32_t sessions_max = 0;
+  std::uint32_t sessions_per_second_max = 0;
+
+  auto operator==(const Allotment&) const -> bool = default;
+};
+
 /// A set of users by the prefix of their addresses.
 struct Profile {
   Prefix users;
   Policy policy{};
+  Allotment allotment{};
   /// Bits that tell subscribers apart, instead of the interface's.
   std::optional<unsigned> subscriber_prefix_length{};
 };

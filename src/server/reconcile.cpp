@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // The device is there (again): brings it to what was promised. What it has is compared as its inventory comes
-// in; then the contracts that were not in it are gone through.
+// in; then the contracts that were not in it are gone through. Profiles come first, so that what is restored
+// is counted for the right subscribers; what has to find another place comes last, so that it takes nobody's.
 #include <algorithm>
 #include <utility>
 
@@ -37,17 +38,22 @@ auto is_as_promised(TimePoint now, const device::PeerRecord& held, const Contrac
 void Server::connected(TimePoint now, const device::Inventory& inventory) {
   if (inventory.is_first) {
     PORTOLAN_CHECK(!reconciliation_ || reconciliation_->outstanding.empty());
+    PORTOLAN_CHECK(profile_repairs() == 0);
     if (reconciliation_) {
-      const auto unfinished = std::exchange(reconciliation_->waiting, {});
+      const auto unfinished = take_unfinished();
       reconciliation_.reset();
-      release_repairs(now, std::vector(unfinished.begin(), unfinished.end()));
+      release_repairs(now, unfinished);
     }
+    device_profiles_.begin();
     reconciliation_ = Reconciliation{.round = ++last_round_,
                                      .last_batch_before = {last_batch_},
                                      .keys_before = KeySet(0, in_flight_.hash_function())};
     for (const auto& [key, waiting] : in_flight_) reconciliation_->keys_before.insert(key);
   }
   if (!reconciliation_ || reconciliation_->is_aborted) return;
+  for (const device::PutProfile& held : inventory.profiles) device_profiles_.has(held);
+  if (!inventory.mappings.empty() || !inventory.peers.empty() || inventory.is_last)
+    device_profiles_.knows_all();
   for (const device::MappingRecord& held : inventory.mappings)
     compare(now, {.mapping = held.key, .remote_peer = {}}, {held.external_address, held.external_port},
             held.port_count, [&](const Contract& contract) { return is_as_promised(now, held, contract); });
@@ -93,14 +99,51 @@ auto Server::is_owned(const ContractKey& key, const Endpoint& external) const ->
 }
 
 auto Server::has_repairs() const -> bool {
-  return reconciliation_ && !reconciliation_->is_aborted &&
-         reconciliation_->outstanding.size() < repair_batches_max &&
+  return reconciliation_ && !reconciliation_->is_aborted && !device_profiles_.has_more() &&
+         reconciliation_->outstanding.size() + profile_repairs() < repair_batches_max &&
          (!reconciliation_->waiting.empty() ||
           (reconciliation_->is_inventory_complete &&
-           (!reconciliation_->is_at_peers || contracts_.has_more(reconciliation_->cursor))));
+           (!reconciliation_->is_at_peers || contracts_.has_more(reconciliation_->cursor) ||
+            !reconciliation_->moving.empty())));
+}
+
+void Server::submit_profiles() {
+  const bool reconciles = reconciliation_.has_value();
+  if (reconciles && reconciliation_->is_aborted) return;
+  // Otherwise one at a time: the device has all of it soon enough, and may be out of reach.
+  const auto has_room = [&] {
+    return reconciles ? reconciliation_->outstanding.size() + profile_repairs() < repair_batches_max
+                      : profile_batches_.empty();
+  };
+  while (device_profiles_.has_more() && has_room()) {
+    auto operations = device_profiles_.take(repairs_per_batch_max);
+    actions_.apply.push_back({.batch = {++last_batch_}, .operations = operations, .reconciles = reconciles});
+    profile_batches_.push_back(
+        {.id = {last_batch_}, .operations = std::move(operations), .reconciles = reconciles});
+  }
+}
+
+void Server::profiles_applied(TimePoint now, std::size_t batch, std::span<const device::Result> results) {
+  const ProfileBatch done = std::move(profile_batches_[batch]);
+  profile_batches_.erase(profile_batches_.begin() + static_cast<std::ptrdiff_t>(batch));
+  device_profiles_.applied(done.operations, results);
+  std::ranges::move(device_profiles_.take_refused(), std::back_inserter(actions_.refused_profiles));
+  const bool is_out_of_reach = std::ranges::any_of(results, [](const device::Result& result) {
+    return !result && result.error() == device::Refusal::unreachable;
+  });
+  if (reconciliation_ && done.reconciles && is_out_of_reach) {
+    reconciliation_->is_aborted = true;
+    release_repairs(now, take_unfinished());
+  }
+  // It tells anew what it has.
+  if (is_out_of_reach) device_profiles_.begin();
+  if (reconciliation_) return reconcile(now);
+  submit_profiles();
 }
 
 void Server::reconcile(TimePoint now) {
+  if (!reconciliation_) return;
+  submit_profiles();
   std::size_t looks = repair_looks_max;
   while (has_repairs() && looks > 0) {
     Apply apply{.batch = {}, .operations = {}, .reconciles = true};
@@ -120,12 +163,23 @@ void Server::reconcile(TimePoint now) {
     reconciliation_->outstanding.push_back({.id = apply.batch, .repairs = std::move(repairs)});
     actions_.apply.push_back(std::move(apply));
   }
-  if (!reconciliation_ || !reconciliation_->outstanding.empty()) return;
+  if (!reconciliation_->outstanding.empty() || profile_repairs() > 0) return;
   if (!reconciliation_->is_aborted) {
-    if (has_repairs() || !reconciliation_->blocked.empty() || !reconciliation_->is_inventory_complete) return;
+    if (has_repairs() || device_profiles_.has_more() || !reconciliation_->blocked.empty() ||
+        !reconciliation_->is_inventory_complete)
+      return;
     actions_.reconciled = true;
   }
   reconciliation_.reset();
+}
+
+auto Server::take_unfinished() -> std::vector<Repair> {
+  std::vector<Repair> unfinished;
+  for (auto* const repairs : {&reconciliation_->waiting, &reconciliation_->moving}) {
+    std::ranges::move(*repairs, std::back_inserter(unfinished));
+    repairs->clear();
+  }
+  return unfinished;
 }
 
 auto Server::next_repair(TimePoint now, std::size_t& looks) -> std::optional<Repair> {
@@ -141,11 +195,17 @@ auto Server::next_repair(TimePoint now, std::size_t& looks) -> std::optional<Rep
                contracts_.next_unconfirmed(reconciliation_->cursor, reconciliation_->round, looks))
       if (contract->expires > now && contract->key.is_peer() == reconciliation_->is_at_peers)
         return Repair{.key = contract->key, .port_count = contract->port_count};
-    if (reconciliation_->is_at_peers || contracts_.has_more(reconciliation_->cursor)) return {};
+    if (contracts_.has_more(reconciliation_->cursor)) return {};
+    if (reconciliation_->is_at_peers) break;
     // A tuple that came first would bind a port in the midst of a port set, which then ended before it.
     reconciliation_->is_at_peers = true;
     reconciliation_->cursor = 0;
   }
+  auto& moving = reconciliation_->moving;
+  if (moving.empty()) return {};
+  Repair repair = std::move(moving.front());
+  moving.pop_front();
+  return repair;
 }
 
 auto Server::take_keys(Repair& repair) -> bool {
@@ -226,7 +286,7 @@ void Server::repaired(TimePoint now, std::size_t batch, std::span<const device::
     } else if (repair.kind == Repair::Kind::restore && !contract->prefer_failure) {
       // Its keys stay taken until it has found another place.
       repair.kind = Repair::Kind::move;
-      reconciliation_->waiting.push_back(std::move(repair));
+      reconciliation_->moving.push_back(std::move(repair));
       continue;
     } else {
       events.emplace_back(device::Lost{repair.key.mapping});
@@ -234,8 +294,8 @@ void Server::repaired(TimePoint now, std::size_t batch, std::span<const device::
     done.push_back(std::move(repair));
   }
   if (reconciliation_->is_aborted) {
-    std::ranges::move(reconciliation_->waiting, std::back_inserter(done));
-    reconciliation_->waiting.clear();
+    std::ranges::move(take_unfinished(), std::back_inserter(done));
+    device_profiles_.begin();
   }
   if (!events.empty()) happened(now, events);
   release_repairs(now, done);

@@ -117,7 +117,7 @@ TEST(Reconcile, what_nobody_owns_is_removed) {
   EXPECT_EQ(world.server.counters().reinstalled, 0U);
 }
 
-TEST(Reconcile, lifetimes_and_filters_are_corrected) {
+TEST(Reconcile, lifetimes_filters_and_parity_are_corrected) {
   World world;
   const wire::Filter filter{.prefix_length = 128,
                             .remote_port = Port{5},
@@ -149,6 +149,14 @@ TEST(Reconcile, lifetimes_and_filters_are_corrected) {
   EXPECT_EQ(reconcile(), 1U);
   put(right.remaining, {});
   EXPECT_EQ(reconcile(), 1U);
+  ASSERT_TRUE(world.nat.apply(world.now, device::Install{.key = right.key,
+                                                         .external_address = {},
+                                                         .external_port = {},
+                                                         .lifetime = right.remaining,
+                                                         .filters = right.filters,
+                                                         .preserve_parity = true}));
+  EXPECT_EQ(reconcile(), 1U);
+  EXPECT_FALSE(world.nat.inventory(world.now).mappings.at(0).preserve_parity);
 }
 
 TEST(Reconcile, a_mapping_whose_port_is_taken_moves_and_its_client_is_told) {
@@ -172,6 +180,34 @@ TEST(Reconcile, a_mapping_whose_port_is_taken_moves_and_its_client_is_told) {
   EXPECT_NE(update.map().assigned_external_port, promised) << "in hold-down for the other";
   EXPECT_EQ(update.response().lifetime_s, 3600U);
   EXPECT_EQ(world.server.counters().moved, 1U);
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
+TEST(Reconcile, what_moves_takes_no_place_that_was_promised_to_another) {
+  // Both have the same port, at two addresses of which one is gone with the restart. Who was there first in
+  // the table is the one that moves.
+  const IpAddress gone = *IpAddress::parse("192.0.2.14");
+  const IpAddress stays = *IpAddress::parse("192.0.2.15");
+  World world({}, {.pool = {gone, stays}});
+  const MapAsk moves{
+      .from = "2001:db8:114::1", .suggested_external_port = 4000, .suggested_external_address = "192.0.2.14"};
+  ASSERT_EQ(world.ask(moves).map().assigned_external_address, gone);
+  fill(world, static_cast<int>(repairs_per_batch_max * repair_batches_max));
+  const MapAsk other{
+      .from = "2001:db8:113::1", .suggested_external_port = 4000, .suggested_external_address = "192.0.2.15"};
+  ASSERT_EQ(world.ask(other).map().assigned_external_address, stays);
+  world.restart_device({.pool = {stays}});
+  world.connect();
+  // The first batch is answered before the last contract is looked at.
+  ASSERT_THAT(world.applying, SizeIs(repair_batches_max));
+  world.settle();
+  const auto* kept = world.server.contracts().find({.mapping = key_of(other), .remote_peer = {}});
+  ASSERT_NE(kept, nullptr);
+  EXPECT_EQ(kept->external_address, stays);
+  EXPECT_EQ(kept->external_port, Port{4000});
+  const auto* moved = world.server.contracts().find({.mapping = key_of(moves), .remote_peer = {}});
+  ASSERT_NE(moved, nullptr);
+  EXPECT_EQ(moved->external_address, stays);
   EXPECT_EQ(world.disagreement(), std::nullopt);
 }
 

@@ -59,6 +59,8 @@ struct Reconciliation {
   bool is_at_peers = false;
   /// Found, but not under way.
   std::deque<Repair> waiting{};
+  /// What moves: after all else, so that it takes no place that was promised to another.
+  std::deque<Repair> moving{};
   /// The same, as long as an operation that began later, or another repair, has their keys.
   std::vector<Repair> blocked{};
   struct Outstanding {

@@ -56,6 +56,7 @@ void Server::derive_from_config() {
   PORTOLAN_CHECK(config_.minimum_lifetime <= config_.maximum_lifetime);
   PORTOLAN_CHECK(config_.maximum_lifetime <= lifetime_max);
   profiles_ = Profiles(config_.profiles);
+  device_profiles_.want(profile_table(config_.profiles));
   for (const auto& [key, mapping] : statics_) unsettled_statics_.try_emplace(key);
   statics_.clear();
   static_hosts_.clear();
@@ -88,6 +89,7 @@ void Server::reconfigure(TimePoint now, Config config) {
   config_ = std::move(config);
   derive_from_config();
   was_reconfigured_ = true;
+  submit_profiles();
   if (loses_address && config_.epoch_scope == EpochScope::server) {
     if (announce_restart(now)) announce_epochs(now, moving);
     return;
@@ -180,7 +182,9 @@ auto Server::asker_of(const IpAddress& address, const Path& path) const -> Asker
   const Profile* profile = profiles_.find(address);
   unsigned length = address.is_ipv4() ? 128 : config_.inside[path.inside].subscriber_prefix_length;
   if (profile != nullptr && profile->subscriber_prefix_length) length = *profile->subscriber_prefix_length;
-  return {.policy = profile != nullptr ? &profile->policy : &config_.policy, .subscriber = {address, length}};
+  return {.policy = profile != nullptr ? &profile->policy : &config_.policy,
+          .subscriber = {address, length},
+          .external_address = profile != nullptr ? profile->allotment.external_address : IpAddress{}};
 }
 
 auto Server::path_number(const Path& path) -> std::uint16_t {
@@ -295,10 +299,13 @@ auto Server::broken_invariant(TimePoint now) const -> std::optional<std::string>
     for (const Reconciliation::Outstanding& repairs : reconciliation_->outstanding)
       for (const Repair& repair : repairs.repairs)
         if (repair.holds_keys) under_way += repair.port_count;
-    for (const Repair& repair : reconciliation_->waiting)
-      if (repair.holds_keys) under_way += repair.port_count;
+    for (const auto* const repairs : {&reconciliation_->waiting, &reconciliation_->moving})
+      for (const Repair& repair : *repairs)
+        if (repair.holds_keys) under_way += repair.port_count;
   }
   if (under_way != in_flight_.size()) broken = "a key in flight has no operation under way";
+  if (!reconciliation_ && profile_batches_.empty() && device_profiles_.has_more())
+    broken = "profiles that nobody brings to the device";
   std::size_t waiting = 0;
   for (const auto& [key, deferred] : in_flight_) waiting += deferred.size();
   if (waiting != deferred_ || waiting > config_.deferred_max) broken = "deferred requests are miscounted";

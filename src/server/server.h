@@ -16,9 +16,11 @@
 //
 // server.cpp: what comes in. decide.cpp: MAP, PEER and NAT-PMP requests up to what only the device can
 // say. statics.cpp: the operator's mappings. batches.cpp: device and store. restore.cpp, reconcile.cpp: what
-// store and device have at start, and the device each time it is back. answers.cpp: what goes out.
+// store and device have at start, and the device each time it is back, profiles included. answers.cpp: what
+// goes out.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -38,6 +40,7 @@
 #include "server/actions.h"
 #include "server/config.h"
 #include "server/contracts.h"
+#include "server/device_profiles.h"
 #include "server/policy.h"
 #include "server/reconciliation.h"
 #include "server/requests.h"
@@ -141,6 +144,7 @@ class Server {
   [[nodiscard]] auto is_reconciling() const -> bool { return reconciliation_.has_value(); }
   [[nodiscard]] auto counters() const -> const Counters& { return counters_; }
   [[nodiscard]] auto contracts() const -> const ContractTable& { return contracts_; }
+  [[nodiscard]] auto device_profiles() const -> const DeviceProfiles& { return device_profiles_; }
 
   /// Says which internal truth does not hold, or nothing. For tests and the simulator; O(mappings).
   [[nodiscard]] auto broken_invariant(TimePoint now) const -> std::optional<std::string>;
@@ -205,6 +209,8 @@ class Server {
   struct Asker {
     const Policy* policy;
     Prefix subscriber;
+    /// The one that the operator gave; unspecified: any.
+    IpAddress external_address;
   };
 
   // server.cpp
@@ -257,6 +263,14 @@ class Server {
   void append_operations(TimePoint now, Repair& repair, std::vector<device::Operation>& operations) const;
   void repaired(TimePoint now, std::size_t batch, std::span<const device::Result> results);
   void release_repairs(TimePoint now, std::span<const Repair> repairs);
+  /// What was found to be repaired and is not under way: it never will be.
+  [[nodiscard]] auto take_unfinished() -> std::vector<Repair>;
+  [[nodiscard]] auto profile_repairs() const -> std::size_t {
+    return static_cast<std::size_t>(std::ranges::count(profile_batches_, true, &ProfileBatch::reconciles));
+  }
+  /// Submits what the device lacks of profiles, or has too much, as far as it may.
+  void submit_profiles();
+  void profiles_applied(TimePoint now, std::size_t batch, std::span<const device::Result> results);
 
   // statics.cpp
   void review_statics(TimePoint now);
@@ -377,6 +391,14 @@ class Server {
   };
   std::optional<Undo> undo_;
   std::optional<Reconciliation> reconciliation_;
+  DeviceProfiles device_profiles_;
+  /// Profiles on their way to the device.
+  struct ProfileBatch {
+    device::BatchId id;
+    std::vector<device::Operation> operations;
+    bool reconciles = false;
+  };
+  std::vector<ProfileBatch> profile_batches_;
   std::uint32_t last_round_ = 0;
   bool is_read_only_ = false;
   TimePoint next_write_attempt_{};

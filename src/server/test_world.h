@@ -180,8 +180,13 @@ class World {
   void connect(std::size_t part = 1000) {
     is_connected = true;
     const device::Inventory whole = nat.inventory(now);
+    bool is_first = true;
+    for (std::size_t i = 0; i < whole.profiles.size(); ++i, is_first = false) {
+      server.connected(now, {.profiles = {whole.profiles[i]}, .is_first = is_first, .is_last = false});
+      collect();
+    }
     for (std::size_t first = 0;; first += part) {
-      device::Inventory inventory{.is_first = first == 0};
+      device::Inventory inventory{.is_first = is_first && first == 0};
       for (std::size_t i = first; i < first + part; ++i) {
         if (i < whole.mappings.size()) inventory.mappings.push_back(whole.mappings[i]);
         if (i < whole.peers.size()) inventory.peers.push_back(whole.peers[i]);
@@ -277,6 +282,12 @@ class World {
       if (server.contracts().find({.mapping = key, .remote_peer = {}}) == nullptr)
         found = fmt::format("{} is at the device without a contract", external);
     if (found) return found;
+    ProfileTable profiles = server.device_profiles().wanted();
+    for (const auto& [key, refusal] : server.device_profiles().refused()) profiles.erase(key);
+    ProfileTable held;
+    for (const device::PutProfile& profile : nat.profiles())
+      held.insert_or_assign({profile.realm, profile.internal_prefix}, profile);
+    if (profiles != held) return fmt::format("{} profiles wanted, {} held", profiles.size(), held.size());
     std::size_t promised = 0;
     server.contracts().for_each([&](const Contract& contract) { promised += contract.is_static ? 0 : 1; });
     if (stored.size() != promised)
@@ -298,6 +309,7 @@ class World {
   /// What was multicast.
   std::deque<Answer> announced;
   std::vector<RefusedStatic> refused_statics;
+  std::vector<RefusedProfile> refused_profiles;
   bool store_fails = false;
   bool is_connected = true;
   bool is_reconciled = true;
@@ -341,6 +353,7 @@ class World {
       answers.push_back({.client = send.client, .octets = {octets.begin(), octets.end()}});
     }
     std::ranges::move(actions.refused_statics, std::back_inserter(refused_statics));
+    std::ranges::move(actions.refused_profiles, std::back_inserter(refused_profiles));
     for (const Multicast& multicast : actions.multicast) {
       const auto octets = actions.octets_of(multicast.message);
       announced.push_back({.client = {}, .octets = {octets.begin(), octets.end()}});

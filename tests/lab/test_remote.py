@@ -21,6 +21,9 @@ HOST = "handset-3g"
 MAPPINGS = 40
 ROUNDS = int(os.environ.get("PORTOLAN_KILL_ROUNDS", "3"))
 PROMISED = "has all that was promised"
+USER = "handset-wifi"
+USER_PORTS = (20000, 20007)
+USER_PORTS_MAX = 4
 
 
 class Daemon:
@@ -60,6 +63,11 @@ def lab(machine):  # pylint: disable=unused-argument
         one.down()
 
 
+def user_table(prefix, ports_max):
+    return (f'[[user]]\nprefix = "{prefix}"\nexternal_ports = [{USER_PORTS[0]}, {USER_PORTS[1]}]\n'
+            f'ports_per_subscriber_max = {ports_max}\n')
+
+
 @pytest.fixture
 def daemons(lab, tmp_path):  # pylint: disable=redefined-outer-name
     """(portolan-nat64, portoland), running and of one mind."""
@@ -71,7 +79,8 @@ def daemons(lab, tmp_path):  # pylint: disable=redefined-outer-name
                             f'[control]\nlisten = ["unix:{socket}"]\n')
     server_config.write_text(whole[:at].replace('device = "nat64"', 'device = "nat64-remote"').replace(
         'store = "memory"', f'store_path = "{tmp_path}/portoland.db"\nruntime_directory = "{tmp_path}/portoland"') +
-                             f'[nat64_remote]\nconnect = "unix:{socket}"\n')
+                             f'[nat64_remote]\nconnect = "unix:{socket}"\n' +
+                             user_table(f"{lab.address(USER)}/128", USER_PORTS_MAX))
     nat64 = Daemon(lab, "portolan-nat64", nat64_config, tmp_path)
     server = Daemon(lab, "portoland", server_config, tmp_path)
     nat64.start()
@@ -85,12 +94,40 @@ def daemons(lab, tmp_path):  # pylint: disable=redefined-outer-name
                 each.end(signal.SIGTERM)
 
 
-def explicit_ports(lab, tmp_path):  # pylint: disable=redefined-outer-name
-    """External ports of the explicit mappings, as the NAT64 itself tells them."""
-    done = lab.run("gateway", pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps" / "portolan-nat64", "show", "bib",
+def shown(lab, tmp_path, *what):  # pylint: disable=redefined-outer-name
+    """What the NAT64 itself tells."""
+    done = lab.run("gateway", pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps" / "portolan-nat64", "show", *what,
                    "--json", "--connect", f"unix:{tmp_path}/nat64.sock")
     assert done.returncode == 0, done.stderr
-    return {row["external-src-port"] for row in json.loads(done.stdout) if row["type"] == "dynamic-explicit"}
+    return json.loads(done.stdout)
+
+
+def explicit_ports(lab, tmp_path):  # pylint: disable=redefined-outer-name
+    """External ports of the explicit mappings."""
+    return {row["external-src-port"] for row in shown(lab, tmp_path, "bib") if row["type"] == "dynamic-explicit"}
+
+
+def profiles(lab, tmp_path):  # pylint: disable=redefined-outer-name
+    """Limits of ports by prefix."""
+    return {row["internal-prefix"]: row["port-quota"] for row in shown(lab, tmp_path, "profiles")}
+
+
+def check_user(lab, tmp_path):  # pylint: disable=redefined-outer-name
+    """USER begins more flows than it may have: it gets as many ports as it may, of those that it was given."""
+    sockets = [lab.udp(USER) for _ in range(3 * USER_PORTS_MAX)]
+
+    def ports():
+        for each in sockets:
+            each.sendto(b"mine", (VIEWER_INSIDE, 9))
+        rows = shown(lab, tmp_path, "bib", "--internal", lab.address(USER), "--protocol", "udp")
+        return {row["external-src-port"] for row in rows}
+
+    try:
+        until(lambda: len(ports()) == USER_PORTS_MAX, 20, f"{USER} has as many ports as it may")
+        assert ports() <= set(range(USER_PORTS[0], USER_PORTS[1] + 1))
+    finally:
+        for each in sockets:
+            each.close()
 
 
 class Rivals(threading.Thread):
@@ -151,6 +188,9 @@ def test_either_is_killed_and_no_mapping_is_lost_or_renumbered(lab, daemons, tmp
     mappings = Mappings(lab)
     rivals = Rivals(lab, mappings.inside)
     mappings.check("at first")
+    given = {f"{lab.address(USER)}/128": USER_PORTS_MAX}
+    assert profiles(lab, tmp_path) == given
+    check_user(lab, tmp_path)
     rivals.start()
     try:
         for number in range(1, ROUNDS + 1):
@@ -160,20 +200,53 @@ def test_either_is_killed_and_no_mapping_is_lost_or_renumbered(lab, daemons, tmp
             until(lambda: server.says(PROMISED) > before, 30, "the NAT64 has again what was promised")
             mappings.check(f"round {number}, the NAT64 was killed")
             assert explicit_ports(lab, tmp_path) == set(mappings.inside)
+            assert profiles(lab, tmp_path) == given
+            check_user(lab, tmp_path)
 
             before = server.says(PROMISED)
             server.end(signal.SIGKILL)
             mappings.check(f"round {number}, without portoland")
+            check_user(lab, tmp_path)
             server.start()
             until(lambda: server.says(PROMISED) > before, 30, "portoland and the NAT64 agree")
             mappings.check(f"round {number}, portoland was killed")
             assert explicit_ports(lab, tmp_path) == set(mappings.inside)
+            assert profiles(lab, tmp_path) == given
         for port in range(9600, 9600 + MAPPINGS):
             assert mappings.ask(port, 0).result == pcp.SUCCESS
         assert explicit_ports(lab, tmp_path) == set()
     finally:
         rivals.stop()
         mappings.close()
+
+
+def test_profiles_follow_the_configuration_whether_the_nat64_is_there_or_not(lab, daemons, tmp_path):
+    nat64, server = daemons
+    whole = server.config.read_text()
+    assert profiles(lab, tmp_path) == {f"{lab.address(USER)}/128": USER_PORTS_MAX}
+
+    def configure(*tables):
+        before = server.says("configuration reloaded")
+        server.config.write_text(whole[:whole.index("[[user]]")] + "".join(tables))
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: server.says("configuration reloaded") > before, 20, "portoland has read its configuration")
+
+    configure(user_table("2001:db8:114::/48", 7), user_table("2001:db8:115::/48", 8))
+    until(lambda: profiles(lab, tmp_path) == {"2001:db8:114::/48": 7, "2001:db8:115::/48": 8}, 20,
+          "what is gone was dropped, what is new was put")
+    before = server.says(PROMISED)
+    nat64.end(signal.SIGKILL)
+    configure(user_table("2001:db8:115::/48", 9), user_table("2001:db8:116::/48", 10))
+    nat64.start()
+    until(lambda: server.says(PROMISED) > before, 30, "the NAT64 has again what was promised")
+    until(lambda: profiles(lab, tmp_path) == {"2001:db8:115::/48": 9, "2001:db8:116::/48": 10}, 20,
+          "what was configured meanwhile counts")
+    server.end(signal.SIGKILL)
+    server.config.write_text(whole[:whole.index("[[user]]")] + user_table("2001:db8:116::/48", 11))
+    before = server.says(PROMISED)
+    server.start()
+    until(lambda: server.says(PROMISED) > before, 30, "portoland and the NAT64 agree")
+    assert profiles(lab, tmp_path) == {"2001:db8:116::/48": 11}, "what nobody wants any more was dropped"
 
 
 def test_what_nobody_owns_is_removed(lab, daemons, tmp_path):

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "server/device_profiles.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace portolan::server {
+namespace {
+
+auto key_of(const device::PutProfile& profile) -> ProfileKey {
+  return {profile.realm, profile.internal_prefix};
+}
+
+auto key_of(const device::DropProfile& profile) -> ProfileKey {
+  return {profile.realm, profile.internal_prefix};
+}
+
+/// A range without ports for hosts' own traffic, which gets none below this, is about mappings only.
+constexpr Port first_port_of_traffic{1024};
+
+auto profile_of(const Profile& user) -> device::PutProfile {
+  const Allotment& allotment = user.allotment;
+  device::PutProfile profile{.realm = {},
+                             .internal_prefix = user.users,
+                             .subscriber_prefix_length = 0,
+                             .external_address = allotment.external_address,
+                             .external_ports = allotment.external_ports,
+                             .port_block_size = allotment.port_block_size,
+                             .ports_max = allotment.ports_max,
+                             .sessions_max = allotment.sessions_max,
+                             .sessions_per_second_max = allotment.sessions_per_second_max};
+  if (profile.external_ports.last < first_port_of_traffic) profile.external_ports = {};
+  if (user.subscriber_prefix_length)
+    profile.subscriber_prefix_length =
+        static_cast<std::uint8_t>(std::max(*user.subscriber_prefix_length, user.users.length()));
+  return profile;
+}
+
+}  // namespace
+
+auto profile_table(const std::vector<Profile>& users) -> ProfileTable {
+  std::vector<const Profile*> by_length;
+  by_length.reserve(users.size());
+  for (const Profile& user : users)
+    if (user.users.length() > 0) by_length.push_back(&user);
+  std::ranges::stable_sort(by_length, {}, [](const Profile* user) { return user->users.length(); });
+  ProfileTable table;
+  std::set<unsigned> lengths;
+  for (const Profile* const user : by_length) {
+    const bool is_given_something = user->allotment != Allotment{} || user->subscriber_prefix_length;
+    const bool is_within_another = std::ranges::any_of(lengths, [&](unsigned length) {
+      return table.contains({Realm{}, Prefix(user->users.address(), length)});
+    });
+    if (!is_given_something && !is_within_another) continue;
+    table.insert_or_assign({Realm{}, user->users}, profile_of(*user));
+    lengths.insert(user->users.length());
+  }
+  return table;
+}
+
+void DeviceProfiles::want(ProfileTable wanted) {
+  const ProfileTable before = std::exchange(wanted_, std::move(wanted));
+  std::erase_if(refused_, [&](const auto& refused) {
+    const auto was = before.find(refused.first);
+    const auto is = wanted_.find(refused.first);
+    return was == before.end() || is == wanted_.end() || was->second != is->second;
+  });
+  std::erase_if(told_before_, [&](const auto& told) { return !wanted_.contains(told.first); });
+  for (const auto& [key, profile] : before) note(key);
+  for (const auto& [key, profile] : wanted_) note(key);
+}
+
+void DeviceProfiles::begin() {
+  is_known_ = false;
+  held_.clear();
+  refused_.clear();
+  superfluous_.clear();
+  missing_.clear();
+}
+
+void DeviceProfiles::has(const device::PutProfile& profile) {
+  const ProfileKey key = key_of(profile);
+  held_.insert_or_assign(key, profile);
+  note(key);
+}
+
+void DeviceProfiles::knows_all() {
+  if (std::exchange(is_known_, true)) return;
+  for (const auto& [key, profile] : wanted_) note(key);
+}
+
+void DeviceProfiles::note(const ProfileKey& key) {
+  const auto wanted = wanted_.find(key);
+  const auto held = held_.find(key);
+  const bool is_wanted = wanted != wanted_.end() && !refused_.contains(key);
+  const bool is_held = held != held_.end();
+  superfluous_.erase(key);
+  missing_.erase(key);
+  if (!is_wanted && is_held) superfluous_.insert(key);
+  if (is_wanted && !(is_held && held->second == wanted->second)) missing_.insert(key);
+}
+
+auto DeviceProfiles::take(std::size_t most) -> std::vector<device::Operation> {
+  std::vector<device::Operation> operations;
+  while (operations.size() < most && !superfluous_.empty()) {
+    const ProfileKey key = *superfluous_.begin();
+    superfluous_.erase(superfluous_.begin());
+    held_.erase(key);
+    operations.emplace_back(device::DropProfile{.realm = key.first, .internal_prefix = key.second});
+  }
+  while (operations.size() < most && !missing_.empty()) {
+    const ProfileKey key = *missing_.begin();
+    missing_.erase(missing_.begin());
+    const device::PutProfile& profile = wanted_.at(key);
+    held_.insert_or_assign(key, profile);
+    operations.emplace_back(profile);
+  }
+  return operations;
+}
+
+void DeviceProfiles::applied(std::span<const device::Operation> operations,
+                             std::span<const device::Result> results) {
+  PORTOLAN_CHECK(operations.size() == results.size());
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    // The next inventory tells.
+    if (!results[i] && results[i].error() == device::Refusal::unreachable) continue;
+    const auto* const put = std::get_if<device::PutProfile>(&operations[i]);
+    const ProfileKey key =
+        put != nullptr ? key_of(*put) : key_of(std::get<device::DropProfile>(operations[i]));
+    // Another may be wanted, or on its way, by now: what this one did is undone then.
+    const auto wanted = wanted_.find(key);
+    if (put == nullptr) {
+      held_.erase(key);
+    } else if (results[i]) {
+      held_.insert_or_assign(key, *put);
+      told_before_.erase(key);
+    } else if (wanted != wanted_.end() && wanted->second == *put) {
+      // Rather none than one of before.
+      refused_.insert_or_assign(key, results[i].error());
+      const auto told = told_before_.find(key);
+      if (told == told_before_.end() || told->second != results[i].error())
+        told_.push_back({.users = key.second, .refusal = results[i].error()});
+      told_before_.insert_or_assign(key, results[i].error());
+    }
+    note(key);
+  }
+}
+
+}  // namespace portolan::server
