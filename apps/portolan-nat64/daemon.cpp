@@ -26,6 +26,7 @@ Daemon::Daemon(Settings settings, io::EventLoop& loop, io::HostChanges host)
     : settings_(std::move(settings)), loop_(loop), host_(std::move(host)) {}
 
 Daemon::~Daemon() {
+  event_log_.reset();
   control_.reset();
   // The device goes before what it made on the host.
   gateway_.reset();
@@ -33,6 +34,8 @@ Daemon::~Daemon() {
 }
 
 auto Daemon::make() -> std::expected<void, std::string> {
+  auto event_file = gateway::EventLog::open(settings_.nat64.events);
+  if (!event_file) return std::unexpected(event_file.error());
   io::TlsIdentity identity;
   if (!settings_.tls.certificate.empty()) {
     auto loaded = io::TlsIdentity::load(settings_.tls);
@@ -46,6 +49,8 @@ auto Daemon::make() -> std::expected<void, std::string> {
       [this](const std::vector<device::Event>& events) { control_->happened(events); }, true);
   if (!gateway) return std::unexpected(gateway.error());
   gateway_ = *std::move(gateway);
+  event_log_.emplace(loop_, gateway_->device());
+  event_log_->use(*std::move(event_file), settings_.nat64.events);
   const nat::Limits& limits = settings_.nat64.limits;
   io::SystemRandom random;
   control_.emplace(loop_, gateway_->device(),
@@ -68,7 +73,10 @@ auto Daemon::make() -> std::expected<void, std::string> {
 }
 
 auto Daemon::reload(Settings wanted) -> std::expected<void, std::string> {
+  auto event_file = gateway::EventLog::open(wanted.nat64.events);
+  if (!event_file) return std::unexpected(event_file.error());
   if (const auto reloaded = gateway_->reload(wanted.nat64); !reloaded) return reloaded;
+  event_log_->use(*std::move(event_file), wanted.nat64.events);
   const bool is_other_pool = wanted.nat64.pool != settings_.nat64.pool;
   settings_ = std::move(wanted);
   if (is_other_pool) control_->pool_changed(gateway_->pool());

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "gateway/control_server.h"
+#include "gateway/event_log.h"
 #include "gateway/nat64_gateway.h"
 #include "io/event_loop.h"
 #include "io/host_network.h"
@@ -39,6 +40,7 @@ class Daemon {
   io::HostChanges host_;
   std::unique_ptr<gateway::Nat64Gateway> gateway_;
   std::optional<gateway::ControlServer> control_;
+  std::optional<gateway::EventLog> event_log_;
 };
 
 }  // namespace portolan::nat64

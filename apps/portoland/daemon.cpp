@@ -106,6 +106,7 @@ Daemon::~Daemon() {
   readable_.cancel();
   // What is under way is finished, and asks for nothing more.
   store_.reset();
+  event_log_.reset();
   // The device goes before what it made on the host.
   device_.reset();
   for (const std::string& failure : host_.undo()) spdlog::warn("left on this host: {}", failure);
@@ -175,12 +176,23 @@ auto Daemon::make_device() -> std::expected<void, std::string> {
 }
 
 auto Daemon::make_nat64() -> std::expected<void, std::string> {
+  auto event_file = gateway::EventLog::open(settings_.nat64.events);
+  if (!event_file) return std::unexpected(event_file.error());
   auto gateway =
       gateway::Nat64Gateway::start(settings_.nat64, host_, completion(), posting(), event_handler(), true);
   if (!gateway) return std::unexpected(gateway.error());
   // What moves with the pool comes as events.
   (*gateway)->follow(loop_, [] {});
-  reload_device_ = [nat64 = gateway->get()](const Settings& wanted) { return nat64->reload(wanted.nat64); };
+  event_log_.emplace(loop_, (*gateway)->device());
+  event_log_->use(*std::move(event_file), settings_.nat64.events);
+  reload_device_ = [this,
+                    nat64 = gateway->get()](const Settings& wanted) -> std::expected<void, std::string> {
+    auto file = gateway::EventLog::open(wanted.nat64.events);
+    if (!file) return std::unexpected(file.error());
+    if (auto reloaded = nat64->reload(wanted.nat64); !reloaded) return reloaded;
+    event_log_->use(*std::move(file), wanted.nat64.events);
+    return {};
+  };
   log_device_counters_ = [nat64 = gateway->get()] { nat64->log_counters(); };
   device_ = *std::move(gateway);
   return {};

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "gateway/event_log.h"
 #include "io/event_loop.h"
 #include "io/host_network.h"
 #include "io/netlink.h"
@@ -81,6 +82,8 @@ class Daemon {
   std::function<std::string()> store_error_ = [] { return std::string(); };
   std::string told_store_error_;
   std::unique_ptr<device::Device> device_;
+  /// Of the NAT64 in this process.
+  std::optional<gateway::EventLog> event_log_;
   /// Gives the device what of other settings is its own. Errors: nothing has changed.
   std::function<std::expected<void, std::string>(const Settings&)> reload_device_;
   /// Says what the device has counted.

@@ -15,25 +15,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "gateway/test_quiet_link.h"
 #include "io/system.h"
-#include "io/wakeup.h"
 
 namespace portolan::gateway {
 namespace {
 
 using ::testing::HasSubstr;
-
-/// No packet ever comes.
-class QuietLink final : public device::PacketLink {
- public:
-  auto read(std::span<std::byte> /*buffer*/) -> std::size_t override { return 0; }
-  auto write(std::span<const std::byte> /*packet*/) -> bool override { return true; }
-  auto takes_udp_superpackets() const -> bool override { return false; }
-  auto descriptor() const -> int override { return never_.descriptor(); }
-
- private:
-  io::Wakeup never_;
-};
 
 /// Somebody connected.
 struct Client {
@@ -69,7 +57,7 @@ class ControlServerTest : public ::testing::Test {
     config.pool = {*Ipv4Address::parse("192.0.2.14")};
     config.limits.bindings = 60'000;
     std::vector<std::unique_ptr<device::PacketLink>> links;
-    links.push_back(std::make_unique<QuietLink>());
+    links.push_back(std::make_unique<test::QuietLink>());
     device.emplace(
         std::move(links), std::make_unique<io::SystemRandom>(), io::monotonic_now, config,
         [this](device::BatchId, const std::vector<device::Result>& results) { server->completed(results); },

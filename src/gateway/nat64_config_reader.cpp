@@ -4,6 +4,7 @@
 #include <array>
 
 #include "device/nat64/workers.h"
+#include "gateway/event_settings_reader.h"
 #include "gateway/nat64_pool_reader.h"
 #include "nat/config.h"
 
@@ -151,7 +152,11 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
                          "new_sessions_per_second_max",
                          "port_block_size",
                          "profiles_max",
-                         "port_blocks_max"});
+                         "port_blocks_max",
+                         "events",
+                         "event_log",
+                         "event_destinations",
+                         "events_of"});
   if (nat64->get("prefix") == nullptr)
     reader.fail_missing(*nat64, "nat64.prefix",
                         "write prefix = \"2001:db8:64:ff9b::/96\" with a prefix of yours");
@@ -183,6 +188,7 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
   read_nat64_limits(reader, *nat64, settings.limits);
   read_nat64_timeouts(reader, *nat64, settings.timeouts);
   read_filtering(reader, *nat64, settings.filtering);
+  read_events(reader, *nat64, settings.events);
   reader.flag(*nat64, "nat64.", "answer_unsolicited", settings.answer_unsolicited);
   reader.flag(*nat64, "nat64.", "copy_traffic_class", settings.copy_traffic_class);
   reader.flag(*nat64, "nat64.", "complete_udp_checksums", settings.complete_udp_checksums);

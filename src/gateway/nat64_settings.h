@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "base/address.h"
 #include "base/port_range.h"
 #include "nat/config.h"
+#include "nat/events.h"
 
 namespace portolan::gateway {
 
@@ -22,6 +24,18 @@ struct OwnAddressSettings {
   std::uint32_t weight = 1;
 
   auto operator==(const OwnAddressSettings&) const -> bool = default;
+};
+
+/// What is written down of bindings, sessions and port blocks, and where.
+struct EventSettings {
+  nat::EventRules rules;
+  /// Empty: standard output.
+  std::filesystem::path path;
+
+  /// Whether anything is.
+  [[nodiscard]] auto is_on() const -> bool {
+    return rules.everybody != nat::EventLevel::none || !rules.of.empty();
+  }
 };
 
 struct Nat64Settings {
@@ -51,6 +65,7 @@ struct Nat64Settings {
   bool manage_forwarding = false;
   nat::Limits limits;
   nat::Timeouts timeouts;
+  EventSettings events;
 };
 
 /// The translation prefixes, `prefix` first.

@@ -126,6 +126,7 @@ auto Bindings::make_at(const InternalEndpoint& internal, std::uint32_t subscribe
                        .was_peered = false};
   index_.insert(hash(internal), number);
   take_port(internal.base, pool_index, port, number);
+  if (events_.is_on()) tell(EventKind::binding_created, bindings_[number]);
   return number;
 }
 
@@ -158,6 +159,7 @@ void Bindings::erase(std::uint32_t number, bool hold_port, TimePoint now) {
   Binding& binding = bindings_[number];
   PORTOLAN_CHECK(binding.sessions == 0 && binding.first_session == 0);
   now_ = std::max(now_, now);
+  if (events_.is_on()) tell(EventKind::binding_deleted, binding);
   release_port(binding.internal.base, binding.pool_index, binding.external_port);
   index_.erase(hash(binding.internal), number);
   set_explicit(number, false);
@@ -280,6 +282,7 @@ auto Bindings::choose_in_blocks(const InternalEndpoint& internal, const PortRang
       pool_.note_full_for_blocks(pool_index, words);
     return std::nullopt;
   }
+  if (events_.is_on()) tell(EventKind::block_allocated, blocks_[number]);
   if (subscribers_[subscriber].bindings == 0 || !pool_.is_live(subscribers_[subscriber].pool_index))
     subscribers_[subscriber].pool_index = pool_index;
   return pick_in_blocks(internal, range, subscriber, pool_index);
@@ -369,9 +372,33 @@ void Bindings::advance(TimePoint now, std::uint32_t& budget) {
 
 void Bindings::release_block(std::uint32_t number) {
   const std::uint32_t subscriber = blocks_[number].subscriber;
+  if (events_.is_on()) tell(EventKind::block_released, blocks_[number]);
   pool_.note_release(blocks_[number].pool_index);
   blocks_.release(number, pool_, subscribers_);
   subscribers_.forget_if_unused(subscriber);
+}
+
+void Bindings::tell(EventKind kind, const Binding& binding) const {
+  const EventLevel level = events_.level_of(binding.internal.address);
+  const bool is_in_block = block_of(binding.pool_index, binding.external_port) != 0;
+  if (level < EventLevel::blocks || (level == EventLevel::blocks && is_in_block)) return;
+  events_.put({.kind = kind,
+               .protocol = pcp_protocol(binding.internal.base),
+               .internal_port = binding.internal.port,
+               .external_port = binding.external_port,
+               .internal = binding.internal.address,
+               .external = pool_.address(binding.pool_index)});
+}
+
+void Bindings::tell(EventKind kind, const PortBlock& block) const {
+  const Subscriber& subscriber = subscribers_[block.subscriber];
+  if (events_.level_of(subscriber.address) < EventLevel::blocks) return;
+  events_.put({.kind = kind,
+               .prefix_length = subscriber.length,
+               .external_port = block.ports().first.value,
+               .last_port = block.ports().last.value,
+               .internal = subscriber.address,
+               .external = pool_.address(block.pool_index)});
 }
 
 auto Bindings::next_deadline() const -> std::optional<TimePoint> {

@@ -22,6 +22,7 @@
 #include "base/time.h"
 #include "nat/config.h"
 #include "nat/counters.h"
+#include "nat/events.h"
 #include "nat/flat_table.h"
 #include "nat/pool.h"
 #include "nat/port_blocks.h"
@@ -33,6 +34,11 @@ namespace portolan::nat {
 /// The protocols with a BIB of their own; icmp is echo identifiers.
 enum class Base : std::uint8_t { udp, tcp, icmp };
 inline constexpr std::size_t base_count = 3;
+/// As in RFC 6887: icmp stands for echo identifiers.
+[[nodiscard]] constexpr auto pcp_protocol(Base base) -> Protocol {
+  if (base == Base::tcp) return Protocol::tcp;
+  return base == Base::udp ? Protocol::udp : Protocol::icmp;
+}
 
 /// (X',x) or (X',i1): an internal endpoint in one of the BIBs. Port in host order.
 struct InternalEndpoint {
@@ -114,6 +120,8 @@ class Bindings {
     return pool_.index_of(address);
   }
   [[nodiscard]] auto pool_address(std::uint16_t index) const -> Ipv4Address { return pool_.address(index); }
+  /// The external address that all new bindings of `internal` have, if it is bound to one.
+  [[nodiscard]] auto external_address(const Ipv6Address& internal) const -> std::optional<Ipv4Address>;
   [[nodiscard]] auto has_pool() const -> bool { return pool_.size() != 0; }
 
   /// Makes the binding of `internal`, which has none.
@@ -178,6 +186,7 @@ class Bindings {
   /// Of a binding with a head.
   [[nodiscard]] auto set(std::uint32_t number) -> ExplicitSet& { return sets_[number]; }
   [[nodiscard]] auto set(std::uint32_t number) const -> const ExplicitSet& { return sets_[number]; }
+  [[nodiscard]] auto events() -> EventSource& { return events_; }
   [[nodiscard]] auto subscribers() -> Subscribers& { return subscribers_; }
   [[nodiscard]] auto subscribers() const -> const Subscribers& { return subscribers_; }
   [[nodiscard]] auto pool() const -> const Pool& { return pool_; }
@@ -255,8 +264,12 @@ class Bindings {
   void hold(const Binding& binding, TimePoint now);
   void end_hold_down(std::uint32_t number);
   void release_block(std::uint32_t number);
+  /// Tells the log, if its rules say so.
+  void tell(EventKind kind, const Binding& binding) const;
+  void tell(EventKind kind, const PortBlock& block) const;
 
   Random& random_;
+  EventSource events_;
   Pool pool_;
   std::uint16_t first_port_;
   Seconds hold_down_time_;

@@ -172,6 +172,8 @@ auto Nat64::admit(TimePoint now, std::uint32_t number, const Entries& entries, D
   if (reason == DropReason::none || !bindings_[number].is_explicit) return reason;
   // The mapping stays without any session, and whom it lets in was looked at: its packets need none.
   ++counters_.without_session;
+  bindings_.events().exhausted(
+      now, {.kind = EventKind::exhausted, .reason = reason, .internal = bindings_[number].internal.address});
   return DropReason::none;
 }
 
@@ -204,10 +206,12 @@ auto Nat64::add_session(TimePoint now, std::uint32_t number, const Entries& entr
   ++subscriber.sessions;
   if (is_address_dependent(binding.internal.base)) contacts_.add(number, entries.outward.remote);
   ++counters_.sessions_made;
+  if (bindings_.events().is_on()) tell(EventKind::session_created, added);
   return DropReason::none;
 }
 
 void Nat64::erase_session(std::uint32_t number, TimePoint now) {
+  if (bindings_.events().is_on()) tell(EventKind::session_deleted, number);
   const Session& session = sessions_[number];
   const std::uint32_t binding_number = session.binding;
   Binding& binding = bindings_[binding_number];
@@ -220,6 +224,42 @@ void Nat64::erase_session(std::uint32_t number, TimePoint now) {
     contacts_.remove(binding_number, sessions_.entry(number, Direction::from_ipv4).remote);
   sessions_.erase(number);
   release_if_unused(binding_number, now);
+}
+
+void Nat64::tell(EventKind kind, std::uint32_t session) {
+  const Session& told = sessions_[session];
+  const Binding& binding = bindings_[told.binding];
+  const EventSource& events = bindings_.events();
+  if (events.level_of(binding.internal.address) < EventLevel::sessions) return;
+  Event event{.kind = kind,
+              .protocol = pcp_protocol(binding.internal.base),
+              .is_outbound = told.is_outbound,
+              .internal_port = binding.internal.port,
+              .external_port = binding.external_port,
+              .internal = binding.internal.address,
+              .external = bindings_.pool_address(binding.pool_index)};
+  if (events.tells_destinations()) {
+    const SessionEntry& entry = sessions_.entry(session, Direction::from_ipv6);
+    std::uint8_t octets[4];
+    store_raw32(octets, entry.remote);
+    event.remote = Ipv4Address{load32(octets)};
+    event.remote_port = from_raw16(entry.remote_port);
+  }
+  events.put(event);
+}
+
+void Nat64::tell_exhausted_v6(TimePoint now, const Packet& packet, DropReason reason) {
+  Event event{.kind = EventKind::exhausted, .reason = reason};
+  std::memcpy(event.internal.octets.data(), packet.data + ipv6::source, event.internal.octets.size());
+  if (reason == DropReason::ports_exhausted)
+    event.external = bindings_.external_address(event.internal).value_or(Ipv4Address{});
+  bindings_.events().exhausted(now, event);
+}
+
+void Nat64::tell_exhausted_v4(TimePoint now, const Packet& packet, DropReason reason) {
+  bindings_.events().exhausted(now, {.kind = EventKind::exhausted,
+                                     .reason = reason,
+                                     .external = Ipv4Address{load32(packet.data + ipv4::destination)}});
 }
 
 void Nat64::release_if_unused(std::uint32_t number, TimePoint now) {

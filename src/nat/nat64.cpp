@@ -100,8 +100,10 @@ auto Nat64::from_ipv6(TimePoint now, Frame& frame) -> DropReason {
     if (type != icmp::v6_echo_request && type != icmp::v6_echo_reply) return DropReason::icmp_unknown;
   }
   const DropReason reason = flow_from_ipv6(now, frame, packet);
-  if (reason != DropReason::none) report_drop_v6(now, packet, reason);
-  return reason == DropReason::none ? hairpin(now, frame) : reason;
+  if (reason == DropReason::none) return hairpin(now, frame);
+  report_drop_v6(now, packet, reason);
+  if (EventSource::is_exhaustion(reason)) tell_exhausted_v6(now, packet, reason);
+  return reason;
 }
 
 auto Nat64::reassemble(TimePoint now, Frame& frame, const Packet& fragment, Direction side) -> DropReason {
@@ -176,6 +178,7 @@ auto Nat64::from_ipv4(TimePoint now, Frame& frame) -> DropReason {
   const DropReason reason = flow_from_ipv4(now, frame, packet);
   if (reason == DropReason::none) return reason;
   report_drop_v4(now, packet, reason);
+  if (EventSource::is_exhaustion(reason)) tell_exhausted_v4(now, packet, reason);
   return reason == DropReason::no_mapping || reason == DropReason::filtered ? keep_syn(now, packet, reason)
                                                                             : reason;
 }

@@ -26,6 +26,7 @@
 #include "nat/contacts.h"
 #include "nat/counters.h"
 #include "nat/embedding.h"
+#include "nat/events.h"
 #include "nat/filters.h"
 #include "nat/frame.h"
 #include "nat/icmp.h"
@@ -222,6 +223,10 @@ class Nat64 {
   [[nodiscard]] auto counters() const -> Counters;
   [[nodiscard]] auto config() const -> const Config& { return config_; }
 
+  /// What is told from now on of bindings, sessions and blocks that come and go, and to whom; what exists is
+  /// not. `sink` outlives this, null: nobody listens. Cost O(rules); allocates
+  void set_events(EventSink* sink, const EventRules& rules) { bindings_.events().set(sink, rules); }
+
   /// Aborts if the tables contradict each other. For tests. Cost O(everything).
   void check_invariants() const;
 
@@ -292,6 +297,10 @@ class Nat64 {
   /// A TCP connection was idle for long: asks its inside end whether it still exists.
   void expire_established(std::uint32_t number, TimePoint now);
   void release_if_unused(std::uint32_t number, TimePoint now);
+  /// Tells the log of a session, if its rules say so, or of a packet that something was lacking for.
+  void tell(EventKind kind, std::uint32_t session);
+  void tell_exhausted_v6(TimePoint now, const Packet& packet, DropReason reason);
+  void tell_exhausted_v4(TimePoint now, const Packet& packet, DropReason reason);
   [[nodiscard]] static auto base_of(std::uint8_t protocol) -> Base;
   /// The number of its protocol over IPv4.
   [[nodiscard]] static auto protocol_of(Base base) -> std::uint8_t;

@@ -125,15 +125,27 @@ auto Bindings::paired(std::uint32_t subscriber) const -> std::optional<std::uint
   return owner.pool_index;
 }
 
+auto Bindings::external_address(const Ipv6Address& internal) const -> std::optional<Ipv4Address> {
+  const std::uint32_t subscriber = subscribers_.find(internal);
+  if (subscriber != 0) {
+    const auto pool_index = paired(subscriber);
+    return pool_index ? std::optional(pool_.address(*pool_index)) : std::nullopt;
+  }
+  const Ipv4Address own = subscribers_.allowance_of(internal).external_address;
+  return own != Ipv4Address{} && pool_.index_of(own.value) ? std::optional(own) : std::nullopt;
+}
+
 void Bindings::move(std::uint32_t number, std::uint16_t pool_index, std::uint16_t port) {
   Binding& binding = bindings_[number];
   PORTOLAN_CHECK(binding.first_session == 0 && binding.is_explicit);
+  if (events_.is_on()) tell(EventKind::binding_deleted, binding);
   release_port(binding.internal.base, binding.pool_index, binding.external_port);
   if (const std::uint32_t held = space(binding.internal.base, pool_index).owner(port).hold_down; held != 0)
     end_hold_down(held);
   take_port(binding.internal.base, pool_index, port, number);
   binding.pool_index = pool_index;
   binding.external_port = port;
+  if (events_.is_on()) tell(EventKind::binding_created, binding);
   // A profile may have come since: then it is another's, as whose it was given the place.
   const std::uint32_t before = binding.subscriber;
   if (const std::uint32_t now_of = subscribers_.find_or_make(binding.internal.address);

@@ -8,11 +8,6 @@
 namespace portolan::nat {
 namespace {
 
-auto row_protocol(Base base) -> Protocol {
-  if (base == Base::tcp) return Protocol::tcp;
-  return base == Base::udp ? Protocol::udp : Protocol::icmp;
-}
-
 auto ipv4_of(std::uint32_t raw) -> IpAddress {
   std::uint8_t octets[4];
   store_raw32(octets, raw);
@@ -57,7 +52,7 @@ auto left(TimePoint until, TimePoint now) -> Seconds {
 
 auto Nat64::row_of(const Binding& binding, TimePoint now) const -> BindingRow {
   BindingRow row{
-      .protocol = row_protocol(binding.internal.base),
+      .protocol = pcp_protocol(binding.internal.base),
       .internal = {IpAddress{binding.internal.address}, Port{binding.internal.port}},
       .external = {IpAddress{bindings_.pool_address(binding.pool_index)}, Port{binding.external_port}},
       .is_explicit = binding.is_explicit,
@@ -77,7 +72,7 @@ auto Nat64::row_of(std::uint32_t session, TimePoint now) -> SessionRow {
   const Session& record = sessions_[session];
   const SessionEntry& entry = sessions_.entry(session, Direction::from_ipv4);
   const Binding& binding = bindings_[record.binding];
-  return {.protocol = row_protocol(binding.internal.base),
+  return {.protocol = pcp_protocol(binding.internal.base),
           .internal = {IpAddress{binding.internal.address}, Port{binding.internal.port}},
           .external = {ipv4_of(entry.external), Port{binding.external_port}},
           .remote = {ipv4_of(entry.remote), Port{from_raw16(entry.remote_port)}},

@@ -23,9 +23,9 @@ def reload_with_pool(lab, address):
 
 def reload_with(lab, text):
     (lab.state / "portoland.toml").write_text(text)
-    before = lab.server_log().count("reloaded")
+    before = lab.server_log().count("configuration reloaded")
     os.kill(lab.server_pid(), signal.SIGHUP)
-    until(lambda: lab.server_log().count("reloaded") > before, 20, "the configuration reloaded")
+    until(lambda: lab.server_log().count("configuration reloaded") > before, 20, "the configuration reloaded")
 
 
 def reaches(viewer, address, port, inside):

@@ -16,6 +16,7 @@ Nat64Device::Nat64Device(std::vector<std::unique_ptr<PacketLink>> links, std::un
       workers_(config, std::move(links), std::move(random), std::move(clock), !awaits_reconciliation) {
   answers_->completion = std::move(completion);
   answers_->events = std::move(events);
+  set_event_rules({});
 }
 
 Nat64Device::~Nat64Device() { answers_->is_device_gone = true; }

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "device/device.h"
 #include "device/inventory.h"
+#include "device/nat64/event_queue.h"
 #include "device/nat64/packet_link.h"
 #include "device/nat64/workers.h"
 #include "nat/config.h"
@@ -75,6 +76,11 @@ class Nat64Device final : public Device {
   /// may at first (nat::Nat64::allow_implicit()).
   void allow_implicit(bool is_allowed);
 
+  /// What is told of bindings, sessions and blocks from now on; at first nothing but exhaustion.
+  void set_event_rules(nat::EventRules rules);
+  /// Where it arrives.
+  [[nodiscard]] auto events() -> EventQueue& { return events_; }
+
   /// What has been counted. Thread: any.
   [[nodiscard]] auto counters() const -> WorkerCounters { return workers_.counters(); }
   [[nodiscard]] auto workers() -> Workers& { return workers_; }
@@ -93,6 +99,7 @@ class Nat64Device final : public Device {
 
   std::shared_ptr<Answers> answers_;
   std::function<void(std::function<void()>)> post_;
+  EventQueue events_;  // before the workers, which write to it
   Workers workers_;
 };
 

@@ -115,6 +115,12 @@ void Nat64Device::trace(const nat::TraceQuery& query, std::function<void(nat::Tr
       });
 }
 
+void Nat64Device::set_event_rules(nat::EventRules rules) {
+  workers_.submit([events = &events_, rules = std::move(rules)](TimePoint, nat::Nat64& nat64) {
+    nat64.set_events(events, rules);
+  });
+}
+
 void Nat64Device::allow_implicit(bool is_allowed) {
   workers_.submit([is_allowed](TimePoint, nat::Nat64& nat64) { nat64.allow_implicit(is_allowed); });
 }

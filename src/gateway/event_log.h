@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Writes down what the NAT64 tells: lines of JSON in a file or on standard output. Works on the event loop,
+// in small parts; what it can't keep up with is lost and counted, and no packet ever waits for it.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "device/nat64/nat64_device.h"
+#include "gateway/nat64_settings.h"
+#include "io/append_file.h"
+#include "io/event_loop.h"
+
+namespace portolan::gateway {
+
+class EventLog {
+ public:
+  using Entry = device::EventQueue::Entry;
+  /// Sees what is written.
+  using Listener = std::function<void(std::span<const Entry>)>;
+
+  /// Events taken from the device in one turn of the loop.
+  static constexpr std::size_t events_per_turn = 1024;
+  /// How long it rests after a turn, so that a busy device has not to wake it for each event.
+  static constexpr Milliseconds rest{20};
+
+  /// Nothing is told yet, but exhaustion, which also goes to the daemon's own log. `loop` and `device`
+  /// outlive this.
+  EventLog(io::EventLoop& loop, device::Nat64Device& device, Listener listener = {});
+  /// Writes what has been told so far.
+  ~EventLog();
+  EventLog(const EventLog&) = delete;
+  auto operator=(const EventLog&) -> EventLog& = delete;
+
+  /// Opens what `settings` name. Errors  text for the operator
+  [[nodiscard]] static auto open(const EventSettings& settings) -> std::expected<io::AppendFile, std::string>;
+  /// From now on writes to `file`, just opened, and has the device tell what `settings` say.
+  void use(io::AppendFile file, const EventSettings& settings);
+
+ private:
+  void serve();
+  /// Returns how many events there were.
+  auto write_some() -> std::size_t;
+  void write(std::uint64_t events);
+
+  device::Nat64Device& device_;
+  Listener listener_;
+  io::AppendFile file_;
+  bool is_on_ = false;       // lines are written
+  bool has_failed_ = false;  // the last write
+  std::uint64_t lost_by_queue_ = 0;
+  std::uint64_t unwritten_ = 0;
+  std::vector<Entry> entries_;
+  std::string text_;  // kept for its memory
+  io::Watch readable_;
+  io::Timer rested_;
+};
+
+}  // namespace portolan::gateway
