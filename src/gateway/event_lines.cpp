@@ -49,7 +49,7 @@ auto nat_event_of(const nat::Event& event) -> NatEvent {
   return {.name = name};
 }
 
-/// RFC 3339 in UTC, to the microsecond: {"time":"2026-01-02T03:04:05.678901Z","event":"...
+/// The time in UTC, to the microsecond: {"time":"2026-01-02T03:04:05.678901Z","event":"...
 void append_start(Nanoseconds wall_time, std::string_view name, std::string& out) {
   using std::chrono::floor;
   const std::chrono::sys_time<Nanoseconds> time{wall_time};
