@@ -249,6 +249,27 @@ def test_profiles_follow_the_configuration_whether_the_nat64_is_there_or_not(lab
     assert profiles(lab, tmp_path) == {"2001:db8:116::/48": 11}, "what nobody wants any more was dropped"
 
 
+def test_mappings_stay_when_the_number_of_workers_changes(lab, daemons, tmp_path):
+    nat64, server = daemons
+    config = nat64.config.read_text()
+    mappings = Mappings(lab)
+    rivals = Rivals(lab, mappings.inside)
+    rivals.start()
+    try:
+        for workers in (4, 2, 1):
+            before = server.says(PROMISED)
+            nat64.end(signal.SIGTERM)
+            nat64.config.write_text(config.replace("[nat64]\n", f"[nat64]\nworkers = {workers}\n"))
+            nat64.start()
+            until(lambda: server.says(PROMISED) > before, 30, "the NAT64 has again what was promised")
+            assert nat64.says(f"workers {workers}\n") > 0
+            mappings.check(f"with {workers} workers")
+            assert explicit_ports(lab, tmp_path) == set(mappings.inside)
+    finally:
+        rivals.stop()
+        mappings.close()
+
+
 def test_what_nobody_owns_is_removed(lab, daemons, tmp_path):
     _, server = daemons
     mappings = Mappings(lab)
