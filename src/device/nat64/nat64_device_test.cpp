@@ -110,6 +110,7 @@ class WorkersUnderTest final : public DeviceUnderTest {
   }
   auto set_pool(const std::vector<IpAddress>& addresses) -> std::vector<Event> override {
     std::vector<nat::PoolRange> addresses4;
+    addresses4.reserve(addresses.size());
     for (const IpAddress& address : addresses) addresses4.emplace_back(address.ipv4());
     device_->set_pool(addresses4);
     settle();
