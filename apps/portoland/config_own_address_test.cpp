@@ -98,6 +98,7 @@ TEST(OwnAddressSettings, put_the_address_into_the_pool_once) {
   const nat::PoolRange given{Ipv4Address{0xc000020e}};
   nat::PoolRange own{Ipv4Address{0xc0000201}};
   own.ports = {.first = Port{40960}, .last = Port{65535}};
+  own.is_shared = true;
   EXPECT_THAT(gateway::pool_with(settings->nat64, std::nullopt), ElementsAre(given));
   EXPECT_THAT(gateway::pool_with(settings->nat64, Ipv4Address{0xc0000201}), ElementsAre(given, own));
   EXPECT_THAT(gateway::pool_with(settings->nat64, Ipv4Address{0xc000020e}), ElementsAre(given));

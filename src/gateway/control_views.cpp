@@ -40,6 +40,7 @@ auto counters_of(const device::WorkerCounters& counters) -> std::vector<control:
   add("errors_rate_limited", nat.errors_rate_limited);
   add("fragmented", nat.fragmented);
   add("reassembled", nat.reassembled);
+  add("left_to_host", nat.left_to_host);
   add("probes_sent", nat.probes_sent);
   add("outputs_lost", nat.outputs_lost);
   add("hold_downs_cut", nat.hold_downs_cut);

@@ -62,6 +62,8 @@ void log(const device::WorkerCounters& counters) {
   if (counters.read_by_worker.size() > 1)
     spdlog::info("nat64: packets read by worker: {}; waited for another {} times",
                  fmt::join(counters.read_by_worker, ", "), counters.turns_waited);
+  if (nat.left_to_host != 0)
+    spdlog::info("nat64: packets to its own address given back to the host: {}", nat.left_to_host);
   spdlog::info("nat64: errors made {}, not made for their rate {}, lost {}; packets unread {}, unsent {}",
                nat.errors_generated, nat.errors_rate_limited, nat.outputs_lost, counters.packets_unread,
                counters.packets_unsent);

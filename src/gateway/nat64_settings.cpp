@@ -40,6 +40,7 @@ auto pool_with(const Nat64Settings& settings, std::optional<Ipv4Address> own) ->
   nat::PoolRange& range = pool.emplace_back(*own);
   range.weight = settings.own_address->weight;
   range.ports = settings.own_address->ports;
+  range.is_shared = true;
   return pool;
 }
 

@@ -57,8 +57,9 @@ struct ProxyNeighbour {
 };
 
 /// IPv4 packets that come in on one interface and go out on another, before the host takes them for its own:
-/// TCP and UDP to `ports` of `destination`, echo replies whose identifier is such a number, and ICMP errors
-/// about packets that came from there. Fragments and packets with IPv4 options are not among them.
+/// TCP and UDP to `ports` of `destination`, echo replies whose identifier is such a number, ICMP errors about
+/// packets that came from there, and fragments of all three, whose ports nobody knows. The host does not see
+/// them, unless they are given back to it. Packets with IPv4 options are not among them.
 struct Redirect {
   Ipv4Address destination = {};
   PortRange ports = {};

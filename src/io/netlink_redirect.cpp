@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -32,8 +33,9 @@ using Words = std::vector<Word>;
 constexpr std::uint32_t ingress_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
 constexpr std::uint32_t egress_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS);
 
-/// Filters of a lower preference come first; those of others that count are below this, as a rule.
-auto preference_of(OriginMark mark) -> std::uint32_t { return 0x5000U | mark; }
+/// Filters of a lower preference come first; those of others that count are below this, as a rule. There are
+/// two for a mark, of which one is in use: what takes its place is made at the other.
+auto preference_of(OriginMark mark, unsigned which) -> std::uint32_t { return 0x5000U | which << 8U | mark; }
 
 auto hook_message(unsigned interface_index) -> tcmsg {
   tcmsg header{};
@@ -43,11 +45,11 @@ auto hook_message(unsigned interface_index) -> tcmsg {
   return header;
 }
 
-auto filter_message(unsigned interface_index, OriginMark mark) -> tcmsg {
+auto filter_message(unsigned interface_index, OriginMark mark, unsigned which) -> tcmsg {
   tcmsg header{};
   header.tcm_ifindex = static_cast<int>(interface_index);
   header.tcm_parent = ingress_parent;
-  header.tcm_info = TC_H_MAKE(preference_of(mark) << 16U, htons(ETH_P_IP));
+  header.tcm_info = TC_H_MAKE(preference_of(mark, which) << 16U, htons(ETH_P_IP));
   return header;
 }
 
@@ -61,14 +63,16 @@ auto in_block(int offset, const PortBlock& block) -> Word {
 auto alternatives(Ipv4Address own, const PortBlock& block) -> std::vector<Words> {
   constexpr int quoted = 28;  // behind an IPv4 header without options and 8 octets of ICMP
   const auto whole = [&](std::uint32_t protocol) -> Words {
-    return {{.offset = 16, .value = own.value, .mask = 0xffffffffU},
-            {.offset = 0, .value = 0x45000000U, .mask = 0xff000000U},
+    return {{.offset = 0, .value = 0x45000000U, .mask = 0xff000000U},
             {.offset = 4, .value = 0, .mask = 0x3fffU},
+            {.offset = 16, .value = own.value, .mask = 0xffffffffU},
             {.offset = 8, .value = protocol << 16U, .mask = 0xff0000U}};
   };
-  const auto with = [](Words words, std::initializer_list<Word> more) {
-    words.insert(words.end(), more);
-    return words;
+  // What tells most packets apart comes first: each word is compared only if those before it are right.
+  const auto with = [](const Words& words, std::initializer_list<Word> more) {
+    Words found = more;
+    found.insert(found.end(), words.rbegin(), words.rend());
+    return found;
   };
   constexpr std::uint32_t echo_reply = 0;
   constexpr std::uint32_t echo_request = 8;
@@ -96,6 +100,18 @@ auto alternatives(Ipv4Address own, const PortBlock& block) -> std::vector<Words>
       found.push_back(std::move(words));
     }
   }
+  return found;
+}
+
+/// The same for fragments: one bit at least of their offset and of whether more follow is set.
+auto fragments_to(Ipv4Address own) -> std::vector<Words> {
+  std::vector<Words> found;
+  for (const std::uint32_t protocol : {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP})
+    for (std::uint32_t bit = 1; bit <= 0x2000U; bit <<= 1U)
+      found.push_back({{.offset = 4, .value = bit, .mask = bit},
+                       {.offset = 8, .value = protocol << 16U, .mask = 0xff0000U},
+                       {.offset = 0, .value = 0x40000000U, .mask = 0xf0000000U},
+                       {.offset = 16, .value = own.value, .mask = 0xffffffffU}});
   return found;
 }
 
@@ -159,11 +175,7 @@ auto Netlink::delete_ingress_hook(unsigned interface_index) -> std::expected<boo
     tcmsg header{};
     header.tcm_ifindex = static_cast<int>(interface_index);
     header.tcm_parent = parent;
-    Request request{RTM_GETTFILTER, NLM_F_DUMP, header};
-    const auto filters = socket_->list<bool>(
-        request, [](const nlmsghdr*, std::vector<bool>& found) { found.push_back(true); });
-    // An error: there is no such hook.
-    if (!filters || !filters->empty()) return false;
+    if (socket_->has_filters(header)) return false;
   }
   Request request{RTM_DELQDISC, NLM_F_ACK, hook_message(interface_index)};
   const auto answer = socket_->ask(request);
@@ -172,34 +184,57 @@ auto Netlink::delete_ingress_hook(unsigned interface_index) -> std::expected<boo
   return std::unexpected(fmt::format("deleting qdisc clsact: {}", to_string(answer.error())));
 }
 
-auto Netlink::set_redirect(unsigned interface_index, const Redirect& redirect, unsigned to_interface,
-                           OriginMark mark) -> std::expected<void, std::string> {
-  if (const auto deleted = delete_redirect(interface_index, mark); !deleted)
-    return std::unexpected(deleted.error());
-  for (const PortBlock& block : blocks_of(redirect.ports)) {
-    for (const Words& words : alternatives(redirect.destination, block)) {
-      Request request{RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
-                      filter_message(interface_index, mark)};
-      put_filter(*request, words, to_interface);
-      const auto answer = socket_->ask(request);
-      if (answer) continue;
-      static_cast<void>(delete_redirect(interface_index, mark));
-      return std::unexpected(
-          fmt::format("redirecting ports {}-{} of {} (kernel modules cls_u32, act_mirred): {}",
-                      redirect.ports.first.value, redirect.ports.last.value, redirect.destination,
-                      to_string(answer.error())));
-    }
-  }
-  return {};
+auto Netlink::Socket::has_filters(const tcmsg& which) -> bool {
+  Request request{RTM_GETTFILTER, NLM_F_DUMP, which};
+  const auto filters =
+      list<bool>(request, [](const nlmsghdr*, std::vector<bool>& found) { found.push_back(true); });
+  // An error: there is no hook.
+  return filters && !filters->empty();
 }
 
-auto Netlink::delete_redirect(unsigned interface_index, OriginMark mark) -> std::expected<bool, std::string> {
-  Request request{RTM_DELTFILTER, NLM_F_ACK, filter_message(interface_index, mark)};
-  const auto answer = socket_->ask(request);
+auto Netlink::Socket::delete_filters(const tcmsg& which) -> std::expected<bool, std::string> {
+  Request request{RTM_DELTFILTER, NLM_F_ACK, which};
+  const auto answer = ask(request);
   if (answer) return true;
   // No hook, or no filter of this preference.
   if (answer.error().number == EINVAL || answer.error().number == ENOENT) return false;
   return std::unexpected(fmt::format("deleting redirects: {}", to_string(answer.error())));
+}
+
+auto Netlink::set_redirect(unsigned interface_index, const Redirect& redirect, unsigned to_interface,
+                           OriginMark mark) -> std::expected<void, std::string> {
+  std::vector<Words> wanted;
+  for (const PortBlock& block : blocks_of(redirect.ports))
+    std::ranges::move(alternatives(redirect.destination, block), std::back_inserter(wanted));
+  std::ranges::move(fragments_to(redirect.destination), std::back_inserter(wanted));
+  // The new ones stand before the old ones go: no packet comes to the host in between, to be refused there.
+  const unsigned next = socket_->has_filters(filter_message(interface_index, mark, 0)) ? 1 : 0;
+  if (const auto deleted = socket_->delete_filters(filter_message(interface_index, mark, next)); !deleted)
+    return std::unexpected(deleted.error());
+  for (const Words& words : wanted) {
+    Request request{RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+                    filter_message(interface_index, mark, next)};
+    put_filter(*request, words, to_interface);
+    const auto answer = socket_->ask(request);
+    if (answer) continue;
+    static_cast<void>(socket_->delete_filters(filter_message(interface_index, mark, next)));
+    return std::unexpected(fmt::format(
+        "redirecting ports {}-{} of {} (kernel modules cls_u32, act_mirred): {}", redirect.ports.first.value,
+        redirect.ports.last.value, redirect.destination, to_string(answer.error())));
+  }
+  const auto deleted = socket_->delete_filters(filter_message(interface_index, mark, 1 - next));
+  if (!deleted) return std::unexpected(deleted.error());
+  return {};
+}
+
+auto Netlink::delete_redirect(unsigned interface_index, OriginMark mark) -> std::expected<bool, std::string> {
+  bool was_there = false;
+  for (const unsigned which : {0U, 1U}) {
+    const auto deleted = socket_->delete_filters(filter_message(interface_index, mark, which));
+    if (!deleted) return deleted;
+    was_there = was_there || *deleted;
+  }
+  return was_there;
 }
 
 }  // namespace portolan::io

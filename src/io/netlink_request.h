@@ -4,6 +4,7 @@
 #pragma once
 
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 
 #include <array>
 #include <cerrno>
@@ -84,6 +85,9 @@ struct Netlink::Socket {
   template <typename Entry, typename Visit>
   auto list(Request& request, Visit visit) -> std::expected<std::vector<Entry>, Refusal>;
   auto find_route_interface(const Prefix& prefix) -> std::expected<unsigned, Refusal>;
+  /// Filters of one preference.
+  auto has_filters(const tcmsg& which) -> bool;
+  auto delete_filters(const tcmsg& which) -> std::expected<bool, std::string>;
 };
 
 /// `visit(message, entries)` for each message of a list, from the start again if the list was torn.

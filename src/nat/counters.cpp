@@ -12,6 +12,7 @@ auto to_string(DropReason reason) -> std::string_view {
     case DropReason::bad_offload: return "bad_offload";
     case DropReason::too_long: return "too_long";
     case DropReason::fragment: return "fragment";
+    case DropReason::left_to_host: return "left_to_host";
     case DropReason::fragments_malformed: return "fragments_malformed";
     case DropReason::fragments_incomplete: return "fragments_incomplete";
     case DropReason::extension_in_fragment: return "extension_in_fragment";

@@ -16,34 +16,35 @@ namespace portolan::nat {
 
 /// Why a packet was dropped.
 enum class DropReason : std::uint8_t {
-  none,                       ///< not dropped
-  malformed,                  ///< header fields contradict each other
-  truncated,                  ///< shorter than its headers say
-  bad_checksum,               ///< IPv4 header or ICMP checksum wrong, or none in a UDP packet that needs one
-  bad_offload,                ///< offload metadata does not fit the packet
-  too_long,                   ///< would exceed 65535 octets
-  fragment,                   ///< a fragment; none is dropped for that alone
-  fragments_malformed,        ///< fragments that overlap, contradict each other or are too many (RFC 5722)
-  fragments_incomplete,       ///< packets of which some fragments did not come in time, or made room
-  extension_in_fragment,      ///< IPv6 extension header behind a fragment header (RFC 7915 s5.1.1)
-  unsupported_protocol,       ///< neither TCP, UDP nor ICMP
-  source_route,               ///< IPv4 source route option not used up (RFC 7915 s4.1)
-  routing_header,             ///< IPv6 routing header with segments left (RFC 7915 s5.1)
-  illegal_source,             ///< loopback, multicast, link-local, unspecified
-  illegal_destination,        ///< embedded destination that cannot be one
-  source_in_prefix,           ///< hairpinning loop (RFC 6146 s3.5)
-  destination_not_in_prefix,  ///< not for the translator
-  destination_not_in_pool,    ///< not for the translator
-  non_global_ipv4,            ///< well-known prefix with a non-global address (RFC 6052 s3.1)
-  untranslated,               ///< to or from an address of Config::untranslated (RFC 6888 s3 REQ-6)
-  hop_limit_exceeded,         ///< TTL or hop limit used up
-  filtered,                   ///< the mapping does not let this peer in (RFC 6887 s13.3, RFC 6146 s3.5.1)
-  unsolicited_syn,            ///< from outside; it waits for one from inside (RFC 6146 s3.5.2.2)
-  no_mapping,                 ///< no binding for it, and it cannot make one
-  not_reconciled,             ///< no binding for it, and none is made yet: Nat64::allow_implicit()
-  bindings_exhausted,         ///< Limits::bindings
-  sessions_exhausted,         ///< Limits::sessions
-  subscribers_exhausted,      ///< Limits::subscribers
+  none,                   ///< not dropped
+  malformed,              ///< header fields contradict each other
+  truncated,              ///< shorter than its headers say
+  bad_checksum,           ///< IPv4 header or ICMP checksum wrong, or none in a UDP packet that needs one
+  bad_offload,            ///< offload metadata does not fit the packet
+  too_long,               ///< would exceed 65535 octets
+  fragment,               ///< a fragment; none is dropped for that alone
+  left_to_host,           ///< to an address that is the host's too, and not the translator's; none is dropped
+  fragments_malformed,    ///< fragments that overlap, contradict each other or are too many (RFC 5722)
+  fragments_incomplete,   ///< packets of which some fragments did not come in time, or made room
+  extension_in_fragment,  ///< IPv6 extension header behind a fragment header (RFC 7915 s5.1.1)
+  unsupported_protocol,   ///< neither TCP, UDP nor ICMP
+  source_route,           ///< IPv4 source route option not used up (RFC 7915 s4.1)
+  routing_header,         ///< IPv6 routing header with segments left (RFC 7915 s5.1)
+  illegal_source,         ///< loopback, multicast, link-local, unspecified
+  illegal_destination,    ///< embedded destination that cannot be one
+  source_in_prefix,       ///< hairpinning loop (RFC 6146 s3.5)
+  destination_not_in_prefix,      ///< not for the translator
+  destination_not_in_pool,        ///< not for the translator
+  non_global_ipv4,                ///< well-known prefix with a non-global address (RFC 6052 s3.1)
+  untranslated,                   ///< to or from an address of Config::untranslated (RFC 6888 s3 REQ-6)
+  hop_limit_exceeded,             ///< TTL or hop limit used up
+  filtered,                       ///< the mapping does not let this peer in (RFC 6887 s13.3, RFC 6146 s3.5.1)
+  unsolicited_syn,                ///< from outside; it waits for one from inside (RFC 6146 s3.5.2.2)
+  no_mapping,                     ///< no binding for it, and it cannot make one
+  not_reconciled,                 ///< no binding for it, and none is made yet: Nat64::allow_implicit()
+  bindings_exhausted,             ///< Limits::bindings
+  sessions_exhausted,             ///< Limits::sessions
+  subscribers_exhausted,          ///< Limits::subscribers
   subscriber_sessions_exhausted,  ///< Limits::sessions_per_subscriber
   subscriber_ports_exhausted,     ///< Allowance::ports_max
   subscriber_rate_exceeded,       ///< Allowance::sessions_per_second_max
@@ -76,6 +77,7 @@ struct Counters {
   std::uint64_t errors_generated = 0;
   std::uint64_t fragmented = 0;           ///< packets that left as several
   std::uint64_t reassembled = 0;          ///< packets that came as several
+  std::uint64_t left_to_host = 0;         ///< given back to the host, which shares an address
   std::uint64_t probes_sent = 0;          ///< to TCP connections idle for long
   std::uint64_t errors_rate_limited = 0;  ///< not generated because of Limits::errors_per_second
   std::uint64_t simultaneous_opens = 0;   ///< SYNs from inside that met a waiting one

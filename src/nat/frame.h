@@ -28,7 +28,8 @@ struct Frame {
 enum class Action : std::uint8_t {
   forward,
   drop,
-  keep,  ///< a fragment: what it is part of goes on when the rest has come
+  keep,   ///< a fragment: what it is part of goes on when the rest has come
+  leave,  ///< to an address that the host shares, and none of the translator's: it is the host's
 };
 
 struct Verdict {

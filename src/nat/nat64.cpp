@@ -78,6 +78,10 @@ auto Nat64::process(TimePoint now, Frame& frame) -> Verdict {
   }
   if (reason == DropReason::none) return {.action = Action::forward, .reason = reason};
   if (reason == DropReason::fragment) return {.action = Action::keep, .reason = DropReason::none};
+  if (reason == DropReason::left_to_host) {
+    ++counters_.left_to_host;
+    return {.action = Action::leave, .reason = DropReason::none};
+  }
   ++counters_.dropped[static_cast<std::size_t>(reason)];
   return {.action = Action::drop, .reason = reason};
 }
@@ -151,7 +155,8 @@ auto Nat64::hairpin(TimePoint now, Frame& frame) -> DropReason {
   // RFC 6146 s3.8: as if it had come in from the IPv4 side.
   const DropReason reason = from_ipv4(now, frame);
   if (reason == DropReason::none) ++counters_.hairpinned;
-  return reason;
+  // The host would answer itself.
+  return reason == DropReason::left_to_host ? DropReason::no_mapping : reason;
 }
 
 auto Nat64::from_ipv4(TimePoint now, Frame& frame) -> DropReason {
@@ -162,15 +167,24 @@ auto Nat64::from_ipv4(TimePoint now, Frame& frame) -> DropReason {
     return parsed;
   const bool is_error = parsed == DropReason::none && packet.protocol == protocol::icmp &&
                         is_error_v4(packet.transport()[icmp::type]);
-  if (const DropReason bad = check_addresses_v4(packet, is_error); bad != DropReason::none) return bad;
-  if (parsed == DropReason::fragment) return reassemble(now, frame, packet, Direction::from_ipv4);
+  const bool is_shared = bindings_.pool().has_shared() && goes_to_shared_address(packet);
+  const bool is_fragment = parsed == DropReason::fragment;
+  if (is_shared && !is_fragment && !is_error && is_the_hosts(packet, parsed)) return DropReason::left_to_host;
+  // Of a fragment, whose it is shows the whole packet.
+  if (!is_shared || !is_fragment)
+    if (const DropReason bad = check_addresses_v4(packet, is_error); bad != DropReason::none) return bad;
+  if (is_fragment) return reassemble(now, frame, packet, Direction::from_ipv4);
   packet.traffic_class &= traffic_class_mask_;
   if (parsed != DropReason::none) {
     report_drop_v4(now, packet, parsed);
     return parsed;
   }
   if (!is_consistent(frame.offload, packet, Direction::from_ipv4)) return DropReason::bad_offload;
-  if (is_error) return error_from_ipv4(frame, packet);
+  if (is_error) {
+    const DropReason reason = error_from_ipv4(frame, packet);
+    const bool is_ours = reason != DropReason::no_mapping && reason != DropReason::icmp_untranslatable;
+    return is_shared && !is_ours ? DropReason::left_to_host : reason;
+  }
   if (packet.protocol == protocol::icmp) {
     const std::uint8_t type = packet.transport()[icmp::type];
     if (type != icmp::v4_echo_request && type != icmp::v4_echo_reply) return DropReason::icmp_unknown;
@@ -181,6 +195,22 @@ auto Nat64::from_ipv4(TimePoint now, Frame& frame) -> DropReason {
   if (EventSource::is_exhaustion(reason)) tell_exhausted_v4(now, packet, reason);
   return reason == DropReason::no_mapping || reason == DropReason::filtered ? keep_syn(now, packet, reason)
                                                                             : reason;
+}
+
+auto Nat64::goes_to_shared_address(const Packet& packet) const -> bool {
+  const auto index = bindings_.pool_index(load32(packet.data + ipv4::destination));
+  return index && bindings_.pool().is_shared(*index);
+}
+
+auto Nat64::is_the_hosts(const Packet& packet, DropReason parsed) const -> bool {
+  if (parsed != DropReason::none) return true;
+  const auto index = bindings_.pool_index(load32(packet.data + ipv4::destination));
+  const std::uint8_t* transport = packet.transport();
+  if (packet.protocol != protocol::icmp)
+    return !bindings_.pool().ports_of(*index).contains(Port{load16(transport + tcp::destination_port)});
+  // Who pings the address pings the host. An answer is the translator's if somebody behind it asked.
+  return transport[icmp::type] != icmp::v4_echo_reply ||
+         bindings_.find(Base::icmp, *index, load16(transport + icmp::identifier)) == 0;
 }
 
 auto Nat64::flow_from_ipv4(TimePoint now, Frame& frame, const Packet& packet) -> DropReason {

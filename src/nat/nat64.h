@@ -126,8 +126,9 @@ class Nat64 {
   /// Spec    RFC 6146 s3.4-s3.8, RFC 7915 s4, s5
   /// In      frame: Frame::headroom_min octets before the packet; any content
   /// Out     forward: frame holds the translated packet, in its buffer or, if it came in fragments, in one of
-  ///         the engine's until the next call. drop, keep: frame's octets are undefined. Either way errors
-  ///         for the sender, or further fragments, may be in output().
+  ///         the engine's until the next call. leave: so it does the packet, as it came or whole. drop, keep:
+  ///         frame's octets are undefined. Either way errors for the sender, or further fragments, may be in
+  ///         output().
   /// Cost    O(packet headers); O(octets) for UDP without checksum and ICMP errors. No allocation.
   [[nodiscard]] auto process(TimePoint now, Frame& frame) -> Verdict;
 
@@ -242,6 +243,10 @@ class Nat64 {
   [[nodiscard]] auto from_ipv6(TimePoint now, Frame& frame) -> DropReason;
   [[nodiscard]] auto from_ipv4(TimePoint now, Frame& frame) -> DropReason;
   [[nodiscard]] auto check_addresses_v6(Packet& packet) const -> DropReason;
+  [[nodiscard]] auto goes_to_shared_address(const Packet& packet) const -> bool;
+  /// Whether a packet to such an address, whole and no ICMP error, is the host's; `parsed` is what
+  /// parse_ipv4() says of it.
+  [[nodiscard]] auto is_the_hosts(const Packet& packet, DropReason parsed) const -> bool;
   [[nodiscard]] auto check_addresses_v4(const Packet& packet, bool is_error) const -> DropReason;
   /// The source of ICMPv6 errors, unspecified if there is none.
   [[nodiscard]] static auto own_address(const Config& config, const Prefixes& prefixes) -> Ipv6Address;

@@ -64,9 +64,11 @@ auto Pool::set(const std::vector<PoolRange>& ranges) -> std::vector<std::uint16_
   const std::vector<std::uint16_t> before = std::move(live_);
   live_.clear();
   weights_.clear();
+  has_shared_ = false;
   std::uint64_t sum = 0;
   for (const PoolRange& range : ranges) {
     sum += range.size() * range.weight;
+    has_shared_ = has_shared_ || range.is_shared;
     weights_.push_back({.end = sum, .first_place = size(), .weight = range.weight});
     for (std::uint64_t i = 0; i < range.size(); ++i) {
       const Ipv4Address address{static_cast<std::uint32_t>(range.first.value + i)};
@@ -74,6 +76,7 @@ auto Pool::set(const std::vector<PoolRange>& ranges) -> std::vector<std::uint16_
       const std::uint16_t index = known ? *known : add(address);
       Address& each = addresses_[index];
       each.is_live = true;
+      each.is_shared = range.is_shared;
       live_.push_back(index);
       if (each.ports != range.ports) {
         each.ports = range.ports;

@@ -32,6 +32,9 @@ class Pool {
   [[nodiscard]] auto address(std::uint16_t index) const -> Ipv4Address { return addresses_[index].address; }
   /// Whether it is one of the present pool.
   [[nodiscard]] auto is_live(std::uint16_t index) const -> bool { return addresses_[index].is_live; }
+  /// Whether an address is the host's too; whether any is.
+  [[nodiscard]] auto is_shared(std::uint16_t index) const -> bool { return addresses_[index].is_shared; }
+  [[nodiscard]] auto has_shared() const -> bool { return has_shared_; }
   [[nodiscard]] auto ports_of(std::uint16_t index) const -> const PortRange& {
     return addresses_[index].ports;
   }
@@ -93,6 +96,7 @@ class Pool {
     Ipv4Address address;
     PortRange ports;
     bool is_live = false;
+    bool is_shared = false;
     bool is_prepared = false;
     std::array<bool, 3> is_full{};
     std::uint16_t full_for_words = 0;
@@ -123,6 +127,7 @@ class Pool {
   std::vector<std::uint16_t> live_;  // by place
   std::vector<Weighed> weights_;
   HashIndex lookup_;
+  bool has_shared_ = false;
   std::vector<std::unique_ptr<Segment>> segments_;
 };
 

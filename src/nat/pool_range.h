@@ -33,6 +33,8 @@ struct PoolRange {
   Ipv4Address last;
   std::uint32_t weight = 1;  ///< an address of weight 2 gets twice as many subscribers as one of weight 1
   PortRange ports{};         ///< that are the translator's; at its others nothing is translated
+  /// Whether the addresses are the host's too: packets that are not the translator's go back to it.
+  bool is_shared = false;
 };
 /// Largest weight there is.
 inline constexpr std::uint32_t pool_weight_max = 1000;

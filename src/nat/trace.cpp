@@ -130,7 +130,8 @@ void Nat64::trace_from_ipv6(TimePoint now, const TraceQuery& query, TraceResult&
   // To itself: the session made on the way out is found on the way in.
   const bool finds_itself = result.source == result.destination && result.makes_session;
   if (finds_itself && back.binding) back.reason = DropReason::none;
-  result.reason = back.reason;
+  // What hairpins to the host gets nowhere.
+  result.reason = back.reason == DropReason::left_to_host ? DropReason::no_mapping : back.reason;
   result.source = back.source;
   result.destination = back.destination;
   result.filter = back.filter;
@@ -164,7 +165,10 @@ void Nat64::trace_from_ipv4(TimePoint now, const TraceQuery& query, const Ahead&
   const auto pool_index = bindings_.pool_index(query.destination.address.ipv4().value);
   const std::uint32_t number = bindings_.find(base_of(protocol), *pool_index, query.destination.port.value);
   if (number == 0) {
-    result.reason = DropReason::no_mapping;
+    const bool is_the_hosts =
+        is_echo || !bindings_.pool().ports_of(*pool_index).contains(query.destination.port);
+    result.reason = bindings_.pool().is_shared(*pool_index) && is_the_hosts ? DropReason::left_to_host
+                                                                            : DropReason::no_mapping;
     return;
   }
   const Binding& binding = bindings_[number];

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from labkit import PCP_PORT, ROOT, VIEWER, VIEWER_INSIDE, Lab, until
+from labkit import PCP_PORT, ROOT, VIEWER, VIEWER_INSIDE, FarHost, Lab, until
 from test_remote import Daemon
 
 sys.path.insert(0, str(pathlib.Path(ROOT) / "tests" / "flows"))
@@ -22,6 +22,7 @@ HOST = "handset-3g"
 FIRST, SECOND = "192.0.2.1", "192.0.2.2"
 PORTS = range(40960, 65536)
 NETWORK_FAILURE = 7
+LARGE = b"large" * 800  # of several fragments
 CHANGES = "net.ipv4.ip_local_reserved_ports"
 
 
@@ -163,10 +164,22 @@ def check_the_hosts_own(lab, address):  # pylint: disable=redefined-outer-name
         question.bind((address, 0))
         assert question.getsockname()[1] not in PORTS
         with lab.udp("viewer") as viewer:
-            question.sendto(b"who?", viewer.getsockname())
-            _, source = viewer.recvfrom(64)
-            viewer.sendto(b"me", source)
-            assert question.recv(64) == b"me"
+            for text in (b"who?", LARGE):
+                question.sendto(text, viewer.getsockname())
+                asked, source = viewer.recvfrom(len(LARGE))
+                assert asked == text
+                viewer.sendto(text, source)
+                assert question.recv(len(LARGE)) == text
+        # Nobody is at discard.
+        question.connect((VIEWER, 9))
+        question.send(b"anyone?")
+        with pytest.raises(ConnectionRefusedError):
+            question.recv(64)
+    # Answers to pings say who asked by a number that nothing reserves.
+    for identifier in (7, PORTS[0], 50000, PORTS[-1]):
+        lab.output("gateway", "ping", "-4", "-c", "1", "-W", "5", "-e", identifier, VIEWER)
+    lab.output("gateway", "ping", "-4", "-c", "1", "-W", "5", "-s", len(LARGE), "-e", 50000, VIEWER)
+    lab.output("viewer", "ping", "-4", "-c", "1", "-W", "5", "-s", len(LARGE), "-e", 50000, address)
 
 
 def check_inside_out(lab, address):  # pylint: disable=redefined-outer-name
@@ -174,11 +187,12 @@ def check_inside_out(lab, address):  # pylint: disable=redefined-outer-name
     assert seen[0] == address and seen[1] in PORTS, "a connection from inside"
     with lab.udp(HOST) as inside, lab.udp("viewer") as viewer:
         inside.connect((VIEWER_INSIDE, viewer.getsockname()[1]))
-        inside.send(b"who?")
-        _, source = viewer.recvfrom(64)
-        assert source[0] == address and source[1] in PORTS
-        viewer.sendto(b"me", source)
-        assert inside.recv(64) == b"me"
+        for text in (b"who?", LARGE):
+            inside.send(text)
+            asked, source = viewer.recvfrom(len(LARGE))
+            assert asked == text and source[0] == address and source[1] in PORTS
+            viewer.sendto(text, source)
+            assert inside.recv(len(LARGE)) == text
         # Nobody is at discard: the error finds the way back too.
         inside.connect((VIEWER_INSIDE, 9))
         inside.send(b"anyone?")
@@ -214,6 +228,41 @@ def test_the_address_is_shared_and_followed(lab, site):  # pylint: disable=redef
         check_inside_out(lab, SECOND)
     finally:
         client.close()
+
+
+def documented_rules():
+    """The firewall that docs/operations.md recommends, with the lab's interfaces."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    return page.split("```nft\n")[1].split("```")[0].replace("wan0", "outside0")
+
+
+def test_hosts_with_ipv4_share_the_address_by_nat44(lab, site, tmp_path):  # pylint: disable=redefined-outer-name
+    (tmp_path / "rules.nft").write_text(documented_rules())
+    lab.output("gateway", "nft", "-f", tmp_path / "rules.nft")
+    site.start()
+    client = Client(lab, 8443)
+    lan = FarHost(lab, "gateway", "lan0", "192.168.77.1/24", "192.168.77.2/24")
+    try:
+        granted = client.ask()
+        assert reaches(lab, FIRST, granted.external, client.listener)
+        check_inside_out(lab, FIRST)
+        check_the_hosts_own(lab, FIRST)
+        # From a port that is the NAT64's outside.
+        with lan.socket(socket.SOCK_STREAM) as tcp, lan.socket(socket.SOCK_DGRAM) as udp, lab.udp("viewer") as viewer:
+            tcp.bind((lan.address, 50000))
+            tcp.connect((VIEWER, 80))
+            udp.bind((lan.address, 50000))
+            for text in (b"who?", LARGE):
+                udp.sendto(text, viewer.getsockname())
+                asked, source = viewer.recvfrom(len(LARGE))
+                assert asked == text and source[0] == FIRST and source[1] not in PORTS
+                viewer.sendto(text, source)
+                assert udp.recv(len(LARGE)) == text
+        lan.output("ping", "-4", "-c", "1", "-W", "5", "-e", "50000", VIEWER)
+    finally:
+        lan.close()
+        client.close()
+        lab.output("gateway", "nft", "delete", "table", "ip", "home")
 
 
 def test_an_address_that_comes_late_is_taken(lab, site):  # pylint: disable=redefined-outer-name

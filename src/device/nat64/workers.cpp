@@ -83,7 +83,7 @@ class Workers::Worker {
   /// Returns whether more packets may be waiting.
   [[nodiscard]] auto serve_packets() -> bool;
   /// Has the engine translate `frame`, and takes it into memory of this worker.
-  [[nodiscard]] auto translate(TimePoint now, nat::Frame& frame) -> bool;
+  [[nodiscard]] auto translate(TimePoint now, nat::Frame& frame) -> nat::Action;
   void write(nat::Frame& frame);
   /// Takes what the engine has to send, to be written when others may use the engine again.
   void take_outputs(nat::Nat64& engine);
@@ -240,26 +240,31 @@ auto Workers::Worker::serve_packets() -> bool {
                      .size = octets - PacketLink::header_size,
                      .offload = {}};
     std::memcpy(&frame.offload, into.data(), sizeof frame.offload);
-    if (translate(now, frame)) gathers ? gather_.add(frame, send) : send(frame);
+    const nat::Action action = translate(now, frame);
+    if (action == nat::Action::forward && gathers)
+      gather_.add(frame, send);
+    else if (action == nat::Action::forward || action == nat::Action::leave)
+      send(frame);
     write_outputs();
   }
   gather_.flush(send);
   return !is_drained;
 }
 
-auto Workers::Worker::translate(TimePoint now, nat::Frame& frame) -> bool {
+auto Workers::Worker::translate(TimePoint now, nat::Frame& frame) -> nat::Action {
   Turn turn(all_, now);
-  const bool is_forwarded = turn.engine().process(turn.now(), frame).action == nat::Action::forward;
+  const nat::Action action = turn.engine().process(turn.now(), frame).action;
   take_outputs(turn.engine());
   // What came in fragments is in memory of the engine, until anybody's next packet.
-  if (is_forwarded && all_.is_shared_ && frame.buffer.data() != buffer_.data()) {
+  const bool goes_on = action == nat::Action::forward || action == nat::Action::leave;
+  if (goes_on && all_.is_shared_ && frame.buffer.data() != buffer_.data()) {
     const auto into = std::span(buffer_).subspan(nat::Frame::headroom_min);
     PORTOLAN_CHECK(frame.size <= into.size());
     std::ranges::copy(frame.packet(), into.begin());
     frame.buffer = buffer_;
     frame.offset = nat::Frame::headroom_min;
   }
-  return is_forwarded;
+  return action;
 }
 
 void Workers::Worker::write(nat::Frame& frame) {

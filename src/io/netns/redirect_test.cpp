@@ -45,6 +45,13 @@ void put16(Octets& octets, std::size_t at, unsigned value) {
   octets.at(at + 1) = static_cast<std::uint8_t>(value);
 }
 
+void put_checksum(Octets& packet) {
+  unsigned sum = 0;
+  for (std::size_t i = 0; i < 20; i += 2) sum += static_cast<unsigned>(packet[i] << 8U | packet[i + 1]);
+  while (sum > 0xffff) sum = (sum & 0xffffU) + (sum >> 16U);
+  put16(packet, 10, ~sum & 0xffffU);
+}
+
 auto ipv4(unsigned protocol, Ipv4Address source, Ipv4Address destination, const Octets& payload) -> Octets {
   Octets packet(20);
   packet[0] = 0x45;
@@ -55,10 +62,7 @@ auto ipv4(unsigned protocol, Ipv4Address source, Ipv4Address destination, const 
   put16(packet, 14, source.value & 0xffffU);
   put16(packet, 16, destination.value >> 16U);
   put16(packet, 18, destination.value & 0xffffU);
-  unsigned sum = 0;
-  for (std::size_t i = 0; i < 20; i += 2) sum += static_cast<unsigned>(packet[i] << 8U | packet[i + 1]);
-  while (sum > 0xffff) sum = (sum & 0xffffU) + (sum >> 16U);
-  put16(packet, 10, ~sum & 0xffffU);
+  put_checksum(packet);
   packet.insert(packet.end(), payload.begin(), payload.end());
   return packet;
 }
@@ -81,6 +85,13 @@ auto error(std::uint8_t type, const Octets& quoted) -> Octets {
   message[0] = type;
   message.insert(message.end(), quoted.begin(), quoted.end());
   return message;
+}
+/// `field`: flags and fragment offset.
+auto fragmented(unsigned field, Octets packet) -> Octets {
+  put16(packet, 6, field);
+  put16(packet, 10, 0);
+  put_checksum(packet);
+  return packet;
 }
 constexpr unsigned icmp = 1;
 constexpr unsigned tcp = 6;
@@ -209,17 +220,30 @@ TEST_F(RedirectTest, takes_errors_about_what_came_from_the_range) {
   EXPECT_FALSE(is_redirected(ipv4(icmp, peer, own, error(5, ipv4(udp, own, peer, ports(40000, 80))))));
 }
 
-TEST_F(RedirectTest, leaves_fragments_to_the_host) {
+TEST_F(RedirectTest, takes_fragments_whatever_their_ports_are) {
   auto mine = changes();
   ASSERT_TRUE(mine.redirect(wanted, "wan0", "nat64"));
-  for (const unsigned fragment : {0x2000U, 0x0010U, 0x2010U}) {
-    auto packet = ipv4(udp, peer, own, ports(9, 40000));
-    put16(packet, 6, fragment);
-    EXPECT_FALSE(is_redirected(packet)) << fragment;
+  for (const unsigned protocol : {tcp, udp, icmp}) {
+    for (const unsigned fragment : {0x2000U, 0x0001U, 0x0010U, 0x1000U, 0x1fffU, 0x2010U})
+      EXPECT_TRUE(is_redirected(fragmented(fragment, ipv4(protocol, peer, own, ports(9, 22))))) << fragment;
+    EXPECT_FALSE(is_redirected(fragmented(0x4000, ipv4(protocol, peer, own, ports(9, 22)))))
+        << "it may not be fragmented";
   }
-  auto whole = ipv4(udp, peer, own, ports(9, 40000));
-  put16(whole, 6, 0x4000);
-  EXPECT_TRUE(is_redirected(whole));
+  EXPECT_FALSE(is_redirected(fragmented(0x2000, ipv4(50, peer, own, ports(9, 22)))));
+  EXPECT_FALSE(
+      is_redirected(fragmented(0x2000, ipv4(udp, peer, Ipv4Address{own.value + 1}, ports(9, 40000)))));
+  EXPECT_TRUE(is_redirected(fragmented(0x4000, ipv4(udp, peer, own, ports(9, 40000)))));
+}
+
+TEST_F(RedirectTest, one_that_cannot_be_made_leaves_the_one_before) {
+  auto mine = changes();
+  ASSERT_TRUE(mine.redirect(wanted, "wan0", "nat64"));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(mine.redirect({.destination = peer, .ports = wanted.ports}, "wan0", "nat65"));
+    EXPECT_FALSE(netlink().set_redirect(outside_index(), wanted, 9999, portolan_mark));
+    EXPECT_TRUE(is_redirected(ipv4(udp, peer, own, ports(9, 40001))));
+    ASSERT_TRUE(mine.redirect(wanted, "wan0", "nat64"));
+  }
 }
 
 TEST_F(RedirectTest, another_one_stands_in_place_of_the_first) {
