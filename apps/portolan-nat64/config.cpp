@@ -78,6 +78,19 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
   return settings;
 }
 
+auto load_nat64(const std::filesystem::path& path)
+    -> std::expected<gateway::Nat64Settings, std::vector<std::string>> {
+  const auto text = gateway::read_file(path);
+  if (!text) return std::unexpected(text.error());
+  const auto parsed = gateway::parse_toml(*text, path.string());
+  if (!parsed) return std::unexpected(parsed.error());
+  Reader reader(path.string());
+  gateway::Nat64Settings settings;
+  gateway::read_nat64(reader, *parsed, "portolan-nat64", settings);
+  if (auto errors = reader.take_errors(); !errors.empty()) return std::unexpected(std::move(errors));
+  return settings;
+}
+
 auto load_settings(const std::filesystem::path& path, const Settings* running)
     -> std::expected<Settings, std::vector<std::string>> {
   const auto text = gateway::read_file(path);

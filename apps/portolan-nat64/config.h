@@ -30,6 +30,10 @@ struct Settings {
 [[nodiscard]] auto parse_settings(std::string_view text, std::string_view file,
                                   const Settings* running = nullptr)
     -> std::expected<Settings, std::vector<std::string>>;
+/// Of the file at `path`, be it this program's or portoland's, section [nat64].
+[[nodiscard]] auto load_nat64(const std::filesystem::path& path)
+    -> std::expected<gateway::Nat64Settings, std::vector<std::string>>;
+
 /// Reads the file at `path` likewise.
 [[nodiscard]] auto load_settings(const std::filesystem::path& path, const Settings* running = nullptr)
     -> std::expected<Settings, std::vector<std::string>>;

@@ -17,12 +17,14 @@
 #include "io/notify.h"
 #include "portolan-nat64/config.h"
 #include "portolan-nat64/daemon.h"
+#include "portolan-nat64/ports.h"
 #include "portolan-nat64/show.h"
 
 namespace portolan::nat64 {
 namespace {
 
 struct Options {
+  std::string who;  ///< of ports
   std::filesystem::path config = "/etc/portolan/portolan-nat64.toml";
   bool check_config = false;
   std::string log_level = "info";
@@ -139,6 +141,24 @@ auto trace(const Options& options) -> int {
                                  .tcp_flags = options.trace.is_syn ? std::uint8_t{2} : std::uint8_t{16}});
 }
 
+auto ports(const Options& options) -> int {
+  const auto settings = load_nat64(options.config);
+  if (!settings) {
+    for (const std::string& error : settings.error()) fmt::print(stderr, "portolan-nat64: {}\n", error);
+    return exit_usage;
+  }
+  if (!settings->deterministic)
+    return bad("--config", options.config.string(),
+               "has no [nat64.deterministic]: ports do not tell whose they are");
+  const auto plan = nat::PortPlan::make(*settings->deterministic, settings->pool,
+                                        settings->allowance.subscriber_prefix_length);
+  if (!plan) return bad("--config", options.config.string(), plan.error());
+  const auto answer = ports_of(*plan, options.who);
+  if (!answer) return bad("who", options.who, answer.error());
+  fmt::print("{}\n", options.asking.is_json ? answer->json : answer->text);
+  return answer->is_subscribers ? exit_fine : exit_failure;
+}
+
 void add_asking(CLI::App& command, Asking& asking) {
   command.add_option("--connect", asking.connect, "Where the gateway listens")->capture_default_str();
   command.add_option("--certificate", asking.tls.certificate, "For tls: this side's certificate, in PEM");
@@ -183,6 +203,15 @@ auto run(int argc, char** argv) -> int {
   tracing.add_option("source", options.trace.source, "Address and port, of either side")->required();
   tracing.add_option("destination", options.trace.destination, "Address and port")->required();
   tracing.add_flag("--syn", options.trace.is_syn, "The packet begins a TCP connection");
+  CLI::App& planning = *app.add_subcommand(
+      "ports",
+      "Say which ports a host has, and whose a port is, by [nat64.deterministic] of the configuration");
+  planning.add_option("-c,--config", options.config, "Configuration file of portolan-nat64 or portoland")
+      ->capture_default_str();
+  planning.add_flag("--json", options.asking.is_json, "Print JSON");
+  planning.add_option("who", options.who, "Inside address or prefix, or external address and port")
+      ->required();
+
   app.footer(
       "Signals: TERM and INT stop it and undo what it changed on the host; HUP makes it read its "
       "configuration again; USR1 writes its counters to the log.");
@@ -193,6 +222,7 @@ auto run(int argc, char** argv) -> int {
   }
   if (showing.parsed()) return show(options);
   if (tracing.parsed()) return trace(options);
+  if (planning.parsed()) return ports(options);
   if (const auto log = io::set_up_log(options.log_level); !log)
     return bad("--log-level", options.log_level, log.error());
   return serve(options);

@@ -118,6 +118,7 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
                          "answer_untranslated",
                          "pool",
                          "own_address",
+                         "deterministic",
                          "outside",
                          "tun",
                          "workers",
@@ -174,6 +175,7 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
   read_pool(reader, *nat64, settings);
   read_allowance(reader, *nat64, settings);
   read_own_address(reader, *nat64, settings);
+  read_deterministic(reader, *nat64, settings);
   if (auto name = reader.interface(*nat64, "nat64.", "outside")) settings.outside = std::move(*name);
   if (auto name = reader.interface(*nat64, "nat64.", "tun")) settings.tun = std::move(*name);
   reader.number(*nat64, "nat64.", "workers", 1, device::Workers::workers_max,

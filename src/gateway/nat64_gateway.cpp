@@ -13,6 +13,7 @@
 #include "io/sysctl.h"
 #include "io/system.h"
 #include "io/tun.h"
+#include "nat/port_plan.h"
 
 namespace portolan::gateway {
 namespace {
@@ -83,6 +84,11 @@ auto Nat64Gateway::start(const Nat64Settings& settings, io::HostChanges& host, C
   }
 
   std::optional<OwnAddress> own;
+  // A record of the variables by which a port tells its subscriber (RFC 7422 s3).
+  if (settings.deterministic)
+    if (const auto plan = nat::PortPlan::make(*settings.deterministic, settings.pool,
+                                              settings.allowance.subscriber_prefix_length))
+      spdlog::info("deterministic ports: {}", plan->describe(settings.allowance.ports_max));
   if (settings.own_address) {
     auto opened = OwnAddress::open(*settings.own_address, settings.tun, host);
     if (!opened) return std::unexpected(opened.error());

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "nat/pool.h"
+#include "nat/port_plan.h"
 
 namespace portolan::gateway {
 namespace {
@@ -118,6 +119,36 @@ void read_own_address(Reader& reader, const toml::table& nat64, Nat64Settings& s
                             addresses, nat::Pool::addresses_max));
 }
 
+void read_deterministic(Reader& reader, const toml::table& nat64, Nat64Settings& settings) {
+  constexpr std::string_view where = "nat64.deterministic.";
+  const toml::node* node = nat64.get("deterministic");
+  if (node == nullptr) return;
+  const toml::table* table = node->as_table();
+  if (table == nullptr)
+    return reader.fail(*node, "nat64.deterministic", "must be a table: write [nat64.deterministic]");
+  reader.refuse_unknown(*table, where, {"inside", "dynamic_factor", "first_port"});
+  nat::Deterministic& wanted = settings.deterministic.emplace();
+  if (table->get("inside") == nullptr) {
+    reader.fail_missing(*table, "nat64.deterministic.inside",
+                        "write the prefix that subscribers' prefixes lie in");
+  } else if (const auto text = reader.text(*table, where, "inside")) {
+    if (const auto prefix = Prefix::parse(*text); prefix && !prefix->address().is_ipv4())
+      wanted.inside = *prefix;
+    else
+      reader.fail(*table->get("inside"), "nat64.deterministic.inside",
+                  "is no IPv6 prefix such as \"2001:db8:112::/56\"");
+  }
+  reader.number(*table, where, "dynamic_factor", 0, nat::PortPlan::dynamic_factor_max,
+                "; 0 leaves nobody more than its own ports",
+                [&](auto value) { wanted.dynamic_factor = static_cast<std::uint32_t>(value); });
+  reader.number(*table, where, "first_port", 1024, 65535, "",
+                [&](auto value) { wanted.first_port = Port{static_cast<std::uint16_t>(value)}; });
+  if (settings.own_address)
+    reader.fail(
+        *node, "nat64.deterministic",
+        "and nat64.own_address exclude each other: the plan of a pool that changes tells nothing later");
+}
+
 void read_allowance(Reader& reader, const toml::table& nat64, Nat64Settings& settings) {
   nat::Allowance& allowance = settings.allowance;
   reader.number(nat64, "nat64.", "subscriber_prefix_length", 32, 128, "; 64 if each has a link of its own",
@@ -145,6 +176,9 @@ void refuse_changes_of_allowance(Comparison& nat64, const Nat64Settings& wanted,
   nat64.fixed("sessions_per_subscriber_max", wanted.limits.sessions_per_subscriber,
               running.limits.sessions_per_subscriber);
   nat64.fixed("new_sessions_per_second_max", one.sessions_per_second_max, other.sessions_per_second_max);
+  nat64.fixed("deterministic", wanted.deterministic, running.deterministic);
+  // By another plan ports would be others', and the plan would tell wrong ones.
+  if (wanted.deterministic) nat64.fixed("pool", wanted.pool, running.pool);
   nat64.fixed("port_block_size", one.port_block_size, other.port_block_size);
   nat64.fixed("profiles_max", wanted.limits.profiles, running.limits.profiles);
   nat64.fixed("port_blocks_max", wanted.limits.port_blocks, running.limits.port_blocks);

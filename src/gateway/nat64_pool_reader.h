@@ -23,6 +23,9 @@ void read_own_address(Reader& reader, const toml::table& nat64, Nat64Settings& s
 /// Reads the first and the last port, if key is there. Whether it was, and they were fine.
 auto read_port_range(Reader& reader, const toml::table& table, std::string_view where, std::string_view key,
                      PortRange& ports) -> bool;
+/// Reads table deterministic of section [nat64]: ports by a plan.
+void read_deterministic(Reader& reader, const toml::table& nat64, Nat64Settings& settings);
+
 /// Reads what subscribers without a profile may have.
 void read_allowance(Reader& reader, const toml::table& nat64, Nat64Settings& settings);
 /// Changes of it that only a restart makes.

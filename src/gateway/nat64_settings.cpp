@@ -53,6 +53,7 @@ auto nat64_config(const Nat64Settings& settings) -> nat::Config {
   config.pool = settings.pool;
   config.limits = settings.limits;
   config.allowance = settings.allowance;
+  config.deterministic = settings.deterministic;
   config.timeouts = settings.timeouts;
   config.ipv6_mtu = config.ipv4_mtu = static_cast<std::uint16_t>(settings.mtu);
   config.lowest_ipv6_mtu = static_cast<std::uint16_t>(settings.lowest_ipv6_mtu);

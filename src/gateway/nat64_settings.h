@@ -46,6 +46,7 @@ struct Nat64Settings {
   std::vector<nat::PoolRange> pool;
   /// In the pool too, as long as there is one.
   std::optional<OwnAddressSettings> own_address;
+  std::optional<nat::Deterministic> deterministic;
   /// What subscribers have whose profile does not say otherwise.
   nat::Allowance allowance{.subscriber_prefix_length = 64};
   /// Interface on which the pool's addresses are answered for; empty: they are routed here by others.

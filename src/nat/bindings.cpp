@@ -18,6 +18,8 @@ constexpr std::uint32_t addresses_searched_max = 64;
 Bindings::Bindings(const Config& config, Random& random)
     : random_(random),
       pool_(config.pool),
+      deterministic_(config.deterministic),
+      planned_length_(config.allowance.subscriber_prefix_length),
       first_port_(config.first_port.value),
       hold_down_time_(config.timeouts.hold_down),
       numbers_(config.limits.bindings),
@@ -30,6 +32,7 @@ Bindings::Bindings(const Config& config, Random& random)
       hold_downs_(std::size_t{config.limits.hold_downs} + 1),
       hold_down_index_(config.limits.hold_downs) {
   for (std::uint64_t& word : secret_.words) word = random.next();
+  make_plan(config.pool);
 }
 
 auto Bindings::hash(const InternalEndpoint& internal) const -> std::uint32_t {
@@ -178,6 +181,7 @@ auto Bindings::choose(const InternalEndpoint& internal, const Wanted& wanted, st
       wanted.ports.contains(Port{hold_downs_[held].external_port}) &&
       may_have(internal, true, hold_downs_[held].pool_index, hold_downs_[held].external_port))
     return External{.pool_index = hold_downs_[held].pool_index, .port = hold_downs_[held].external_port};
+  if (plan_) return choose_planned(internal, wanted, subscriber);
   if (wanted.pool_index) {
     if (const auto port = choose_port(internal, wanted, subscriber, *wanted.pool_index))
       return External{.pool_index = *wanted.pool_index, .port = *port};
@@ -221,7 +225,7 @@ auto Bindings::choose_port(const InternalEndpoint& internal, const Wanted& wante
     if (wanted.exact) return std::nullopt;
   }
   const PortRange range = range_for(subscriber, wanted);
-  if (subscribers_.allowance_of(subscriber).port_block_size != 0) {
+  if (subscribers_.allowance_of(subscriber).port_block_size != 0 && !wanted.is_of_plan) {
     if (const auto port = choose_in_blocks(internal, range, subscriber, pool_index)) return port;
     if (wanted.is_limited) return std::nullopt;
   }
@@ -322,6 +326,7 @@ auto Bindings::may_have(const InternalEndpoint& internal, bool is_explicit, std:
   // Below first_port only what the endpoint had explicitly is given back to it.
   if (internal.base != Base::icmp && !is_explicit && port < first_port_) return is_held_for_it;
   if (!is_held_for_it && !ports.is_free(port)) return false;
+  if (plan_ && !plan_->may_have(internal.address, pool_.address(pool_index), Port{port})) return false;
   const std::uint32_t block = block_of(pool_index, port);
   return block == 0 || blocks_[block].subscriber == subscribers_.find(internal.address);
 }
@@ -381,7 +386,8 @@ void Bindings::release_block(std::uint32_t number) {
 void Bindings::tell(EventKind kind, const Binding& binding) const {
   const EventLevel level = events_.level_of(binding.internal.address);
   const bool is_in_block = block_of(binding.pool_index, binding.external_port) != 0;
-  if (level < EventLevel::blocks || (level == EventLevel::blocks && is_in_block)) return;
+  if (level < EventLevel::blocks || (level == EventLevel::blocks && (is_in_block || is_planned(binding))))
+    return;
   events_.put({.kind = kind,
                .protocol = pcp_protocol(binding.internal.base),
                .internal_port = binding.internal.port,

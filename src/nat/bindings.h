@@ -8,9 +8,11 @@
 // It is never taken away to make room for another.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <expected>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -26,6 +28,7 @@
 #include "nat/flat_table.h"
 #include "nat/pool.h"
 #include "nat/port_blocks.h"
+#include "nat/port_plan.h"
 #include "nat/port_space.h"
 #include "nat/subscribers.h"
 
@@ -87,6 +90,7 @@ struct Wanted {
   bool is_limited = false;   ///< counts against Allowance::ports_max
   bool same_parity = false;  ///< if it can be had
   PortRange ports{};         ///< none but these will do
+  bool is_of_plan = false;   ///< `ports` are the subscriber's own: it needs no block of them
 };
 
 /// Consecutive external ports of one pool address.
@@ -152,9 +156,7 @@ class Bindings {
 
   /// Changes the pool to `ranges`, which check() has passed. Returns the indices of those that are
   /// gone: nothing new is made there, and what is there must be moved or erased before forget().
-  [[nodiscard]] auto set_pool(const std::vector<PoolRange>& ranges) -> std::vector<std::uint16_t> {
-    return pool_.set(ranges);
-  }
+  [[nodiscard]] auto set_pool(const std::vector<PoolRange>& ranges) -> std::vector<std::uint16_t>;
   /// Numbers of the bindings at a pool address.
   [[nodiscard]] auto at(std::uint16_t pool_index) const -> std::vector<std::uint32_t>;
   /// Lets the index of a gone address, which has no binding any more, be used again.
@@ -190,6 +192,7 @@ class Bindings {
   [[nodiscard]] auto subscribers() -> Subscribers& { return subscribers_; }
   [[nodiscard]] auto subscribers() const -> const Subscribers& { return subscribers_; }
   [[nodiscard]] auto pool() const -> const Pool& { return pool_; }
+  [[nodiscard]] auto plan() const -> const std::optional<PortPlan>& { return plan_; }
   [[nodiscard]] auto size() const -> std::uint32_t { return numbers_.used(); }
   [[nodiscard]] auto block_count() const -> std::uint32_t { return blocks_.size(); }
   /// All numbers of bindings are smaller.
@@ -255,6 +258,27 @@ class Bindings {
                                 std::uint32_t subscriber) -> std::optional<Run>;
   [[nodiscard]] auto choose_run_at(const InternalEndpoint& first, const Wanted& wanted, std::uint32_t count,
                                    std::uint32_t subscriber, std::uint16_t pool_index) -> Run;
+  void make_plan(const std::vector<PoolRange>& ranges);
+  /// Whether the plan tells whose it is.
+  [[nodiscard]] auto is_planned(const Binding& binding) const -> bool;
+  /// A pool address at which a host may have ports by the plan, and some of them.
+  struct PlannedPlace {
+    std::uint16_t pool_index = 0;
+    PortRange ports{};
+    bool is_own = false;  ///< not dynamic ones
+  };
+  struct PlannedPlaces {
+    std::array<PlannedPlace, 4> all;
+    std::size_t count = 0;
+    [[nodiscard]] auto span() const -> std::span<const PlannedPlace> { return std::span(all).first(count); }
+  };
+  /// In the order in which they are tried.
+  [[nodiscard]] auto planned_places(const Ipv6Address& host, const Wanted& wanted,
+                                    std::uint32_t subscriber) const -> PlannedPlaces;
+  [[nodiscard]] auto choose_planned(const InternalEndpoint& internal, const Wanted& wanted,
+                                    std::uint32_t subscriber) -> std::optional<External>;
+  [[nodiscard]] auto choose_run_planned(const InternalEndpoint& first, const Wanted& wanted,
+                                        std::uint32_t count, std::uint32_t subscriber) -> std::optional<Run>;
   [[nodiscard]] auto free_ports(const InternalEndpoint& first, std::uint32_t count, std::uint16_t pool_index,
                                 std::uint16_t port) const -> std::uint32_t;
   /// Ports among which one is chosen unasked. The server's word about an explicit mapping comes first.
@@ -271,6 +295,9 @@ class Bindings {
   Random& random_;
   EventSource events_;
   Pool pool_;
+  std::optional<Deterministic> deterministic_;
+  std::uint8_t planned_length_;
+  std::optional<PortPlan> plan_;
   std::uint16_t first_port_;
   Seconds hold_down_time_;
   TableSecret secret_{};

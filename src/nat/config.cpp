@@ -7,6 +7,7 @@
 
 #include "nat/embedding.h"
 #include "nat/pool.h"
+#include "nat/port_plan.h"
 #include "nat/reassembly.h"
 #include "nat/waiting_syns.h"
 
@@ -145,6 +146,11 @@ auto check(const Config& config) -> std::expected<void, std::string> {
     return std::unexpected(fmt::format("limit errors_per_second is {}, must be at most {}",
                                        config.limits.errors_per_second, table_max));
   if (const auto allowance = check(config.allowance); !allowance) return allowance;
+  if (config.deterministic) {
+    const auto plan =
+        PortPlan::make(*config.deterministic, config.pool, config.allowance.subscriber_prefix_length);
+    if (!plan) return std::unexpected(plan.error());
+  }
   if (config.first_port.value == 0) return std::unexpected("first_port must not be 0");
   if (config.ipv6_mtu < 1280)
     return std::unexpected(fmt::format("ipv6_mtu {} is below 1280", config.ipv6_mtu));

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -87,6 +88,17 @@ struct Allowance {
   auto operator==(const Allowance&) const -> bool = default;
 };
 
+/// External ports that follow from a subscriber's place in a prefix (RFC 7422 s2); port_plan.h has the
+/// algorithm.
+struct Deterministic {
+  Prefix inside;  ///< whose subscribers have ports of their own
+  std::uint32_t dynamic_factor =
+      0;                  ///< D: ports for so many more subscribers are for who needs more; 0: none are
+  Port first_port{1024};  ///< those below are nobody's
+
+  auto operator==(const Deterministic&) const -> bool = default;
+};
+
 struct Config {
   /// Translation prefix: length 32, 40, 48, 56, 64 or 96 (RFC 6052 s2.2). Hosts see in it who begins from
   /// outside.
@@ -125,6 +137,8 @@ struct Config {
   Limits limits;
   /// What subscribers without a profile may have.
   Allowance allowance;
+  /// Hosts get ports by a plan.
+  std::optional<Deterministic> deterministic{};
 };
 
 /// Says what is wrong with `allowance`, or nothing.

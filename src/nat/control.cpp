@@ -235,7 +235,14 @@ auto Nat64::put_profile(const Prefix& internal, const Allowance& asked) -> std::
   if (internal.length() < 1 || internal.address().is_ipv4()) return std::unexpected(ProfileError::not_inside);
   Profiles& profiles = bindings_.subscribers().profiles();
   const auto length = static_cast<std::uint8_t>(internal.length());
-  if (!check(profiles.meaning_of(asked, length))) return std::unexpected(ProfileError::unsupported);
+  const Allowance meaning = profiles.meaning_of(asked, length);
+  if (!check(meaning)) return std::unexpected(ProfileError::unsupported);
+  // Where its subscribers have their ports is the plan's to say.
+  if (const auto& plan = bindings_.plan();
+      plan && (plan->inside().contains(internal.address()) || internal.contains(plan->inside().address())) &&
+      (asked.external_address != Ipv4Address{} || asked.external_ports != PortRange{} ||
+       meaning.subscriber_prefix_length < plan->subscriber_prefix_length()))
+    return std::unexpected(ProfileError::unsupported);
   const bool is_put = profiles.put(internal.address().bits(), length, asked);
   if (!is_put) return std::unexpected(ProfileError::no_resources);
   return {};

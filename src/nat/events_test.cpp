@@ -117,6 +117,25 @@ TEST_F(EventsTest, of_blocks_only_they_are_told_and_what_lies_outside_of_them) {
   EXPECT_EQ(notebook.take(), Words{released});
 }
 
+// RFC 7422 s2: what the plan tells needs no log.
+TEST_F(EventsTest, of_a_plan_only_dynamic_ports_are_told) {
+  PoolRange range = *Ipv4Address::parse(pool);
+  range.ports = {.first = Port{1024}, .last = Port{1023 + 192}};
+  config.pool = {range};
+  config.deterministic = {.inside = *Prefix::parse("2001:db8:112::2/127"), .dynamic_factor = 1};
+  ASSERT_TRUE(check(config)) << check(config).error();
+  restart();
+  log({.everybody = EventLevel::blocks, .of = {}});
+  for (std::uint16_t i = 0; i < 64; ++i) send_udp(static_cast<std::uint16_t>(5000 + i));
+  EXPECT_EQ(notebook.take(), Words{});
+  send_udp(6000);
+  send_udp(1200, other_inside);
+  const auto told = notebook.take();
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_TRUE(told[0].starts_with("binding-created udp 2001:db8:112::2:6000 192.0.2.14:1")) << told[0];
+  EXPECT_EQ(told[1], "binding-created udp 2001:db8:113::3:1200 192.0.2.14:1200");
+}
+
 TEST_F(EventsTest, a_mapping_that_moves_to_another_address_ends_and_begins) {
   log({.everybody = EventLevel::bindings, .of = {}});
   map(Protocol::udp, 5060, 5060);

@@ -26,6 +26,7 @@ auto Bindings::choose_run(const InternalEndpoint& first, const Wanted& wanted, s
 
 auto Bindings::choose_run(const InternalEndpoint& first, const Wanted& wanted, std::uint32_t count,
                           std::uint32_t subscriber) -> std::optional<Run> {
+  if (plan_) return choose_run_planned(first, wanted, count, subscriber);
   Run best;
   const auto try_at = [&](std::uint16_t pool_index) {
     const Run run = choose_run_at(first, wanted, count, subscriber, pool_index);

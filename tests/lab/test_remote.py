@@ -270,6 +270,51 @@ def test_mappings_stay_when_the_number_of_workers_changes(lab, daemons, tmp_path
         mappings.close()
 
 
+def test_a_port_of_the_plan_tells_its_subscriber(lab, daemons, tmp_path):
+    """Of traffic and of mappings, before and after the NAT64 is killed."""
+    nat64, server = daemons
+    before = server.says(PROMISED)
+    nat64.end(signal.SIGTERM)
+    # HOST is of the first of two subscribers, laptop of none.
+    nat64.config.write_text(nat64.config.read_text() +
+                            '[nat64.deterministic]\ninside = "2001:db8:112::/63"\ndynamic_factor = 1\n')
+    nat64.start()
+    until(lambda: server.says(PROMISED) > before, 30, "the NAT64 has again what was promised")
+    assert "deterministic ports: inside 2001:db8:112::/63, subscribers /64" in nat64.log.read_text()
+
+    def holder(port):
+        done = lab.run("gateway", pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps" / "portolan-nat64", "ports",
+                       "--json", "--config", nat64.config, f"{POOL}:{port}")
+        answer = json.loads(done.stdout)
+        return answer.get("subscriber", answer["holder"])
+
+    def holders(host):
+        return {holder(row["external-src-port"]) for row in shown(lab, tmp_path, "bib", "--internal", lab.address(host))}
+
+    def send(sender):
+        try:
+            return sender.sendto(b"mine", (VIEWER_INSIDE, 9))
+        except OSError:
+            return 0  # no route while the NAT64 is down
+
+    mappings = Mappings(lab)
+    own, other = lab.udp(HOST), lab.udp("laptop")
+    try:
+        for what in ("at first", "after the NAT64 was killed"):
+            until(lambda: send(own) and send(other) and holders("laptop"), 20, f"{what}: laptop has a port")
+            assert holders(HOST) == {"2001:db8:112::/64"}, what
+            assert holders("laptop") == {"dynamic"}, what
+            before = server.says(PROMISED)
+            nat64.end(signal.SIGKILL)
+            nat64.start()
+            until(lambda: server.says(PROMISED) > before, 30, "the NAT64 has again what was promised")
+            mappings.check(what)
+    finally:
+        own.close()
+        other.close()
+        mappings.close()
+
+
 def test_what_nobody_owns_is_removed(lab, daemons, tmp_path):
     _, server = daemons
     mappings = Mappings(lab)
