@@ -73,7 +73,7 @@ reconcile_grace = 3600
 
             ways = [["--connect", f"unix:{folder}/run/nat64.sock"], ["--connect", "tcp:127.0.0.1:5352"], tls("client")]
             for way in ways:
-                for view in ("pools", "bib", "sessions", "users"):
+                for view in ("pools", "bib", "sessions", "users", "profiles"):
                     code, out, err = run("show", view, "--json", *way)
                     expect(code == 0, f"show {view} {way}: {err}")
                     expect(len(json.loads(out)) == (1 if view == "pools" else 0), f"show {view}: {out}")
@@ -83,6 +83,18 @@ reconcile_grace = 3600
                                      *way)
                 expect(code == 3 and "dropped: not_reconciled" in out, f"trace {way}: {code} {out}{err}")
             expect("192.0.2.14" in run("show", "pools", *ways[0])[1], "pools as text")
+            code, out, err = run("ports", "--config", config, "192.0.2.14:5000")
+            expect(code == 2 and "no [nat64.deterministic]" in err, f"ports without a plan: {code} {out}{err}")
+            planned = f"{folder}/planned.toml"
+            with open(planned, "w", encoding="utf-8") as file:
+                file.write('[nat64]\nprefix = "2001:db8:64:ff9b::/96"\npool = ["192.0.2.14"]\n'
+                           '[nat64.deterministic]\ninside = "2001:db8:112::/60"\n')
+            code, out, err = run("ports", "--config", planned, "192.0.2.14:5057")
+            expect(code == 0 and "2001:db8:112:1::/64" in out, f"whose a port is: {code} {out}{err}")
+            code, out, err = run("ports", "--json", "--config", planned, "2001:db8:112:1::9")
+            expect(code == 0 and json.loads(out)["start-port-number"] == 5056, f"ports of a host: {code} {out}{err}")
+            code, out, err = run("ports", "--config", planned, "192.0.2.14:80")
+            expect(code == 1 and "reserved" in out, f"a reserved port: {code} {out}{err}")
             code, out, err = run("show", "pools", *tls("stranger"))
             expect(code == 1 and not out, f"a stranger's certificate got in: {out}")
             code, _, err = run("show", "pools", *tls("client", "others"))
