@@ -75,12 +75,20 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
     spdlog::info("undid what an earlier run left: {}", change);
   for (const std::string& change : daemon->host_.list()) spdlog::info("changed on this host: {}", change);
   daemon->listen();
-  // A device in this process has begun with it, and has nothing yet. Another one says what it has.
-  if (daemon->settings_.device != DeviceKind::nat64_remote)
-    daemon->server_.connected(io::monotonic_now(), {});
+  daemon->connect_device();
   daemon->server_.advance(io::monotonic_now());
   daemon->carry_out_actions();
   return daemon;
+}
+
+void Daemon::connect_device() {
+  // A device in this process has begun with it, and has nothing yet. Another one says what it has.
+  if (is_device_connected_ || settings_.device == DeviceKind::nat64_remote) return;
+  // Without an address it could keep nothing of what was promised.
+  if (!has_external_address_()) return;
+  is_device_connected_ = true;
+  server_.connected(io::monotonic_now(), {});
+  carry_out_actions();
 }
 
 Daemon::Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io::Netlink netlink,
@@ -181,8 +189,11 @@ auto Daemon::make_nat64() -> std::expected<void, std::string> {
   auto gateway =
       gateway::Nat64Gateway::start(settings_.nat64, host_, completion(), posting(), event_handler(), true);
   if (!gateway) return std::unexpected(gateway.error());
+  has_external_address_ = [nat64 = gateway->get()] {
+    return !nat64->settings().own_address || !nat64->pool().empty();
+  };
   // What moves with the pool comes as events.
-  (*gateway)->follow(loop_, [] {});
+  (*gateway)->follow(loop_, [this] { connect_device(); });
   event_log_.emplace(loop_, (*gateway)->device());
   event_log_->use(*std::move(event_file), settings_.nat64.events);
   reload_device_ = [this,

@@ -11,6 +11,7 @@ auto Daemon::reload(Settings wanted) -> std::expected<void, std::string> {
   // From here on nothing fails.
   settings_ = std::move(wanted);
   server_.reconfigure(io::monotonic_now(), server_config(settings_, io::monotonic_now()));
+  connect_device();
   server_.advance(io::monotonic_now());
   carry_out_actions();
   return {};

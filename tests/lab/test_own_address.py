@@ -265,6 +265,32 @@ def test_hosts_with_ipv4_share_the_address_by_nat44(lab, site, tmp_path):  # pyl
         lab.output("gateway", "nft", "delete", "table", "ip", "home")
 
 
+def test_what_was_promised_waits_for_the_address(lab, tmp_path):  # pylint: disable=redefined-outer-name
+    site = Site(lab, tmp_path, 1)
+    site.start()
+    client = Client(lab, 8443)
+    try:
+        granted = client.ask()
+        site.end()
+        site.readdress(FIRST, None)
+        site.start()
+        assert client.ask().result == NETWORK_FAILURE
+        site.readdress(None, FIRST)
+        # Nobody asks again.
+        until(lambda: reaches(lab, FIRST, granted.external, client.listener), 10, "the mapping is there again")
+        site.end()
+        site.readdress(FIRST, None)
+        site.start()
+        site.readdress(None, SECOND)
+        update = client.told(lambda answer: answer.opcode == pcp.MAP and answer.address != FIRST and
+                             answer.result == pcp.SUCCESS)
+        assert (update.address, update.external) == (SECOND, granted.external)
+        assert reaches(lab, SECOND, update.external, client.listener)
+    finally:
+        client.close()
+        site.end()
+
+
 def test_an_address_that_comes_late_is_taken(lab, site):  # pylint: disable=redefined-outer-name
     site.readdress(FIRST, None)
     site.start()
