@@ -77,6 +77,8 @@ auto ControlServer::find(Number number) -> Connection* {
 void ControlServer::closed(Number number, const std::string& reason) {
   Connection* const connection = find(number);
   if (connection == nullptr) return;
+  if (!connection->has_greeted && !connection->is_finished)
+    spdlog::warn("control: {} is gone without a hello: {}", connection->stream.peer(), reason);
   if (number == candidate_) end_candidacy();
   if (number == owner_) {
     // Nothing changes for what it installed: mappings live as long as they were to.

@@ -87,7 +87,10 @@ void Connection::start(StreamHandlers handlers) {
 
 void Connection::opened(const ErrorCode& error) {
   if (state_ == State::closed) return;
-  if (error) return fail(text_of(error));
+  if (error) {
+    const std::string why = reason_of_failure();
+    return fail(why.empty() ? text_of(error) : fmt::format("{}: {}", text_of(error), why));
+  }
   if (state_ == State::opening) {
     timer_.disarm();
     state_ = State::open;
@@ -228,7 +231,11 @@ void TlsConnection::open(Done done) {
 
 void TlsConnection::agree(Done done) {
   set_options(stream_.next_layer());
-  if (is_client_) {
+  if (!is_client_) {
+    // Who it was is asked for when it is gone, too.
+    ErrorCode ignored;
+    destination_ = stream_.next_layer().remote_endpoint(ignored);
+  } else {
     X509_VERIFY_PARAM* const wanted = SSL_get0_param(stream_.native_handle());
     const std::string& name = context_->peer_name;
     const int set = name.empty()
@@ -253,6 +260,12 @@ auto TlsConnection::peer() const -> std::string {
     text += fmt::format(" ({})", printable(name.data()));
   }
   return text;
+}
+
+auto TlsConnection::reason_of_failure() const -> std::string {
+  auto& stream = const_cast<asio::ssl::stream<Tcp::socket>&>(stream_);
+  const long result = SSL_get_verify_result(stream.native_handle());
+  return result == X509_V_OK ? std::string() : X509_verify_cert_error_string(result);
 }
 
 void TlsConnection::shut_sending() noexcept {

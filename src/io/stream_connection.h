@@ -54,6 +54,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   virtual void write_some(asio::const_buffer buffer, Transferred done) = 0;
   virtual void shut_sending() noexcept = 0;
   virtual void close_socket() noexcept = 0;
+  /// What else is known of a failure; empty: nothing.
+  [[nodiscard]] virtual auto reason_of_failure() const -> std::string { return {}; }
 
  private:
   enum class State : std::uint8_t { idle, opening, open, finishing, closed };
@@ -131,6 +133,7 @@ class TlsConnection final : public Connection {
   }
   void shut_sending() noexcept override;
   void close_socket() noexcept override;
+  [[nodiscard]] auto reason_of_failure() const -> std::string override;
 
   std::shared_ptr<TlsContext> context_;
   asio::ssl::stream<Tcp::socket> stream_;

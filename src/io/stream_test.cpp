@@ -161,6 +161,8 @@ TEST_F(StreamTest, tls_takes_only_peers_that_the_authority_knows) {
   connect(TlsIdentity::load(stranger).value());
   run_until([&] { return server.closed && client.closed; });
   EXPECT_FALSE(server.is_opened);
+  EXPECT_THAT(*server.closed, HasSubstr(": certificate signature failure"));
+  EXPECT_THAT(server.stream.peer(), HasSubstr("127.0.0.1:"));
   // The other way round: a client does not talk to a gateway it can't trust.
   server = {};
   client = {};
@@ -178,6 +180,8 @@ TEST_F(StreamTest, tls_looks_at_the_name_of_who_is_connected_to) {
   connect(TlsIdentity::load(files).value());
   run_until([&] { return client.closed.has_value(); });
   EXPECT_FALSE(client.is_opened);
+  EXPECT_THAT(*client.closed, HasSubstr("certificate verify failed"));
+  EXPECT_THAT(*client.closed, HasSubstr(": hostname mismatch"));
   server = {};
   client = {};
   files.peer_name = "gateway.example.com";

@@ -13,7 +13,9 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -24,6 +26,11 @@ POOL = "192.0.2.14"
 VIEWER = "192.0.2.10"
 VIEWER_INSIDE = "2001:db8:64:ff9b::c000:20a"
 PCP_PORT = 5351
+GATEWAY = "2001:db8:112::1"  # as the handset sees it
+KILL_ROUNDS = int(os.environ.get("PORTOLAN_KILL_ROUNDS", "3"))
+
+sys.path.insert(0, str(ROOT / "tests" / "flows"))
+import pcp  # noqa: E402  pylint: disable=wrong-import-position
 
 SANITIZER_REPORT = re.compile(r"(ERROR|WARNING|SUMMARY): \w*Sanitizer|runtime error:")
 CLONE_NEWNET = 0x40000000
@@ -169,6 +176,16 @@ class Lab:
             return None
         return int(pid_file.read_text())
 
+    def running_configuration(self):
+        return (self.state / "portoland.toml").read_text()
+
+    def reload(self, text):
+        """Has portoland take `text` for its configuration."""
+        (self.state / "portoland.toml").write_text(text)
+        before = self.server_log().count("configuration reloaded")
+        os.kill(self.server_pid(), signal.SIGHUP)
+        until(lambda: self.server_log().count("configuration reloaded") > before, 20, "the configuration reloaded")
+
     def server_log(self):
         return (self.state / "portoland.log").read_text(errors="replace")
 
@@ -266,6 +283,113 @@ def udp_reaches(viewer_socket, external_port, inside_socket, payload, timeout=5)
         except TimeoutError:
             break
     return False
+
+
+class Rivals(threading.Thread):
+    """Flow after flow of another host, each of which needs an external port, while the block runs: from `ports`, if
+    others were promised just those outside, for the NAT64 keeps the number of a port that is free."""
+
+    def __init__(self, lab, ports):
+        super().__init__(daemon=True)
+        self.sockets = [lab.udp("laptop", port) for port in ports]
+        self.stopped = threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def run(self):
+        while not self.stopped.is_set():
+            for each in self.sockets:
+                try:
+                    each.sendto(b"mine", (VIEWER_INSIDE, 9))
+                except OSError:
+                    pass  # no route while the NAT64 is down
+            self.stopped.wait(0.002)
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.join()
+        for each in self.sockets:
+            each.close()
+
+
+class Mappings:
+    """UDP mappings of the handset, with a socket behind each."""
+
+    HOST = "handset-3g"
+
+    def __init__(self, lab, count=40, first_port=9600):
+        self.address = lab.address(self.HOST)
+        self.client, self.viewer = lab.udp(self.HOST, timeout=20), lab.udp("viewer")
+        self.ports = range(first_port, first_port + count)
+        self.inside = {}  # socket by external port
+        for port in self.ports:
+            granted = self.ask(port, 3600)
+            assert granted.result == pcp.SUCCESS
+            self.inside[granted.external] = lab.udp(self.HOST, port)
+
+    def __enter__(self):
+        return self
+
+    def ask(self, port, lifetime):
+        self.client.sendto(pcp.header(self.address, lifetime) + pcp.map_body(pcp.UDP, port, 0, "0.0.0.0", port),
+                           (GATEWAY, PCP_PORT))
+        return pcp.parse(self.client.recv(2048))
+
+    def check(self, what):
+        """The first datagrams after a restart may be lost while the neighbour is looked for."""
+        for external, receiving in self.inside.items():
+            assert any(udp_reaches(self.viewer, external, receiving, what.encode(), timeout=0.5) for _ in range(20)), \
+                f"{what}: nothing reaches {POOL}:{external}'s host"
+
+    def __exit__(self, *_):
+        for each in (self.client, self.viewer, *self.inside.values()):
+            each.close()
+
+
+class Daemon:
+    """A program on the gateway that the test starts and kills itself."""
+
+    def __init__(self, lab, program, config, directory):
+        self.lab, self.program, self.config = lab, program, config
+        self.log = directory / f"{program}.log"
+        self.log.touch()
+        self.process = None
+
+    def start(self):
+        with self.log.open("a") as log:
+            self.process = self.lab.start("gateway", pathlib.Path(build_directory()) / "apps" / self.program,
+                                          "--config", self.config, stdout=subprocess.DEVNULL, stderr=log)
+
+    def says(self, text):
+        """How often it has said this so far."""
+        assert self.process is None or self.process.poll() is None, self.log.read_text()[-3000:]
+        return self.log.read_text().count(text)
+
+    def until_it_says(self, text, before=0):
+        until(lambda: self.says(text) > before, 30, f"{self.program} says {text!r}")
+
+    def end(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        status = self.process.wait(30)
+        check_no_sanitizer_report(self.log.read_text(), self.log.name)
+        assert status == (0 if how == signal.SIGTERM else -how), self.log.read_text()[-3000:]
+        self.process = None
+
+
+def divided_configuration(lab, directory, listen, connect, control="", remote=""):
+    """The lab's configuration as files of two programs, portolan-nat64 and portoland, that meet at an address; with
+    further lines for their sections [control] and [nat64_remote]."""
+    whole = lab.configuration()
+    at = whole.index("[nat64]")
+    nat64, server = directory / "nat64.toml", directory / "portoland.toml"
+    nat64.write_text(f'runtime_directory = "{directory}/nat64"\n{whole[at:]}\n'
+                     f'[control]\nlisten = ["{listen}"]\n{control}\n')
+    server.write_text(whole[:at].replace('device = "nat64"', 'device = "nat64-remote"').replace(
+        'store = "memory"', f'store_path = "{directory}/portoland.db"\nruntime_directory = "{directory}/portoland"') +
+                      f'[nat64_remote]\nconnect = "{connect}"\n{remote}\n')
+    return nat64, server
 
 
 def leftovers(name):

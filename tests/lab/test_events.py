@@ -2,7 +2,6 @@
 """The log of bindings, sessions and blocks: real traffic makes exactly the lines it should, of whom they are wanted."""
 import json
 import os
-import signal
 
 import pytest
 
@@ -68,13 +67,6 @@ def lab(machine, log, tmp_path_factory):  # pylint: disable=unused-argument
         one.down()
 
 
-def reload_with(lab, text):
-    (lab.state / "portoland.toml").write_text(text)
-    before = lab.server_log().count("configuration reloaded")
-    os.kill(lab.server_pid(), signal.SIGHUP)
-    until(lambda: lab.server_log().count("configuration reloaded") > before, 20, "the configuration reloaded")
-
-
 def exchange(lab, host, port, count=5):
     """Datagrams from the host's port to viewer and back."""
     with lab.udp(host, port) as inside, lab.udp("viewer", PORT) as viewer:
@@ -118,14 +110,14 @@ def test_a_connection_is_told_to_its_end(lab, log):
 def test_what_is_told_of_whom_changes_while_it_runs(lab, log):
     lines = Log(log)
     lines.read()
-    text = (lab.state / "portoland.toml").read_text()
-    reload_with(lab, config(text, log, 'events = "bindings"\nevent_destinations = true',
+    text = lab.running_configuration()
+    lab.reload(config(text, log, 'events = "bindings"\nevent_destinations = true',
                             rule("2001:db8:112::/64", "none")))
     exchange(lab, "handset-3g", 6010)
     exchange(lab, "laptop", 6011)
     found = lines.until("binding-created", {"sourceTransportPort": 6011})
     assert [line["event"] for line in found] == ["binding-created"]
-    reload_with(lab, config(text, log, 'events = "sessions"\nevent_destinations = true'))
+    lab.reload(config(text, log, 'events = "sessions"\nevent_destinations = true'))
     exchange(lab, "laptop", 6012)
     found = lines.until("session-created", {"sourceTransportPort": 6012})
     assert found[-1]["postNATDestinationIPv4Address"] == VIEWER
@@ -133,12 +125,12 @@ def test_what_is_told_of_whom_changes_while_it_runs(lab, log):
 
 
 def test_a_file_that_was_moved_away_is_followed_by_a_new_one(lab, log):
-    text = (lab.state / "portoland.toml").read_text()
+    text = lab.running_configuration()
     moved = log.with_suffix(".1")
     log.rename(moved)
     exchange(lab, "laptop", 6020)
     Log(moved).until("session-created", {"sourceTransportPort": 6020})
-    reload_with(lab, text)
+    lab.reload(text)
     exchange(lab, "laptop", 6021)
     assert [line["event"] for line in Log(log).until("session-created", {"sourceTransportPort": 6021})] == [
         "binding-created", "session-created"]

@@ -1,16 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """FILTER, PEER and PORT_SET on real packets: what the server grants, the NAT64 does."""
 import ipaddress
-import pathlib
 import socket
-import sys
 
-from labkit import PCP_PORT, POOL, ROOT, VIEWER, VIEWER_INSIDE, udp_reaches
+from labkit import GATEWAY, pcp, PCP_PORT, POOL, udp_reaches, VIEWER, VIEWER_INSIDE
 
-sys.path.insert(0, str(pathlib.Path(ROOT) / "tests" / "flows"))
-import pcp  # noqa: E402  pylint: disable=wrong-import-position
-
-GATEWAY = "2001:db8:112::1"
 HOST = "handset-3g"
 
 

@@ -4,20 +4,13 @@ its ports, and all of it follows when the interface gets another address, as by 
 import http.client
 import json
 import os
-import pathlib
 import signal
 import socket
-import sys
 
 import pytest
 
-from labkit import PCP_PORT, ROOT, VIEWER, VIEWER_INSIDE, FarHost, Lab, until
-from test_remote import Daemon
+from labkit import Daemon, FarHost, GATEWAY, Lab, pcp, PCP_PORT, ROOT, until, VIEWER, VIEWER_INSIDE
 
-sys.path.insert(0, str(pathlib.Path(ROOT) / "tests" / "flows"))
-import pcp  # noqa: E402  pylint: disable=wrong-import-position
-
-GATEWAY = "2001:db8:112::1"
 HOST = "handset-3g"
 FIRST, SECOND = "192.0.2.1", "192.0.2.2"
 PORTS = range(40960, 65536)

@@ -1,31 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The pool changes while portoland runs: packets, routes and neighbour entries follow."""
-import os
-import pathlib
-import signal
-import sys
 
-from labkit import PCP_PORT, POOL, ROOT, until
+from labkit import GATEWAY, pcp, PCP_PORT, POOL
 
-sys.path.insert(0, str(pathlib.Path(ROOT) / "tests" / "flows"))
-import pcp  # noqa: E402  pylint: disable=wrong-import-position
-
-GATEWAY = "2001:db8:112::1"
 HOST = "handset-3g"
 OTHER = "192.0.2.12"
 
 
 def reload_with_pool(lab, address):
-    text = (lab.state / "portoland.toml").read_text()
+    text = lab.running_configuration()
     changed = "\n".join(f'pool = ["{address}"]' if line.startswith("pool =") else line for line in text.splitlines())
-    reload_with(lab, changed + "\n")
-
-
-def reload_with(lab, text):
-    (lab.state / "portoland.toml").write_text(text)
-    before = lab.server_log().count("configuration reloaded")
-    os.kill(lab.server_pid(), signal.SIGHUP)
-    until(lambda: lab.server_log().count("configuration reloaded") > before, 20, "the configuration reloaded")
+    lab.reload(changed + "\n")
 
 
 def reaches(viewer, address, port, inside):
@@ -63,9 +48,9 @@ def test_mappings_follow_the_pool(lab):
 
 
 def test_the_operators_mapping_leads_to_a_host_that_never_asked(lab):
-    without = (lab.state / "portoland.toml").read_text()
+    without = lab.running_configuration()
     with lab.udp(HOST, 9700) as inside, lab.udp("viewer") as viewer:
-        reload_with(lab, f'''{without}
+        lab.reload(f'''{without}
 [[mapping]]
 protocol = "udp"
 internal_address = "{lab.address(HOST)}"
@@ -74,7 +59,7 @@ external_address = "{POOL}"
 external_port = 80
 ''')
         assert reaches(viewer, POOL, 80, inside)
-        reload_with(lab, without)
+        lab.reload(without)
     # Another socket: the viewer's session of before lives on.
     with lab.udp(HOST, 9700) as inside, lab.udp("viewer") as viewer:
         assert not reaches(viewer, POOL, 80, inside)

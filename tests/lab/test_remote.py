@@ -6,51 +6,15 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
-import threading
 
 import pytest
 
-from labkit import Lab, PCP_PORT, POOL, ROOT, VIEWER_INSIDE, check_no_sanitizer_report, udp_reaches, until
+from labkit import Daemon, KILL_ROUNDS, Lab, Mappings, PCP_PORT, Rivals, VIEWER_INSIDE, divided_configuration, pcp, until
 
-sys.path.insert(0, str(pathlib.Path(ROOT) / "tests" / "flows"))
-import pcp  # noqa: E402  pylint: disable=wrong-import-position
-
-GATEWAY = "2001:db8:112::1"
-HOST = "handset-3g"
-MAPPINGS = 40
-ROUNDS = int(os.environ.get("PORTOLAN_KILL_ROUNDS", "3"))
 PROMISED = "has all that was promised"
 USER = "handset-wifi"
 USER_PORTS = (20000, 20007)
 USER_PORTS_MAX = 4
-
-
-class Daemon:
-    """A program on the gateway that the test starts and kills itself."""
-
-    def __init__(self, lab, program, config, directory):
-        self.lab, self.program, self.config = lab, program, config
-        self.log = directory / f"{program}.log"
-        self.log.touch()
-        self.process = None
-
-    def start(self):
-        with self.log.open("a") as log:
-            self.process = self.lab.start("gateway", pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps" / self.program,
-                                          "--config", self.config, stdout=subprocess.DEVNULL, stderr=log)
-
-    def says(self, text):
-        """How often it has said this so far."""
-        assert self.process is None or self.process.poll() is None, self.log.read_text()[-3000:]
-        return self.log.read_text().count(text)
-
-    def end(self, how):
-        self.process.send_signal(how)
-        status = self.process.wait(30)
-        check_no_sanitizer_report(self.log.read_text(), self.log.name)
-        assert status == (0 if how == signal.SIGTERM else -how), self.log.read_text()[-3000:]
-        self.process = None
 
 
 @pytest.fixture
@@ -63,6 +27,18 @@ def lab(machine):  # pylint: disable=unused-argument
         one.down()
 
 
+def both(lab, directory, **configuration):  # pylint: disable=redefined-outer-name
+    """(portolan-nat64, portoland), not yet running; what runs at the end is ended."""
+    configs = divided_configuration(lab, directory, **configuration)
+    return [Daemon(lab, *each, directory) for each in zip(("portolan-nat64", "portoland"), configs)]
+
+
+def end_what_runs(daemons):  # pylint: disable=redefined-outer-name
+    for each in reversed(daemons):
+        if each.process is not None:
+            each.end()
+
+
 def user_table(prefix, ports_max):
     return (f'[[user]]\nprefix = "{prefix}"\nexternal_ports = [{USER_PORTS[0]}, {USER_PORTS[1]}]\n'
             f'ports_per_subscriber_max = {ports_max}\n')
@@ -71,27 +47,16 @@ def user_table(prefix, ports_max):
 @pytest.fixture
 def daemons(lab, tmp_path):  # pylint: disable=redefined-outer-name
     """(portolan-nat64, portoland), running and of one mind."""
-    whole = (ROOT / "lab" / "portoland.toml").read_text()
-    at = whole.index("[nat64]")
-    socket = tmp_path / "nat64.sock"
-    nat64_config, server_config = tmp_path / "nat64.toml", tmp_path / "portoland.toml"
-    nat64_config.write_text(f'runtime_directory = "{tmp_path}/nat64"\n{whole[at:]}\n'
-                            f'[control]\nlisten = ["unix:{socket}"]\n')
-    server_config.write_text(whole[:at].replace('device = "nat64"', 'device = "nat64-remote"').replace(
-        'store = "memory"', f'store_path = "{tmp_path}/portoland.db"\nruntime_directory = "{tmp_path}/portoland"') +
-                             f'[nat64_remote]\nconnect = "unix:{socket}"\n' +
-                             user_table(f"{lab.address(USER)}/128", USER_PORTS_MAX))
-    nat64 = Daemon(lab, "portolan-nat64", nat64_config, tmp_path)
-    server = Daemon(lab, "portoland", server_config, tmp_path)
-    nat64.start()
-    server.start()
+    address = f"unix:{tmp_path}/nat64.sock"
+    made = both(lab, tmp_path, listen=address, connect=address,
+                remote=user_table(f"{lab.address(USER)}/128", USER_PORTS_MAX))
     try:
-        until(lambda: server.says(PROMISED), 30, "portoland reaches the NAT64")
-        yield nat64, server
+        for each in made:
+            each.start()
+        made[1].until_it_says(PROMISED)
+        yield made
     finally:
-        for each in (server, nat64):
-            if each.process is not None:
-                each.end(signal.SIGTERM)
+        end_what_runs(made)
 
 
 def shown(lab, tmp_path, *what):  # pylint: disable=redefined-outer-name
@@ -130,74 +95,18 @@ def check_user(lab, tmp_path):  # pylint: disable=redefined-outer-name
             each.close()
 
 
-class Rivals(threading.Thread):
-    """Flow after flow of another host from just the ports that others were promised outside: the NAT64 keeps the
-    number of a port if it is free."""
-
-    def __init__(self, lab, ports):  # pylint: disable=redefined-outer-name
-        super().__init__(daemon=True)
-        self.sockets = [lab.udp("laptop", port) for port in ports]
-        self.stopped = threading.Event()
-
-    def run(self):
-        while not self.stopped.is_set():
-            for each in self.sockets:
-                try:
-                    each.sendto(b"mine", (VIEWER_INSIDE, 9))
-                except OSError:
-                    pass  # no route while the NAT64 is down
-            self.stopped.wait(0.002)
-
-    def stop(self):
-        self.stopped.set()
-        self.join()
-        for each in self.sockets:
-            each.close()
-
-
-class Mappings:
-    """Of HOST, with a socket behind each."""
-
-    def __init__(self, lab):  # pylint: disable=redefined-outer-name
-        self.address = lab.address(HOST)
-        self.client, self.viewer = lab.udp(HOST, timeout=20), lab.udp("viewer")
-        self.inside = {}
-        for port in range(9600, 9600 + MAPPINGS):
-            granted = self.ask(port, 3600)
-            assert granted.result == pcp.SUCCESS
-            self.inside[granted.external] = lab.udp(HOST, port)
-
-    def ask(self, port, lifetime):
-        self.client.sendto(pcp.header(self.address, lifetime) + pcp.map_body(pcp.UDP, port, 0, "0.0.0.0", port),
-                           (GATEWAY, PCP_PORT))
-        return pcp.parse(self.client.recv(2048))
-
-    def check(self, what):
-        """The first datagrams after a restart may be lost while the neighbour is looked for."""
-        for external, receiving in self.inside.items():
-            assert any(udp_reaches(self.viewer, external, receiving, what.encode(), timeout=0.5) for _ in range(20)), \
-                f"{what}: nothing reaches {POOL}:{external}'s host"
-
-    def close(self):
-        for each in (self.client, self.viewer, *self.inside.values()):
-            each.close()
-
-
 def test_either_is_killed_and_no_mapping_is_lost_or_renumbered(lab, daemons, tmp_path):
     nat64, server = daemons
-    mappings = Mappings(lab)
-    rivals = Rivals(lab, mappings.inside)
-    mappings.check("at first")
     given = {f"{lab.address(USER)}/128": USER_PORTS_MAX}
-    assert profiles(lab, tmp_path) == given
-    check_user(lab, tmp_path)
-    rivals.start()
-    try:
-        for number in range(1, ROUNDS + 1):
+    with Mappings(lab) as mappings, Rivals(lab, mappings.inside):
+        mappings.check("at first")
+        assert profiles(lab, tmp_path) == given
+        check_user(lab, tmp_path)
+        for number in range(1, KILL_ROUNDS + 1):
             before = server.says(PROMISED)
             nat64.end(signal.SIGKILL)
             nat64.start()
-            until(lambda: server.says(PROMISED) > before, 30, "the NAT64 has again what was promised")
+            server.until_it_says(PROMISED, before)
             mappings.check(f"round {number}, the NAT64 was killed")
             assert explicit_ports(lab, tmp_path) == set(mappings.inside)
             assert profiles(lab, tmp_path) == given
@@ -208,16 +117,13 @@ def test_either_is_killed_and_no_mapping_is_lost_or_renumbered(lab, daemons, tmp
             mappings.check(f"round {number}, without portoland")
             check_user(lab, tmp_path)
             server.start()
-            until(lambda: server.says(PROMISED) > before, 30, "portoland and the NAT64 agree")
+            server.until_it_says(PROMISED, before)
             mappings.check(f"round {number}, portoland was killed")
             assert explicit_ports(lab, tmp_path) == set(mappings.inside)
             assert profiles(lab, tmp_path) == given
-        for port in range(9600, 9600 + MAPPINGS):
+        for port in mappings.ports:
             assert mappings.ask(port, 0).result == pcp.SUCCESS
         assert explicit_ports(lab, tmp_path) == set()
-    finally:
-        rivals.stop()
-        mappings.close()
 
 
 def test_profiles_follow_the_configuration_whether_the_nat64_is_there_or_not(lab, daemons, tmp_path):
@@ -229,7 +135,7 @@ def test_profiles_follow_the_configuration_whether_the_nat64_is_there_or_not(lab
         before = server.says("configuration reloaded")
         server.config.write_text(whole[:whole.index("[[user]]")] + "".join(tables))
         server.process.send_signal(signal.SIGHUP)
-        until(lambda: server.says("configuration reloaded") > before, 20, "portoland has read its configuration")
+        server.until_it_says("configuration reloaded", before)
 
     configure(user_table("2001:db8:114::/48", 7), user_table("2001:db8:115::/48", 8))
     until(lambda: profiles(lab, tmp_path) == {"2001:db8:114::/48": 7, "2001:db8:115::/48": 8}, 20,
@@ -238,36 +144,30 @@ def test_profiles_follow_the_configuration_whether_the_nat64_is_there_or_not(lab
     nat64.end(signal.SIGKILL)
     configure(user_table("2001:db8:115::/48", 9), user_table("2001:db8:116::/48", 10))
     nat64.start()
-    until(lambda: server.says(PROMISED) > before, 30, "the NAT64 has again what was promised")
+    server.until_it_says(PROMISED, before)
     until(lambda: profiles(lab, tmp_path) == {"2001:db8:115::/48": 9, "2001:db8:116::/48": 10}, 20,
           "what was configured meanwhile counts")
     server.end(signal.SIGKILL)
     server.config.write_text(whole[:whole.index("[[user]]")] + user_table("2001:db8:116::/48", 11))
     before = server.says(PROMISED)
     server.start()
-    until(lambda: server.says(PROMISED) > before, 30, "portoland and the NAT64 agree")
+    server.until_it_says(PROMISED, before)
     assert profiles(lab, tmp_path) == {"2001:db8:116::/48": 11}, "what nobody wants any more was dropped"
 
 
 def test_mappings_stay_when_the_number_of_workers_changes(lab, daemons, tmp_path):
     nat64, server = daemons
     config = nat64.config.read_text()
-    mappings = Mappings(lab)
-    rivals = Rivals(lab, mappings.inside)
-    rivals.start()
-    try:
+    with Mappings(lab) as mappings, Rivals(lab, mappings.inside):
         for workers in (4, 2, 1):
             before = server.says(PROMISED)
-            nat64.end(signal.SIGTERM)
-            nat64.config.write_text(config.replace("[nat64]\n", f"[nat64]\nworkers = {workers}\n"))
+            nat64.end()
+            nat64.config.write_text(config.replace(f"workers = {lab.workers}\n", f"workers = {workers}\n"))
             nat64.start()
-            until(lambda: server.says(PROMISED) > before, 30, "the NAT64 has again what was promised")
+            server.until_it_says(PROMISED, before)
             assert nat64.says(f"workers {workers}\n") > 0
             mappings.check(f"with {workers} workers")
             assert explicit_ports(lab, tmp_path) == set(mappings.inside)
-    finally:
-        rivals.stop()
-        mappings.close()
 
 
 def test_a_port_of_the_plan_tells_its_subscriber(lab, daemons, tmp_path):
@@ -317,13 +217,58 @@ def test_a_port_of_the_plan_tells_its_subscriber(lab, daemons, tmp_path):
 
 def test_what_nobody_owns_is_removed(lab, daemons, tmp_path):
     _, server = daemons
-    mappings = Mappings(lab)
-    assert explicit_ports(lab, tmp_path) == set(mappings.inside)
-    server.end(signal.SIGKILL)
-    for file in tmp_path.glob("portoland.db*"):
-        file.unlink()
-    before = server.says(PROMISED)
-    server.start()
-    until(lambda: server.says(PROMISED) > before, 30, "portoland and the NAT64 agree")
-    assert explicit_ports(lab, tmp_path) == set()
-    mappings.close()
+    with Mappings(lab) as mappings:
+        assert explicit_ports(lab, tmp_path) == set(mappings.inside)
+        server.end(signal.SIGKILL)
+        for file in tmp_path.glob("portoland.db*"):
+            file.unlink()
+        before = server.says(PROMISED)
+        server.start()
+        server.until_it_says(PROMISED, before)
+        assert explicit_ports(lab, tmp_path) == set()
+
+
+def openssl(*arguments):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
+
+
+def signed(folder, authority, name):
+    """Settings of a side with a certificate for `name`, which `authority` of the folder signed; it trusts ours."""
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1")
+    base = folder / authority
+    if not base.with_suffix(".pem").exists():
+        openssl("req", "-x509", *key, "-subj", f"/CN={authority}", "-keyout", f"{base}.key", "-out", f"{base}.pem")
+    own = folder / f"{authority}-{name}"
+    openssl("req", "-x509", *key, "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-addext",
+            "basicConstraints=critical,CA:FALSE", "-CA", f"{base}.pem", "-CAkey", f"{base}.key", "-keyout",
+            f"{own}.key", "-out", f"{own}.pem")
+    return f'certificate = "{own}.pem"\nkey = "{own}.key"\nauthorities = "{folder}/ours.pem"'
+
+
+@pytest.mark.parametrize("authority, name, refused", [
+    ("ours", "nat64.example", None),
+    ("others", "nat64.example", ("nat64", "unable to get local issuer certificate")),
+    ("ours", "another.example", ("server", "hostname mismatch"))],
+    ids=["right certificates", "another authority's", "another name"])
+def test_over_tls_only_who_was_certified_is_talked_to(lab, tmp_path, authority, name, refused):
+    gateway = signed(tmp_path, "ours", "nat64.example")
+    client = signed(tmp_path, authority, "portoland.example") + f'\npeer_name = "{name}"'
+    # The viewer's side of the gateway stands for the operator's network.
+    nat64, server = daemons = both(lab, tmp_path, listen="tls:192.0.2.1:5352", connect="tls:192.0.2.1:5352",
+                                   control=gateway, remote=client)
+    try:
+        nat64.start()
+        server.start()
+        if refused is None:
+            server.until_it_says(PROMISED)
+            with Mappings(lab, count=2) as mappings:
+                mappings.check("over TLS")
+            assert nat64.says("control: the server at 192.0.2.1:") == 1
+            return
+        refuser, reason = refused
+        {"nat64": nat64, "server": server}[refuser].until_it_says(f"certificate verify failed (SSL routines): {reason}")
+        server.until_it_says("out of reach, tried again: ")
+        nat64.until_it_says("is gone without a hello: ")
+        assert not server.says(PROMISED) and not nat64.says("drives this gateway")
+    finally:
+        end_what_runs(daemons)
