@@ -440,6 +440,13 @@ TEST(Settings, what_is_done_to_traffic_class_and_missing_checksums_is_read) {
   EXPECT_TRUE(nat::Config{}.completes_udp_checksums);
 }
 
+TEST(Settings, whether_port_numbers_are_kept_is_read) {
+  const auto settings = parse_settings(with("outside = ", "preserve_ports = false\noutside = "), "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  EXPECT_FALSE(gateway::nat64_config(settings->nat64).preserves_ports);
+  EXPECT_TRUE(gateway::nat64_config({}).preserves_ports);
+}
+
 TEST(Settings, the_lowest_mtu_is_no_higher_than_the_mtu) {
   const auto settings = parse_settings(with("outside = ", "lowest_ipv6_mtu = 1400\noutside = "), "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();

@@ -145,6 +145,7 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
                          "answer_unsolicited",
                          "waiting_syns_max",
                          "icmp_errors_per_second",
+                         "preserve_ports",
                          "copy_traffic_class",
                          "complete_udp_checksums",
                          "subscriber_prefix_length",
@@ -192,6 +193,7 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
   read_filtering(reader, *nat64, settings.filtering);
   read_events(reader, *nat64, settings.events);
   reader.flag(*nat64, "nat64.", "answer_unsolicited", settings.answer_unsolicited);
+  reader.flag(*nat64, "nat64.", "preserve_ports", settings.preserve_ports);
   reader.flag(*nat64, "nat64.", "copy_traffic_class", settings.copy_traffic_class);
   reader.flag(*nat64, "nat64.", "complete_udp_checksums", settings.complete_udp_checksums);
   if (const toml::node* node = nat64->get("manage_forwarding")) {
@@ -231,6 +233,7 @@ void refuse_changes(Reader& reader, const toml::table& root, const Nat64Settings
   nat64.fixed("icmp_errors_per_second", wanted.limits.errors_per_second, running.limits.errors_per_second);
   nat64.fixed(filtering_key(root), wanted.filtering, running.filtering);
   nat64.fixed("answer_unsolicited", wanted.answer_unsolicited, running.answer_unsolicited);
+  nat64.fixed("preserve_ports", wanted.preserve_ports, running.preserve_ports);
   nat64.fixed("copy_traffic_class", wanted.copy_traffic_class, running.copy_traffic_class);
   nat64.fixed("complete_udp_checksums", wanted.complete_udp_checksums, running.complete_udp_checksums);
   nat64.fixed("fragments_max", wanted.limits.fragments, running.limits.fragments);

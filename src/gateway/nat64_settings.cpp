@@ -59,6 +59,7 @@ auto nat64_config(const Nat64Settings& settings) -> nat::Config {
   config.lowest_ipv6_mtu = static_cast<std::uint16_t>(settings.lowest_ipv6_mtu);
   config.mss_max = static_cast<std::uint16_t>(settings.mss_max);
   config.filtering = settings.filtering;
+  config.preserves_ports = settings.preserve_ports;
   config.answers_unsolicited = settings.answer_unsolicited;
   config.copies_traffic_class = settings.copy_traffic_class;
   config.completes_udp_checksums = settings.complete_udp_checksums;

@@ -60,6 +60,7 @@ struct Nat64Settings {
   unsigned mss_max = 0;
   nat::Filterings filtering;
   bool answer_unsolicited = true;
+  bool preserve_ports = true;
   bool copy_traffic_class = true;
   bool complete_udp_checksums = true;
   /// Whether the daemon turns forwarding on, and off again at its end if it was off.

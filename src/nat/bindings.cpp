@@ -21,6 +21,7 @@ Bindings::Bindings(const Config& config, Random& random)
       deterministic_(config.deterministic),
       planned_length_(config.allowance.subscriber_prefix_length),
       first_port_(config.first_port.value),
+      preserves_ports_(config.preserves_ports),
       hold_down_time_(config.timeouts.hold_down),
       numbers_(config.limits.bindings),
       bindings_(std::size_t{config.limits.bindings} + 1),
@@ -225,11 +226,13 @@ auto Bindings::choose_port(const InternalEndpoint& internal, const Wanted& wante
     if (wanted.exact) return std::nullopt;
   }
   const PortRange range = range_for(subscriber, wanted);
+  const bool keeps_number = preserves_ports_ || wanted.is_explicit;
   if (subscribers_.allowance_of(subscriber).port_block_size != 0 && !wanted.is_of_plan) {
-    if (const auto port = choose_in_blocks(internal, range, subscriber, pool_index)) return port;
+    if (const auto port = choose_in_blocks(internal, range, keeps_number, subscriber, pool_index))
+      return port;
     if (wanted.is_limited) return std::nullopt;
   }
-  if (may_have_wanted(range, internal.port)) return internal.port;
+  if (keeps_number && may_have_wanted(range, internal.port)) return internal.port;
 
   const PortSpace ports = space(internal.base, pool_index);
   const std::uint32_t* const blocks = blocks_at(pool_index);
@@ -263,10 +266,10 @@ auto Bindings::choose_port(const InternalEndpoint& internal, const Wanted& wante
   return std::nullopt;
 }
 
-auto Bindings::choose_in_blocks(const InternalEndpoint& internal, const PortRange& range,
+auto Bindings::choose_in_blocks(const InternalEndpoint& internal, const PortRange& range, bool keeps_number,
                                 std::uint32_t subscriber, std::uint16_t pool_index)
     -> std::optional<std::uint16_t> {
-  if (const auto port = pick_in_blocks(internal, range, subscriber, pool_index)) return port;
+  if (const auto port = pick_in_blocks(internal, range, keeps_number, subscriber, pool_index)) return port;
   const Allowance& allowance = subscribers_.allowance_of(subscriber);
   const auto words = static_cast<std::uint16_t>(allowance.port_block_size / 64U);
   std::uint64_t ports = 0;
@@ -289,15 +292,15 @@ auto Bindings::choose_in_blocks(const InternalEndpoint& internal, const PortRang
   if (events_.is_on()) tell(EventKind::block_allocated, blocks_[number]);
   if (subscribers_[subscriber].bindings == 0 || !pool_.is_live(subscribers_[subscriber].pool_index))
     subscribers_[subscriber].pool_index = pool_index;
-  return pick_in_blocks(internal, range, subscriber, pool_index);
+  return pick_in_blocks(internal, range, keeps_number, subscriber, pool_index);
 }
 
-auto Bindings::pick_in_blocks(const InternalEndpoint& internal, const PortRange& range,
+auto Bindings::pick_in_blocks(const InternalEndpoint& internal, const PortRange& range, bool keeps_number,
                               std::uint32_t subscriber, std::uint16_t pool_index) const
     -> std::optional<std::uint16_t> {
   // Its own number, if it is in a block of its own.
   const std::uint32_t there = block_of(pool_index, internal.port);
-  if (there != 0 && range.contains(Port{internal.port}) &&
+  if (keeps_number && there != 0 && range.contains(Port{internal.port}) &&
       may_have(internal, true, pool_index, internal.port))
     return internal.port;
   const PortSpace ports = space(internal.base, pool_index);

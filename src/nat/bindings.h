@@ -243,11 +243,11 @@ class Bindings {
       -> std::optional<std::uint16_t>;
   /// One in the subscriber's blocks, or in a new one.
   [[nodiscard]] auto choose_in_blocks(const InternalEndpoint& internal, const PortRange& range,
-                                      std::uint32_t subscriber, std::uint16_t pool_index)
+                                      bool keeps_number, std::uint32_t subscriber, std::uint16_t pool_index)
       -> std::optional<std::uint16_t>;
   [[nodiscard]] auto pick_in_blocks(const InternalEndpoint& internal, const PortRange& range,
-                                    std::uint32_t subscriber, std::uint16_t pool_index) const
-      -> std::optional<std::uint16_t>;
+                                    bool keeps_number, std::uint32_t subscriber,
+                                    std::uint16_t pool_index) const -> std::optional<std::uint16_t>;
   /// What a search may not choose: ports of blocks.
   [[nodiscard]] auto blocks_at(std::uint16_t pool_index) const -> const std::uint32_t* {
     return blocks_.size() == 0 ? nullptr : pool_.blocks(pool_index);
@@ -299,6 +299,7 @@ class Bindings {
   std::uint8_t planned_length_;
   std::optional<PortPlan> plan_;
   std::uint16_t first_port_;
+  bool preserves_ports_;
   Seconds hold_down_time_;
   TableSecret secret_{};
 

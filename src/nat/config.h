@@ -115,6 +115,9 @@ struct Config {
   Ipv6Address own_address;
   /// Smallest external port of implicit mappings; explicit ones may have any but UDP 5350 and 5351.
   Port first_port{1024};
+  /// Whether a host's own traffic keeps its port number outside if it is free; if not, ports are drawn, which
+  /// are harder to guess (RFC 6888 s5 REQ-15).
+  bool preserves_ports = true;
   /// Largest packet the IPv6 network takes, at least 1280.
   std::uint16_t ipv6_mtu = 1500;
   /// IPv4 packets that may be fragmented are, if they would be larger over IPv6 (RFC 7915 s4.1); 1280 up

@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from labkit import Daemon, KILL_ROUNDS, Lab, Mappings, PCP_PORT, Rivals, VIEWER_INSIDE, divided_configuration, pcp, until
+from labkit import (Daemon, KILL_ROUNDS, Lab, Mappings, POOL, Rivals, VIEWER_INSIDE, divided_configuration,
+                    pcp, until)
 
 PROMISED = "has all that was promised"
 USER = "handset-wifi"
@@ -197,22 +198,16 @@ def test_a_port_of_the_plan_tells_its_subscriber(lab, daemons, tmp_path):
         except OSError:
             return 0  # no route while the NAT64 is down
 
-    mappings = Mappings(lab)
-    own, other = lab.udp(HOST), lab.udp("laptop")
-    try:
+    with Mappings(lab) as mappings, lab.udp(mappings.HOST) as own, lab.udp("laptop") as other:
         for what in ("at first", "after the NAT64 was killed"):
             until(lambda: send(own) and send(other) and holders("laptop"), 20, f"{what}: laptop has a port")
-            assert holders(HOST) == {"2001:db8:112::/64"}, what
+            assert holders(mappings.HOST) == {"2001:db8:112::/64"}, what
             assert holders("laptop") == {"dynamic"}, what
             before = server.says(PROMISED)
             nat64.end(signal.SIGKILL)
             nat64.start()
-            until(lambda: server.says(PROMISED) > before, 30, "the NAT64 has again what was promised")
+            server.until_it_says(PROMISED, before)
             mappings.check(what)
-    finally:
-        own.close()
-        other.close()
-        mappings.close()
 
 
 def test_what_nobody_owns_is_removed(lab, daemons, tmp_path):
