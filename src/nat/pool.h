@@ -57,14 +57,16 @@ class Pool {
   /// The ports of protocol number `base` of an address. For const ones, what is free is not known before
   /// prepare().
   [[nodiscard]] auto space(std::size_t base, std::uint16_t index) const -> PortSpace {
-    return PortSpace(memory_of(index).ports[base]);
+    return PortSpace(segment_of(index).ports[base][index % addresses_per_segment]);
   }
   /// Takes ports that are nobody's to give out of use, the first time anything of an address is to be.
   void prepare(std::uint16_t index);
   [[nodiscard]] auto is_prepared(std::uint16_t index) const -> bool { return addresses_[index].is_prepared; }
 
   /// The number of the block that each 64 ports of an address belong to, 0 if to none.
-  [[nodiscard]] auto blocks(std::uint16_t index) const -> std::uint32_t* { return memory_of(index).blocks; }
+  [[nodiscard]] auto blocks(std::uint16_t index) const -> std::uint32_t* {
+    return segment_of(index).blocks[index % addresses_per_segment].numbers;
+  }
   /// How many indices there are or were.
   [[nodiscard]] auto index_count() const -> std::size_t { return addresses_.size(); }
 
@@ -89,7 +91,7 @@ class Pool {
   }
 
  private:
-  // So many that the memory for them is a mapping of its own, of pages that nobody has touched.
+  // So many that the memory of each protocol is a mapping of its own, of pages that nobody has touched.
   static constexpr std::uint16_t addresses_per_segment = 64;
 
   struct Address {
@@ -107,16 +109,19 @@ class Pool {
     std::uint32_t first_place = 0;
     std::uint32_t weight = 0;
   };
-  struct Memory {
-    PortMemory ports[bases];
-    std::uint32_t blocks[PortSpace::word_count];
+  struct BlockNumbers {
+    std::uint32_t numbers[PortSpace::word_count];
   };
+  /// Protocols apart from each other: where huge pages are used, one that is not in use costs none.
   struct Segment {
-    LazyArray<Memory> memory{addresses_per_segment};
+    std::array<LazyArray<PortMemory>, bases> ports{LazyArray<PortMemory>(addresses_per_segment),
+                                                   LazyArray<PortMemory>(addresses_per_segment),
+                                                   LazyArray<PortMemory>(addresses_per_segment)};
+    LazyArray<BlockNumbers> blocks{addresses_per_segment};
   };
 
-  [[nodiscard]] auto memory_of(std::uint16_t index) const -> Memory& {
-    return segments_[index / addresses_per_segment]->memory[index % addresses_per_segment];
+  [[nodiscard]] auto segment_of(std::uint16_t index) const -> Segment& {
+    return *segments_[index / addresses_per_segment];
   }
   [[nodiscard]] auto add(Ipv4Address address) -> std::uint16_t;
   /// Leaves an address no ports in use but its own.
