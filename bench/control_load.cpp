@@ -34,8 +34,8 @@ auto mapping(std::uint32_t number) -> device::Install {
   return {.key = {.realm = {},
                   .internal_address = IpAddress{host},
                   .protocol = number % 2 == 0 ? Protocol::udp : Protocol::tcp,
-                  .internal_port = Port{static_cast<std::uint16_t>(5000 + number / 2 % ports_per_host)},
-                  .external_family = Family::ipv4},
+                  .external_family = Family::ipv4,
+                  .internal_port = Port{static_cast<std::uint16_t>(5000 + number / 2 % ports_per_host)}},
           .external_address = IpAddress::unspecified(Family::ipv4),
           .external_port = {},
           .lifetime = Seconds{3600}};

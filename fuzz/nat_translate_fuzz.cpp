@@ -117,8 +117,8 @@ extern "C" auto LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t siz
   const MappingKey mapped{.realm = {},
                           .internal_address = *IpAddress::parse("2001:db8::2"),
                           .protocol = Protocol::udp,
-                          .internal_port = Port{4000},
-                          .external_family = Family::ipv4};
+                          .external_family = Family::ipv4,
+                          .internal_port = Port{4000}};
   PORTOLAN_CHECK(engine.install(now, mapped, {}, Seconds{600}).has_value());
 
   const Endpoint peer{*IpAddress::parse("64:ff9b:1::192.0.2.200"), Port{53}};

@@ -204,8 +204,8 @@ void EngineRun::outbound() {
                       {.realm = {},
                        .internal_address = ask.first.address,
                        .protocol = Protocol::udp,
-                       .internal_port = Port{static_cast<std::uint16_t>(3000 + choices_.below(5))},
-                       .external_family = Family::ipv4});
+                       .external_family = Family::ipv4,
+                       .internal_port = Port{static_cast<std::uint16_t>(3000 + choices_.below(5))}});
 }
 
 /// With nothing else under way and no time passing, so that answer and state can be compared.

@@ -118,8 +118,8 @@ class Simulation {
     world_.nat.outbound(world_.now, {.realm = {},
                                      .internal_address = host(),
                                      .protocol = Protocol::udp,
-                                     .internal_port = port(),
-                                     .external_family = Family::ipv4});
+                                     .external_family = Family::ipv4,
+                                     .internal_port = port()});
   }
 
   /// Delivers 1 to 4 datagrams: new ones, or old ones again and out of order.
@@ -175,8 +175,8 @@ class Simulation {
       const MappingKey key{.realm = {},
                            .internal_address = answer.client.address,
                            .protocol = map->protocol,
-                           .internal_port = map->internal_port,
-                           .external_family = Family::ipv4};
+                           .external_family = Family::ipv4,
+                           .internal_port = map->internal_port};
       if (map->assigned_external_address != *IpAddress::parse("192.0.2.14"))
         promises_.erase(key);
       else

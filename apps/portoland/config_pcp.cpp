@@ -202,8 +202,8 @@ void read_users(Reader& reader, const toml::table& root, Settings& settings) {
       continue;
     }
     Realm realm;
-    reader.number(*table, "third_party_id.", "realm", 0, 4'294'967'295, "",
-                  [&](auto value) { realm.value = static_cast<std::uint32_t>(value); });
+    reader.number(*table, "third_party_id.", "realm", 0, 65'535, "",
+                  [&](auto value) { realm.value = static_cast<std::uint16_t>(value); });
     const auto octets = std::as_bytes(std::span(*id));
     settings.server.third_party_ids.emplace_back(std::vector(octets.begin(), octets.end()), realm);
   }

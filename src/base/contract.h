@@ -5,11 +5,14 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
+
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
 #include "base/mapping_key.h"
 #include "base/nonce.h"
@@ -50,7 +53,7 @@ class ContractKeyHash {
 /// The protocol version that made a contract; its answers and updates are in it (RFC 6886 s1.1).
 enum class Format : std::uint8_t { nat_pmp = 0, pcp_1 = 1, pcp_2 = 2 };
 
-/// What few contracts have. Shared between copies, hence never changed.
+/// What few contracts have.
 struct ContractDetails {
   /// Peers that may send; empty: anyone.
   std::vector<RemoteFilter> filters;
@@ -63,6 +66,24 @@ struct ContractDetails {
 
   auto operator==(const ContractDetails&) const -> bool = default;
   [[nodiscard]] auto is_empty() const -> bool { return *this == ContractDetails{}; }
+};
+
+/// Details that copies of a contract share, hence never changed; or none. Half as large as a std::shared_ptr.
+class SharedDetails {
+ public:
+  SharedDetails() = default;
+  explicit SharedDetails(ContractDetails details) : counted_(new Counted(std::move(details))) {}
+
+  explicit operator bool() const { return counted_ != nullptr; }
+  auto operator*() const -> const ContractDetails& { return counted_->details; }
+  auto operator->() const -> const ContractDetails* { return &counted_->details; }
+
+ private:
+  struct Counted : boost::intrusive_ref_counter<Counted> {
+    explicit Counted(ContractDetails&& of) : details(std::move(of)) {}
+    ContractDetails details;
+  };
+  boost::intrusive_ptr<const Counted> counted_;
 };
 
 /// There may be millions: fields are in an order that leaves no holes.
@@ -86,8 +107,7 @@ struct Contract {
   /// Whose quota it counts against.
   Prefix subscriber{};
   TimePoint expires{};
-  /// Null: none.
-  std::shared_ptr<const ContractDetails> details{};
+  SharedDetails details{};
 
   /// Details count by what they say.
   auto operator==(const Contract& other) const -> bool {
@@ -111,6 +131,6 @@ struct Contract {
                                                   : key.mapping.internal_address;
   }
 };
-static_assert(sizeof(Contract) == 128);
+static_assert(sizeof(Contract) == 112);
 
 }  // namespace portolan

@@ -16,7 +16,7 @@ namespace portolan {
 
 /// Internal address realm; 0 unless configured.
 struct Realm {
-  std::uint32_t value = 0;
+  std::uint16_t value = 0;
   auto operator<=>(const Realm&) const = default;
 };
 
@@ -24,8 +24,8 @@ struct MappingKey {
   Realm realm;
   IpAddress internal_address;
   Protocol protocol = Protocol::all;
-  Port internal_port;
   Family external_family = Family::ipv4;
+  Port internal_port;
 
   auto operator<=>(const MappingKey&) const = default;
 };

@@ -107,11 +107,11 @@ RC_GTEST_PROP(Codec, damaged_messages_are_refused_or_have_a_meaning, (std::uint6
 }
 
 TEST(Codec, the_largest_messages_fit_into_a_frame) {
-  const MappingKey key{.realm = Realm{UINT32_MAX},
+  const MappingKey key{.realm = Realm{UINT16_MAX},
                        .internal_address = *IpAddress::parse("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
                        .protocol = Protocol{255},
-                       .internal_port = Port{65535},
-                       .external_family = Family::ipv6};
+                       .external_family = Family::ipv6,
+                       .internal_port = Port{65535}};
   const std::vector<RemoteFilter> filters(
       filters_max,
       RemoteFilter{.remote_peers = Prefix{key.internal_address, 128}, .remote_port = Port{65535}});
@@ -141,7 +141,7 @@ TEST(Codec, the_largest_messages_fit_into_a_frame) {
                                   .external_ports = ports,
                                   .is_bound_to_address = true,
                                   .preserve_parity = true});
-  part.profiles.assign(rows_max, {.realm = Realm{UINT32_MAX},
+  part.profiles.assign(rows_max, {.realm = Realm{UINT16_MAX},
                                   .internal_prefix = Prefix{key.internal_address, 128},
                                   .subscriber_prefix_length = 128,
                                   .external_address = key.internal_address,

@@ -174,11 +174,11 @@ inline void write_key(const MappingKey& key, v1::MappingKey& out) {
 
 inline auto read_key(const v1::MappingKey& in, Faults& faults) -> MappingKey {
   if (!v1::Family_IsValid(in.external_family())) faults.add("external_family", "is unknown");
-  return {.realm = Realm{in.realm()},
+  return {.realm = Realm{narrow<std::uint16_t>(in.realm(), "realm", faults)},
           .internal_address = read_address(in.internal_address()),
           .protocol = read_protocol(in.protocol(), faults),
-          .internal_port = read_port(in.internal_port(), faults),
-          .external_family = in.external_family() == v1::IPV6 ? Family::ipv6 : Family::ipv4};
+          .external_family = in.external_family() == v1::IPV6 ? Family::ipv6 : Family::ipv4,
+          .internal_port = read_port(in.internal_port(), faults)};
 }
 
 inline void write_filter(const RemoteFilter& filter, v1::Filter& out) {
@@ -274,7 +274,7 @@ inline void write_profile(const device::PutProfile& put, v1::PutProfile& out) {
 }
 
 inline auto read_profile(const v1::PutProfile& in, Faults& faults) -> device::PutProfile {
-  return {.realm = Realm{in.realm()},
+  return {.realm = Realm{narrow<std::uint16_t>(in.realm(), "realm", faults)},
           .internal_prefix = read_prefix(in.internal_prefix(), faults),
           .subscriber_prefix_length =
               narrow<std::uint8_t>(in.subscriber_prefix_length(), "subscriber_prefix_length", faults),
@@ -301,7 +301,8 @@ inline void write(const device::DropProfile& drop, v1::Operation& operation) {
 }
 
 inline auto read(const v1::DropProfile& in, Faults& faults) -> device::DropProfile {
-  return {.realm = Realm{in.realm()}, .internal_prefix = read_prefix(in.internal_prefix(), faults)};
+  return {.realm = Realm{narrow<std::uint16_t>(in.realm(), "realm", faults)},
+          .internal_prefix = read_prefix(in.internal_prefix(), faults)};
 }
 
 inline void write_operation(const device::Operation& operation, v1::Operation& out) {

@@ -53,11 +53,11 @@ class Draw {
     return std::string(number(text_octets_max), static_cast<char>('a' + engine_() % 26));
   }
   auto key() -> MappingKey {
-    return {.realm = Realm{word()},
+    return {.realm = Realm{static_cast<std::uint16_t>(word())},
             .internal_address = address(),
             .protocol = protocol(),
-            .internal_port = port(),
-            .external_family = family()};
+            .external_family = family(),
+            .internal_port = port()};
   }
   auto query_number() -> QueryNumber { return {std::max(word(), 1U)}; }
 

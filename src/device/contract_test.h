@@ -54,8 +54,8 @@ class DeviceContract : public ::testing::Test {
     return {.realm = {},
             .internal_address = under.inside_address(host),
             .protocol = protocol,
-            .internal_port = Port{port},
-            .external_family = under.external_address().family()};
+            .external_family = under.external_address().family(),
+            .internal_port = Port{port}};
   }
   auto install(const MappingKey& mapping, std::uint16_t port = 0, Match match = Match::suggested,
                Seconds lifetime = Seconds{1000}) -> Result {

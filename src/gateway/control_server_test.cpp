@@ -130,8 +130,8 @@ class ControlServerTest : public ::testing::Test {
     return {.key = {.realm = {},
                     .internal_address = *IpAddress::parse(host),
                     .protocol = Protocol::udp,
-                    .internal_port = Port{port},
-                    .external_family = Family::ipv4},
+                    .external_family = Family::ipv4,
+                    .internal_port = Port{port}},
             .external_address = IpAddress::unspecified(Family::ipv4),
             .external_port = Port{port},
             .lifetime = Seconds{3600}};

@@ -54,8 +54,8 @@ class EventLogTest : public ::testing::Test {
           device::Install{.key = {.realm = {},
                                   .internal_address = *IpAddress::parse("2001:db8:112::2"),
                                   .protocol = Protocol::udp,
-                                  .internal_port = Port{static_cast<std::uint16_t>(first_port + i)},
-                                  .external_family = Family::ipv4},
+                                  .external_family = Family::ipv4,
+                                  .internal_port = Port{static_cast<std::uint16_t>(first_port + i)}},
                           .external_address = {},
                           .external_port = {},
                           .lifetime = Seconds{600}});

@@ -122,9 +122,7 @@ auto Bindings::make_at(const InternalEndpoint& internal, std::uint32_t subscribe
                        .pool_index = pool_index,
                        .subscriber = subscriber,
                        .first_session = 0,
-                       .sessions = 0,
                        .outbound_sessions = 0,
-                       .head = 0,
                        .is_explicit = false,
                        .was_explicit = false,
                        .was_peered = false};
@@ -161,7 +159,7 @@ void Bindings::set_explicit(std::uint32_t number, bool is_explicit) {
 
 void Bindings::erase(std::uint32_t number, bool hold_port, TimePoint now) {
   Binding& binding = bindings_[number];
-  PORTOLAN_CHECK(binding.sessions == 0 && binding.first_session == 0);
+  PORTOLAN_CHECK(binding.first_session == 0);
   now_ = std::max(now_, now);
   if (events_.is_on()) tell(EventKind::binding_deleted, binding);
   release_port(binding.internal.base, binding.pool_index, binding.external_port);

@@ -54,32 +54,31 @@ struct InternalEndpoint {
 
 /// (X',x) <--> (T,t).
 ///
-/// An explicit binding is part of a set of consecutive ports, mostly of one: `head` is the binding of the
-/// first, which stands for the set.
+/// An explicit binding is part of a set of consecutive ports, mostly of one.
 struct Binding {
   InternalEndpoint internal;
   std::uint16_t external_port;
   std::uint16_t pool_index;  ///< of T
   std::uint32_t subscriber;
-  std::uint32_t first_session;  ///< head of the list of its sessions
-  std::uint32_t sessions;
+  std::uint32_t first_session;      ///< head of the list of its sessions
   std::uint32_t outbound_sessions;  ///< those that inside packets began
-  std::uint32_t head;               ///< of the set it is or was explicit in; 0: of none ever
   bool is_explicit;
   bool was_explicit;
   bool was_peered;  ///< PEER made it or one of its sessions
 };
 
-/// What is known of a binding that is or was explicit; of those of a set the head's counts. Others have none,
-/// and what is here costs them no memory.
+/// What is known of a binding that is or was explicit; of those of a set the head's counts, apart from
+/// `head`. Others have none, and what is here costs them no memory.
 struct ExplicitSet {
   std::int64_t until;        ///< the server wants it so long
+  std::uint32_t head;        ///< the binding of the set's first port, which stands for the set
   std::uint32_t filters;     ///< peers that it lets in
   PortRange ports;           ///< where it may lie
   std::uint16_t port_count;  ///< at least 1
   bool is_bound;             ///< to its external address
   bool keeps_parity;         ///< when it moves, if it can
 };
+static_assert(sizeof(Binding) == 40 && sizeof(ExplicitSet) == 24, "there are millions");
 
 /// The external endpoint wanted for a new binding.
 struct Wanted {
@@ -185,6 +184,11 @@ class Bindings {
 
   [[nodiscard]] auto operator[](std::uint32_t number) -> Binding& { return bindings_[number]; }
   [[nodiscard]] auto operator[](std::uint32_t number) const -> const Binding& { return bindings_[number]; }
+  /// The head of the set that `number` is or was explicit in; 0: in none ever.
+  [[nodiscard]] auto head_of(std::uint32_t number) const -> std::uint32_t {
+    const Binding& binding = bindings_[number];
+    return binding.is_explicit || binding.was_explicit ? sets_[number].head : 0;
+  }
   /// Of a binding with a head.
   [[nodiscard]] auto set(std::uint32_t number) -> ExplicitSet& { return sets_[number]; }
   [[nodiscard]] auto set(std::uint32_t number) const -> const ExplicitSet& { return sets_[number]; }

@@ -38,8 +38,8 @@ auto Nat64::key_of(const InternalEndpoint& internal) -> MappingKey {
   return {.realm = {},
           .internal_address = IpAddress{internal.address},
           .protocol = internal.base == Base::tcp ? Protocol::tcp : Protocol::udp,
-          .internal_port = Port{internal.port},
-          .external_family = Family::ipv4};
+          .external_family = Family::ipv4,
+          .internal_port = Port{internal.port}};
 }
 
 void Nat64::fetch(const MappingKey& key, FetchStep step) const {
@@ -62,7 +62,7 @@ auto Nat64::external_of(std::uint32_t number) const -> External {
   const Binding& binding = bindings_[number];
   return {.address = bindings_.pool_address(binding.pool_index),
           .port = Port{binding.external_port},
-          .port_count = binding.head == 0 ? std::uint16_t{1} : bindings_.set(number).port_count};
+          .port_count = bindings_.head_of(number) == 0 ? std::uint16_t{1} : bindings_.set(number).port_count};
 }
 
 auto Nat64::agrees(const Suggestion& suggestion, const External& present) -> bool {
@@ -93,7 +93,8 @@ auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& sugg
   if (number != 0) {
     const Binding& binding = bindings_[number];
     // A later port of a set has no mapping of its own.
-    if (binding.is_explicit && binding.head != number) return std::unexpected(InstallError::no_resources);
+    if (binding.is_explicit && bindings_.head_of(number) != number)
+      return std::unexpected(InstallError::no_resources);
     if (suggestion.exact && !agrees(suggestion, external_of(number)))
       return std::unexpected(InstallError::cannot_provide_external);
   }
@@ -184,11 +185,14 @@ auto Nat64::bind_set(const InternalEndpoint& first, std::uint32_t number, const 
 }
 
 void Nat64::make_explicit(std::uint32_t number, std::uint32_t head) {
-  Binding& binding = bindings_[number];
   bindings_.set_explicit(number, true);
-  binding.head = head;
-  bindings_.set(number) = {
-      .until = 0, .filters = 0, .ports = {}, .port_count = 1, .is_bound = false, .keeps_parity = false};
+  bindings_.set(number) = {.until = 0,
+                           .head = head,
+                           .filters = 0,
+                           .ports = {},
+                           .port_count = 1,
+                           .is_bound = false,
+                           .keeps_parity = false};
   ++counters_.explicit_bindings;
 }
 
@@ -197,7 +201,7 @@ auto Nat64::member(std::uint32_t head, std::uint32_t i) const -> std::uint32_t {
   InternalEndpoint internal = bindings_[head].internal;
   internal.port = static_cast<std::uint16_t>(internal.port + i);
   const std::uint32_t number = bindings_.find(internal);
-  return number != 0 && bindings_[number].head == head ? number : 0;
+  return number != 0 && bindings_.head_of(number) == head ? number : 0;
 }
 
 void Nat64::end_forbidden_sessions(std::uint32_t head, TimePoint now) {
@@ -223,7 +227,7 @@ auto Nat64::remove(TimePoint now, const MappingKey& key) -> std::expected<Remove
   if (number == 0) return std::unexpected(RemoveError::no_mapping);
   const Binding& binding = bindings_[number];
   if (binding.is_explicit) {
-    if (binding.head != number) return std::unexpected(RemoveError::no_mapping);
+    if (bindings_.head_of(number) != number) return std::unexpected(RemoveError::no_mapping);
     explicit_wheel_.cancel(number);
     return end_explicit(number, now);
   }

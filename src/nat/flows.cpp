@@ -155,7 +155,7 @@ auto Nat64::lets_in(std::uint32_t number, std::uint32_t remote, std::uint16_t re
   const Binding& binding = bindings_[number];
   if (!binding.is_explicit)
     return !is_address_dependent(binding.internal.base) || contacts_.has(number, remote);
-  const std::uint32_t list = bindings_.set(binding.head).filters;
+  const std::uint32_t list = bindings_.set(bindings_.head_of(number)).filters;
   std::uint8_t octets[4];
   store_raw32(octets, remote);
   return list == 0 || filters_.allows(list, load32(octets), from_raw16(remote_port));
@@ -201,7 +201,6 @@ auto Nat64::add_session(TimePoint now, std::uint32_t number, const Entries& entr
   if (added == 0) return DropReason::sessions_exhausted;
   if (binding.first_session != 0) sessions_[binding.first_session].previous = added;
   binding.first_session = added;
-  ++binding.sessions;
   if (is_outbound) ++binding.outbound_sessions;
   ++subscriber.sessions;
   if (is_address_dependent(binding.internal.base)) contacts_.add(number, entries.outward.remote);
@@ -217,7 +216,6 @@ void Nat64::erase_session(std::uint32_t number, TimePoint now) {
   Binding& binding = bindings_[binding_number];
   (session.previous != 0 ? sessions_[session.previous].next : binding.first_session) = session.next;
   if (session.next != 0) sessions_[session.next].previous = session.previous;
-  --binding.sessions;
   if (session.is_outbound) --binding.outbound_sessions;
   --bindings_.subscribers()[binding.subscriber].sessions;
   if (is_address_dependent(binding.internal.base))
@@ -264,7 +262,7 @@ void Nat64::tell_exhausted_v4(TimePoint now, const Packet& packet, DropReason re
 
 void Nat64::release_if_unused(std::uint32_t number, TimePoint now) {
   const Binding& binding = bindings_[number];
-  if (binding.sessions != 0 || binding.is_explicit) return;
+  if (binding.first_session != 0 || binding.is_explicit) return;
   // TCP ports may be used again at once because their sessions were tracked to the end (RFC 6888 s2
   // REQ-8 a), unless the server may want the mapping back (RFC 6887 s15).
   const bool is_servers = binding.was_explicit || binding.was_peered;

@@ -17,7 +17,6 @@ void Bindings::check_invariants() const {
   std::uint32_t held = 0;
   struct Counted {
     std::uint32_t bindings = 0;
-    std::uint32_t sessions = 0;
     std::uint32_t blocks = 0;
     std::array<std::uint32_t, base_count> implicit{};
   };
@@ -51,7 +50,6 @@ void Bindings::check_invariants() const {
         Counted& counted = of_subscriber[binding.subscriber];
         ++counted.bindings;
         if (!binding.is_explicit) ++counted.implicit[static_cast<std::size_t>(base)];
-        counted.sessions += binding.sessions;
       });
     }
   }
@@ -74,7 +72,7 @@ void Bindings::check_invariants() const {
   PORTOLAN_CHECK(of_subscriber.size() == subscribers_.size());
   for (const auto& [number, counted] : of_subscriber) {
     const Subscriber& subscriber = subscribers_[number];
-    PORTOLAN_CHECK(subscriber.bindings == counted.bindings && subscriber.sessions == counted.sessions);
+    PORTOLAN_CHECK(subscriber.bindings == counted.bindings);
     PORTOLAN_CHECK(subscriber.implicit == counted.implicit);
     std::uint32_t blocks = 0;
     for (std::uint32_t block = subscriber.first_block; block != 0; block = blocks_[block].next) ++blocks;
@@ -91,6 +89,7 @@ void Nat64::check_invariants() const {
   std::uint32_t sessions = 0;
   std::uint32_t explicit_bindings = 0;
   std::size_t filters = 0;
+  std::map<std::uint32_t, std::uint32_t> of_subscriber;
   std::set<std::pair<std::uint32_t, std::uint32_t>> contacts;
   bindings_.for_each([&](std::uint32_t number, const Binding& binding) {
     std::uint32_t of_binding = 0;
@@ -112,25 +111,30 @@ void Nat64::check_invariants() const {
         PORTOLAN_CHECK(std::memcmp(entry.inside, binding.internal.address.octets.data(), 16) == 0);
       }
     }
-    PORTOLAN_CHECK(of_binding == binding.sessions && outbound == binding.outbound_sessions);
+    PORTOLAN_CHECK(outbound == binding.outbound_sessions);
+    of_subscriber[binding.subscriber] += of_binding;
     // Somebody wants it.
-    PORTOLAN_CHECK(binding.is_explicit || binding.sessions > 0);
+    PORTOLAN_CHECK(binding.is_explicit || of_binding > 0);
     if (binding.is_explicit) {
       ++explicit_bindings;
-      const Binding& head = bindings_[binding.head];
-      const ExplicitSet& set = bindings_.set(binding.head);
+      const std::uint32_t head_number = bindings_.head_of(number);
+      const Binding& head = bindings_[head_number];
+      const ExplicitSet& set = bindings_.set(head_number);
       const auto place = static_cast<std::uint32_t>(binding.internal.port - head.internal.port);
-      PORTOLAN_CHECK(head.is_explicit && head.head == binding.head && place < set.port_count);
+      PORTOLAN_CHECK(head.is_explicit && bindings_.head_of(head_number) == head_number &&
+                     place < set.port_count);
       PORTOLAN_CHECK(head.internal.address == binding.internal.address);
       PORTOLAN_CHECK(head.internal.base == binding.internal.base && head.pool_index == binding.pool_index);
       PORTOLAN_CHECK(head.external_port + place == binding.external_port);
-      if (binding.head == number) filters += filters_.length(set.filters);
+      if (head_number == number) filters += filters_.length(set.filters);
       for (std::uint32_t i = 0; i < set.port_count; ++i)
-        PORTOLAN_CHECK(bindings_[member(binding.head, i)].is_explicit);
+        PORTOLAN_CHECK(bindings_[member(head_number, i)].is_explicit);
     }
     sessions += of_binding;
   });
   PORTOLAN_CHECK(sessions == sessions_.size());
+  for (const auto& [number, count] : of_subscriber)
+    PORTOLAN_CHECK(bindings_.subscribers()[number].sessions == count);
   PORTOLAN_CHECK(contacts.size() == contacts_.size());
   for (const auto& [number, remote] : contacts) PORTOLAN_CHECK(contacts_.has(number, remote));
   PORTOLAN_CHECK(explicit_bindings == counters_.explicit_bindings);

@@ -134,7 +134,7 @@ auto Nat64::set_pool(TimePoint now, const std::vector<PoolRange>& pool) -> std::
     for (const std::uint32_t number : bindings_.at(pool_index)) end_sessions(number, now, changes);
     // What nobody wants explicitly went with its sessions.
     for (const std::uint32_t number : bindings_.at(pool_index))
-      if (bindings_[number].head == number) changes.push_back(move_set(number));
+      if (bindings_.head_of(number) == number) changes.push_back(move_set(number));
     bindings_.forget(pool_index);
   }
   return changes;

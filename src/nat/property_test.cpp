@@ -219,8 +219,8 @@ RC_GTEST_PROP(Nat64Property, who_begins_from_outside_is_answered_with_payload_to
   const MappingKey key{.realm = {},
                        .internal_address = *IpAddress::parse(inside),
                        .protocol = exchange.transport == Transport::udp ? Protocol::udp : Protocol::tcp,
-                       .internal_port = Port{exchange.inside_port},
-                       .external_family = Family::ipv4};
+                       .external_family = Family::ipv4,
+                       .internal_port = Port{exchange.inside_port}};
   const auto mapped = engine.install(now, key, {}, Seconds{1000});
   RC_ASSERT(mapped.has_value());
   const std::uint16_t external = mapped->external.port.value;
@@ -505,8 +505,8 @@ class History {
     return {.realm = {},
             .internal_address = *IpAddress::parse(host_name(key)),
             .protocol = Protocol::udp,
-            .internal_port = Port{key.second},
-            .external_family = Family::ipv4};
+            .external_family = Family::ipv4,
+            .internal_port = Port{key.second}};
   }
 
   SeededRandom random_;
@@ -581,8 +581,8 @@ RC_GTEST_PROP(Nat64Property, filters_are_about_peers_as_the_inside_sees_them, ()
   const MappingKey key{.realm = {},
                        .internal_address = *IpAddress::parse("fd00::1"),
                        .protocol = Protocol::udp,
-                       .internal_port = Port{4000},
-                       .external_family = Family::ipv4};
+                       .external_family = Family::ipv4,
+                       .internal_port = Port{4000}};
   std::map<std::pair<int, int>, bool> sessions;  // (peer, its port): whether the inside began it
   for (int round = 0; round < 4; ++round) {
     const auto filters =

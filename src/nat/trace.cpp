@@ -72,13 +72,13 @@ void Nat64::trace_from_ipv6(TimePoint now, const TraceQuery& query, TraceResult&
   const InternalEndpoint internal{
       .address = query.source.address.bits(), .port = query.source.port.value, .base = base_of(protocol)};
   const std::uint32_t number = bindings_.find(internal);
-  if (number != 0) result.binding = row_of(bindings_[number], now);
+  if (number != 0) result.binding = row_of_binding(number, now);
   const Subscribers& subscribers = bindings_.subscribers();
   const std::uint32_t subscriber =
       number != 0 ? bindings_[number].subscriber : subscribers.find(internal.address);
   const bool begins = protocol != protocol::tcp || tcp_event(query.tcp_flags) == TcpEvent::syn;
   if (const SessionEntry* const entry = sessions_.find(key); entry != nullptr) {
-    result.session = row_of(entry->session, now);
+    result.session = row_of_session(entry->session, now);
     result.source = result.session->external;
   } else if (is_untranslated(key.remote)) {
     result.reason = DropReason::untranslated;
@@ -172,11 +172,11 @@ void Nat64::trace_from_ipv4(TimePoint now, const TraceQuery& query, const Ahead&
     return;
   }
   const Binding& binding = bindings_[number];
-  result.binding = row_of(binding, now);
+  result.binding = row_of_binding(number, now);
   result.source = {IpAddress{source}, is_echo ? Port{0} : query.source.port};
   result.destination = result.binding->internal;
   if (const SessionEntry* const entry = sessions_.find(key); entry != nullptr) {
-    result.session = row_of(entry->session, now);
+    result.session = row_of_session(entry->session, now);
     embed(prefixes_[entry->prefix], header.data() + ipv4::source, source.octets.data());
     result.source.address = IpAddress{source};
     return;
@@ -194,7 +194,7 @@ void Nat64::trace_from_ipv4(TimePoint now, const TraceQuery& query, const Ahead&
     result.reason = DropReason::filtered;
     return;
   }
-  const bool has_filter = binding.is_explicit ? bindings_.set(binding.head).filters != 0
+  const bool has_filter = binding.is_explicit ? bindings_.set(bindings_.head_of(number)).filters != 0
                                               : is_address_dependent(binding.internal.base);
   result.filter = has_filter ? TraceResult::Filter::passed : TraceResult::Filter::none;
   if (protocol == protocol::tcp && tcp_event(query.tcp_flags) != TcpEvent::syn) return;

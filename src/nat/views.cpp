@@ -50,7 +50,14 @@ auto left(TimePoint until, TimePoint now) -> Seconds {
 
 }  // namespace
 
-auto Nat64::row_of(const Binding& binding, TimePoint now) const -> BindingRow {
+auto Nat64::session_count(const Binding& binding) const -> std::uint32_t {
+  std::uint32_t count = 0;
+  for (std::uint32_t i = binding.first_session; i != 0; i = sessions_[i].next) ++count;
+  return count;
+}
+
+auto Nat64::row_of_binding(std::uint32_t number, TimePoint now) const -> BindingRow {
+  const Binding& binding = bindings_[number];
   BindingRow row{
       .protocol = pcp_protocol(binding.internal.base),
       .internal = {IpAddress{binding.internal.address}, Port{binding.internal.port}},
@@ -58,19 +65,20 @@ auto Nat64::row_of(const Binding& binding, TimePoint now) const -> BindingRow {
       .is_explicit = binding.is_explicit,
       .port_count = 1,
       .remaining = {},
-      .sessions = binding.sessions,
+      .sessions = session_count(binding),
       .filters = 0};
   if (!binding.is_explicit) return row;
-  const ExplicitSet& set = bindings_.set(binding.head);
-  if (bindings_[binding.head].internal == binding.internal) row.port_count = set.port_count;
+  const std::uint32_t head = bindings_.head_of(number);
+  const ExplicitSet& set = bindings_.set(head);
+  if (head == number) row.port_count = set.port_count;
   row.remaining = left(TimePoint{Nanoseconds{set.until}}, now);
   row.filters = static_cast<std::uint16_t>(filters_.length(set.filters));
   return row;
 }
 
-auto Nat64::row_of(std::uint32_t session, TimePoint now) -> SessionRow {
-  const Session& record = sessions_[session];
-  const SessionEntry& entry = sessions_.entry(session, Direction::from_ipv4);
+auto Nat64::row_of_session(std::uint32_t number, TimePoint now) -> SessionRow {
+  const Session& record = sessions_[number];
+  const SessionEntry& entry = sessions_.entry(number, Direction::from_ipv4);
   const Binding& binding = bindings_[record.binding];
   return {.protocol = pcp_protocol(binding.internal.base),
           .internal = {IpAddress{binding.internal.address}, Port{binding.internal.port}},
@@ -86,7 +94,7 @@ auto Nat64::view(TimePoint now, const RowFilter& filter, std::uint32_t from, std
     -> std::uint32_t {
   return walk(from, bindings_.end(), [&](std::uint32_t number) {
     if (!bindings_.is_used(number)) return;
-    if (const BindingRow row = row_of(bindings_[number], now); wants_row(filter, row)) rows.push_back(row);
+    if (const BindingRow row = row_of_binding(number, now); wants_row(filter, row)) rows.push_back(row);
   });
 }
 
@@ -94,7 +102,7 @@ auto Nat64::view(TimePoint now, const RowFilter& filter, std::uint32_t from, std
     -> std::uint32_t {
   return walk(from, sessions_.end(), [&](std::uint32_t number) {
     if (!sessions_.is_used(number)) return;
-    if (const SessionRow row = row_of(number, now); wants_row(filter, row)) rows.push_back(row);
+    if (const SessionRow row = row_of_session(number, now); wants_row(filter, row)) rows.push_back(row);
   });
 }
 
@@ -146,7 +154,7 @@ auto Nat64::view(TimePoint now, std::uint32_t from, std::vector<MappingRow>& row
   return walk(from, bindings_.end(), [&](std::uint32_t number) {
     if (!bindings_.is_used(number)) return;
     const Binding& binding = bindings_[number];
-    if (!binding.is_explicit || binding.head != number) return;
+    if (!binding.is_explicit || bindings_.head_of(number) != number) return;
     const ExplicitSet& set = bindings_.set(number);
     MappingRow row{
         .key = key_of(binding.internal),

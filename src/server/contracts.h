@@ -102,7 +102,7 @@ class ContractTable {
   /// Place in the slab; 0: none.
   using Number = Place;
 
-  struct Slot {
+  struct alignas(64) Slot {
     /// Neighbours among the contracts of its subscriber.
     Number previous = 0;
     Number next = 0;
@@ -112,6 +112,7 @@ class ContractTable {
     std::uint32_t confirmed = 0;
     Contract contract;
   };
+  static_assert(sizeof(Slot) == 128, "two cache lines");
   struct User {
     Prefix subscriber;
     std::uint32_t ports = 0;

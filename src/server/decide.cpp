@@ -24,12 +24,11 @@ auto suggests(const Wanted& wanted, const Contract& contract) -> bool {
          wanted.suggested_external_port == contract.external_port;
 }
 
-auto details_after(const Contract* contract, const Wanted& wanted, const IpAddress& client)
-    -> std::shared_ptr<const ContractDetails> {
+auto details_after(const Contract* contract, const Wanted& wanted, const IpAddress& client) -> SharedDetails {
   const auto& options = wanted.options;
   const bool is_third_party = options.third_party.has_value();
   if (options.filters.empty() && !options.description && !is_third_party)
-    return contract != nullptr ? contract->details : nullptr;
+    return contract != nullptr ? contract->details : SharedDetails{};
   ContractDetails details;
   if (contract != nullptr && contract->details) details = *contract->details;
   details.filters = filters_after(std::move(details.filters), options.filters);
@@ -43,7 +42,7 @@ auto details_after(const Contract* contract, const Wanted& wanted, const IpAddre
   if (is_third_party) details.third_party_client = client;
   if (options.third_party_id)
     details.third_party_id.assign(options.third_party_id->begin(), options.third_party_id->end());
-  return details.is_empty() ? nullptr : std::make_shared<const ContractDetails>(std::move(details));
+  return details.is_empty() ? SharedDetails{} : SharedDetails(std::move(details));
 }
 
 }  // namespace

@@ -47,8 +47,8 @@ auto key_of(const MapAsk& ask) -> MappingKey {
   return {.realm = {},
           .internal_address = *IpAddress::parse(ask.from),
           .protocol = ask.protocol,
-          .internal_port = Port{ask.internal_port},
-          .external_family = Family::ipv4};
+          .external_family = Family::ipv4,
+          .internal_port = Port{ask.internal_port}};
 }
 
 TEST(ProfileTable, has_who_is_given_something_and_who_lies_within_them) {

@@ -157,7 +157,7 @@ TEST(Description, is_kept_answered_as_kept_and_erased_by_an_empty_one) {
 
   answer = world.ask(host, with(encode(MapAsk{}), text("")));
   EXPECT_THAT(answer.options(), ElementsAre(OptionCode::description));
-  EXPECT_EQ(only_contract(world).details, nullptr);
+  EXPECT_FALSE(only_contract(world).details);
 }
 
 TEST(Description, one_that_is_no_text_is_ignored_and_the_mapping_made) {

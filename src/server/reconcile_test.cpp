@@ -27,8 +27,8 @@ auto key_of(const MapAsk& ask) -> MappingKey {
   return {.realm = {},
           .internal_address = *IpAddress::parse(ask.from),
           .protocol = ask.protocol,
-          .internal_port = Port{ask.internal_port},
-          .external_family = Family::ipv4};
+          .external_family = Family::ipv4,
+          .internal_port = Port{ask.internal_port}};
 }
 
 /// The keys of all that the device has.

@@ -117,8 +117,8 @@ void Server::fetch_ahead(std::span<const Inbound> datagrams) {
         {.mapping = {.realm = {},
                      .internal_address = datagram.client.address,
                      .protocol = map->protocol,
-                     .internal_port = map->internal_port,
-                     .external_family = map->suggested_external_address.family()},
+                     .external_family = map->suggested_external_address.family(),
+                     .internal_port = map->internal_port},
          .remote_peer = {}},
         asker_of(datagram.client.address, datagram.path).subscriber, request->requested_lifetime_s == 0));
   }

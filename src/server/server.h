@@ -176,7 +176,7 @@ class Server {
     ContractTable::Place place = 0;
     /// What will be granted; 0 deletes.
     Seconds lifetime{};
-    std::shared_ptr<const ContractDetails> details;
+    SharedDetails details;
     /// The contract when the request was decided.
     std::optional<Contract> before;
     /// What the device said.

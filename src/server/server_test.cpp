@@ -114,8 +114,8 @@ TEST(Server, deleting_under_live_traffic_says_how_long_the_mapping_stays) {
   world.nat.outbound(world.now, {.realm = {},
                                  .internal_address = *IpAddress::parse("2001:db8:112::1"),
                                  .protocol = Protocol::udp,
-                                 .internal_port = Port{3000},
-                                 .external_family = Family::ipv4});
+                                 .external_family = Family::ipv4,
+                                 .internal_port = Port{3000}});
   world.pass(Seconds{100});
   expect_result(world.ask({.internal_port = 3000, .lifetime_s = 0}), ResultCode::success, Seconds{200});
 }
@@ -126,8 +126,8 @@ TEST(Server, a_lifetime_is_no_shorter_than_live_traffic_keeps_the_mapping) {
   world.nat.outbound(world.now, {.realm = {},
                                  .internal_address = *IpAddress::parse("2001:db8:112::1"),
                                  .protocol = Protocol::udp,
-                                 .internal_port = Port{3000},
-                                 .external_family = Family::ipv4});
+                                 .external_family = Family::ipv4,
+                                 .internal_port = Port{3000}});
   world.pass(Seconds{100});
   expect_result(world.ask({.internal_port = 3000, .lifetime_s = 130}), ResultCode::success, Seconds{200});
   world.pass(Seconds{199});

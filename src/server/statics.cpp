@@ -81,7 +81,7 @@ auto Server::change_of_static(const MappingKey& key) const -> std::optional<Item
   item.suggested_external_port = wanted->second.external_port;
   item.prefer_failure = true;
   item.lifetime = forever;
-  item.details = std::make_shared<const ContractDetails>(details_of(wanted->second));
+  item.details = SharedDetails(details_of(wanted->second));
   return item;
 }
 

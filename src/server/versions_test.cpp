@@ -108,8 +108,8 @@ TEST(NatPmp, a_moved_mapping_is_told_in_its_own_format) {
   const std::vector<device::Event> events{device::Moved{.key = {.realm = {},
                                                                 .internal_address = *IpAddress::parse(host),
                                                                 .protocol = Protocol::udp,
-                                                                .internal_port = Port{5000},
-                                                                .external_family = Family::ipv4},
+                                                                .external_family = Family::ipv4,
+                                                                .internal_port = Port{5000}},
                                                         .port_count = 1,
                                                         .external_address = *IpAddress::parse("192.0.2.15"),
                                                         .external_port = Port{6000}}};

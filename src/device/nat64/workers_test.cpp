@@ -196,8 +196,8 @@ TEST(Workers, all_translate_at_once_while_the_server_works_and_the_pool_changes)
     return MappingKey{.realm = {},
                       .internal_address = *IpAddress::parse("2001:db8:112::99"),
                       .protocol = Protocol::tcp,
-                      .internal_port = Port{port},
-                      .external_family = Family::ipv4};
+                      .external_family = Family::ipv4,
+                      .internal_port = Port{port}};
   };
   for (std::uint16_t port = 1; port <= rounds; ++port) {
     const bool is_fine = crew.ask([&](nat::Nat64& engine) {

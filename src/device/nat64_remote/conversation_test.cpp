@@ -144,8 +144,8 @@ auto install(std::uint16_t port, std::size_t filters = 0) -> Install {
   Install install{.key = {.realm = {},
                           .internal_address = *IpAddress::parse("2001:db8:112::2"),
                           .protocol = Protocol::udp,
-                          .internal_port = Port{port},
-                          .external_family = Family::ipv4},
+                          .external_family = Family::ipv4,
+                          .internal_port = Port{port}},
                   .external_address = IpAddress::unspecified(Family::ipv4),
                   .external_port = Port{port},
                   .lifetime = Seconds{600}};

@@ -80,8 +80,8 @@ class Engine : public ::testing::Test {
     return {.realm = {},
             .internal_address = *IpAddress::parse(host),
             .protocol = protocol,
-            .internal_port = Port{port},
-            .external_family = Family::ipv4};
+            .external_family = Family::ipv4,
+            .internal_port = Port{port}};
   }
   auto map(Protocol protocol, std::uint16_t port, std::uint16_t external, const char* host = inside,
            Seconds lifetime = Seconds{86400}) -> std::uint16_t {

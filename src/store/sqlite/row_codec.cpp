@@ -2,6 +2,7 @@
 #include "store/sqlite/row_codec.h"
 
 #include <algorithm>
+#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -91,7 +92,7 @@ auto text_of(std::span<const std::byte> octets) -> std::string {
 
 void encode_key(const ContractKey& key, std::vector<std::byte>& octets) {
   Writer writer(octets);
-  writer.number(key.mapping.realm.value);
+  writer.number(std::uint32_t{key.mapping.realm.value});
   writer.address(key.mapping.internal_address);
   writer.number(std::to_underlying(key.mapping.protocol));
   writer.number(key.mapping.internal_port.value);
@@ -104,7 +105,9 @@ void encode_key(const ContractKey& key, std::vector<std::byte>& octets) {
 auto decode_key(std::span<const std::byte> octets) -> std::optional<ContractKey> {
   Reader reader(octets);
   ContractKey key;
-  key.mapping.realm.value = reader.number<std::uint32_t>();
+  const auto realm = reader.number<std::uint32_t>();
+  reader.require(realm <= std::numeric_limits<std::uint16_t>::max());
+  key.mapping.realm.value = static_cast<std::uint16_t>(realm);
   key.mapping.internal_address = reader.address();
   key.mapping.protocol = Protocol{reader.number<std::uint8_t>()};
   key.mapping.internal_port.value = reader.number<std::uint16_t>();
@@ -118,7 +121,7 @@ auto decode_key(std::span<const std::byte> octets) -> std::optional<ContractKey>
 
 void encode_mapping(const PutMapping& mapping, const TimeLine& line, std::vector<std::byte>& octets) {
   const Contract& contract = mapping.contract;
-  const ContractDetails* details = contract.details.get();
+  const ContractDetails* details = contract.details ? &*contract.details : nullptr;
   std::uint8_t flags = contract.prefer_failure ? prefers_failure : 0U;
   if (contract.preserve_parity) flags |= preserves_parity;
   if (details != nullptr) {
@@ -189,7 +192,7 @@ auto decode_mapping(std::span<const std::byte> key, std::span<const std::byte> o
     if ((flags & has_third_party) != 0) details.third_party_client = reader.address();
     const auto id = reader.field();
     details.third_party_id.assign(id.begin(), id.end());
-    contract.details = std::make_shared<const ContractDetails>(std::move(details));
+    contract.details = SharedDetails(std::move(details));
   }
   return reader.is_whole() ? std::optional(std::move(mapping)) : std::nullopt;
 }

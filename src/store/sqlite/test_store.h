@@ -95,7 +95,7 @@ class TestStore final : public StoreUnderTest {
 /// Contract `number` of many.
 inline auto numbered(std::uint32_t number, std::uint16_t external_port = 4000) -> Contract {
   Contract contract = full_contract();
-  contract.key.mapping.realm.value = number;
+  contract.key.mapping.realm.value = static_cast<std::uint16_t>(number);
   contract.external_port = Port{external_port};
   return contract;
 }
