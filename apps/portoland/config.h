@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // portoland's configuration file (TOML): what it may say, and reading it with errors that name file,
-// line, key, value and remedy. docs/man/portoland.8 describes every key.
+// line, key, value and remedy. docs/man/portoland.toml.5 describes every key.
 #pragma once
 
 #include <expected>

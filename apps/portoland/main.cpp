@@ -91,7 +91,7 @@ auto main(int argc, char** argv) -> int {
   portoland::Options options;
   CLI::App app("portoland: a Port Control Protocol server (RFC 6887) that drives a NAT64", "portoland");
   app.set_version_flag("--version", "portoland " PORTOLAN_VERSION);
-  app.add_option("-c,--config", options.config, "Configuration file; see portoland(8)")
+  app.add_option("-c,--config", options.config, "Configuration file; see portoland.toml(5)")
       ->capture_default_str();
   app.add_flag("--check-config", options.check_config, "Check the configuration file and exit");
   app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off")

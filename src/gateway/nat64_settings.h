@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Section [nat64] of a daemon's configuration: what it may say, and what that means to the engine.
-// docs/man/portoland.8 describes every key.
+// docs/man/portoland.toml.5 describes every key.
 #pragma once
 
 #include <cstdint>

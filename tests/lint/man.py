@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # man.py BUILD: each program in BUILD/apps has a man page in docs/man that names every --option its
-# --help shows (of subcommands too), and mandoc finds nothing wrong with the page.
+# --help shows (of subcommands too), portoland.toml.5 names every key that a configuration may have, and
+# mandoc finds nothing wrong with any page.
 # man.py --self-test
 import os
 import re
@@ -55,17 +56,22 @@ def undocumented(text, help_texts):
 
 
 def configuration_keys(source):
-    """The keys that apps/portoland/config.cpp lets a file have."""
+    """The keys that a reader of configurations lets a table have."""
     lists = re.findall(r"refuse_unknown\([^{]*\{([^}]*)\}", source)
     return set(re.findall(r'"(\w+)"', " ".join(lists)))
 
 
 def check_configuration(page):
-    keys = configuration_keys(lint.read_text("apps/portoland/config.cpp") or "")
-    if not keys:
-        return ["apps/portoland/config.cpp: no list of known keys found; has refuse_unknown changed?"]
-    words = set(re.findall(r"\w+", shown_text(page)))
-    return [f"{page}: does not name the configuration key {key}" for key in sorted(keys - words)]
+    readers = [f"{folder}/{name}" for folder in ("apps/portoland", "src/gateway")
+               for name in sorted(os.listdir(os.path.join(lint.ROOT, folder)))
+               if re.search(r"(?<!_test)\.cpp$", name)]
+    keys = {reader: configuration_keys(lint.read_text(reader) or "") for reader in readers}
+    if not all(keys[reader] for reader in ("apps/portoland/config.cpp", "src/gateway/nat64_config_reader.cpp")):
+        return ["no list of known configuration keys found; has refuse_unknown changed?"]
+    named = re.findall(r"^\.(?:(?:It )?Cm|Ss Table) (.*)", lint.read_text(page) or "", re.MULTILINE)
+    words = set(re.findall(r"\w+", " ".join(named)))
+    return [f"{page}: does not name the configuration key {key}, which {reader} reads"
+            for reader in readers for key in sorted(keys[reader] - words)]
 
 
 def check_program(program, page):
@@ -88,11 +94,11 @@ def check_all(build):
     for page in pages.values():
         problems += lint_page(page)
     problems += [f"{name}: no man page docs/man/{name}.1 or .8" for name in sorted(programs - set(pages))]
-    problems += [f"{pages[name]}: no program {apps}/{name}" for name in sorted(set(pages) - programs)]
+    problems += [f"{pages[name]}: no program {apps}/{name}" for name in sorted(set(pages) - programs)
+                 if not pages[name].endswith(".5")]
     for name in sorted(programs & set(pages)):
         problems += check_program(os.path.join(apps, name), pages[name])
-    if "portoland" in programs and "portoland" in pages:
-        problems += check_configuration(pages["portoland"])
+    problems += check_configuration("docs/man/portoland.toml.5")
     return problems
 
 
