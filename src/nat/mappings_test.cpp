@@ -227,8 +227,8 @@ TEST_F(MappingsTest, a_host_takes_its_pairing_to_the_next_address) {
 }
 
 TEST_F(MappingsTest, a_host_is_mapped_where_its_other_mappings_are_unless_it_suggests_an_address) {
-  config.pool.push_back(*Ipv4Address::parse(other_pool));
-  config.pool.push_back(*Ipv4Address::parse("192.0.2.16"));
+  config.pool.emplace_back(*Ipv4Address::parse(other_pool));
+  config.pool.emplace_back(*Ipv4Address::parse("192.0.2.16"));
   restart();
   const auto address_of = [&](std::uint16_t port, const char* suggested, std::uint16_t port_count) {
     Suggestion suggestion{};
@@ -248,7 +248,7 @@ TEST_F(MappingsTest, a_host_is_mapped_where_its_other_mappings_are_unless_it_sug
 }
 
 TEST_F(MappingsTest, sessions_at_addresses_that_stay_are_left_alone) {
-  config.pool.push_back(*Ipv4Address::parse(other_pool));
+  config.pool.emplace_back(*Ipv4Address::parse(other_pool));
   restart();
   ASSERT_TRUE(engine->install(
       now, key(Protocol::udp, 4000),

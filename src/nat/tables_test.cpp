@@ -405,7 +405,7 @@ TEST(NatConfig, what_the_rfcs_forbid_is_refused_in_words) {
       std::string::npos);
   EXPECT_NE(error([](Config& c) { c.pool.push_back(c.pool.front()); }).find("192.0.2.14 is listed twice"),
             std::string::npos);
-  EXPECT_NE(error([](Config& c) { c.pool.push_back(Ipv4Address{0xe0000001}); }).find("224.0.0.1"),
+  EXPECT_NE(error([](Config& c) { c.pool.emplace_back(Ipv4Address{0xe0000001}); }).find("224.0.0.1"),
             std::string::npos);
   EXPECT_EQ(error([](Config& c) { c.timeouts.udp = Seconds{119}; }),
             "timeout udp is 119 s, must be 120 to 2592000 s");

@@ -34,16 +34,16 @@ class Gather : public testing::Test {
     std::vector<std::byte> buffer(Frame::headroom_min + packet.size());
     std::memcpy(buffer.data() + Frame::headroom_min, packet.data(), packet.size());
     Frame frame{.buffer = buffer, .offset = Frame::headroom_min, .size = packet.size(), .offload = offload};
-    gather_.add(frame, [&](Frame& out) { take(out); });
+    gather.add(frame, [&](Frame& out) { take(out); });
   }
   void flush() {
-    gather_.flush([&](Frame& out) { take(out); });
+    gather.flush([&](Frame& out) { take(out); });
   }
 
   /// What was sent and not looked at yet, in words.
   auto told() -> std::vector<std::string> {
     std::vector<std::string> lines;
-    for (const Sent& each : std::exchange(sent_, {}))
+    for (const Sent& each : std::exchange(sent, {}))
       lines.push_back(describe(each.octets, each.offload) +
                       (each.offload.gso_type == Offload::gso_udp_l4
                            ? " by " + std::to_string(each.offload.gso_size)
@@ -92,14 +92,14 @@ class Gather : public testing::Test {
     return packets;
   }
 
-  UdpGather gather_;
-  std::vector<Sent> sent_;
+  UdpGather gather;
+  std::vector<Sent> sent;
 
  private:
   void take(const Frame& frame) {
     const auto* data = reinterpret_cast<const std::uint8_t*>(frame.packet().data());
     EXPECT_GE(frame.offset, Frame::headroom_min);
-    sent_.push_back({.octets = Octets(data, data + frame.size), .offload = frame.offload});
+    sent.push_back({.octets = Octets(data, data + frame.size), .offload = frame.offload});
   }
 };
 
@@ -116,7 +116,7 @@ TEST_F(Gather, packets_of_a_flow_leave_as_one) {
       told(),
       std::vector<std::string>{
           "[2001:db8:64:ff9b::c633:6407]:53 > [2001:db8:112::2]:4000 udp \"fourfourfour\" ttl 64 by 4"});
-  EXPECT_EQ(gather_.gathered(), 1U);
+  EXPECT_EQ(gather.gathered(), 1U);
   flush();
   EXPECT_TRUE(told().empty());
 }
@@ -125,10 +125,10 @@ TEST_F(Gather, a_packet_alone_leaves_as_it_came) {
   const Octets packet = out4(9).payload("alone").build();
   add(packet);
   flush();
-  ASSERT_EQ(sent_.size(), 1U);
-  EXPECT_EQ(sent_[0].octets, packet);
-  EXPECT_EQ(sent_[0].offload.gso_type, Offload::gso_none);
-  EXPECT_EQ(gather_.gathered(), 0U);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].octets, packet);
+  EXPECT_EQ(sent[0].offload.gso_type, Offload::gso_none);
+  EXPECT_EQ(gather.gathered(), 0U);
 }
 
 TEST_F(Gather, a_shorter_packet_is_the_last_and_a_longer_one_begins_anew) {
@@ -136,17 +136,17 @@ TEST_F(Gather, a_shorter_packet_is_the_last_and_a_longer_one_begins_anew) {
   EXPECT_EQ(told().size(), 2U);
   flush();
   EXPECT_EQ(told().size(), 1U);
-  EXPECT_EQ(gather_.gathered(), 1U);
+  EXPECT_EQ(gather.gathered(), 1U);
 }
 
 TEST_F(Gather, at_most_64_packets_are_gathered) {
   for (std::uint32_t i = 1; i < UdpGather::segments_max; ++i) add(out6().payload("data").build());
-  EXPECT_TRUE(sent_.empty());
+  EXPECT_TRUE(sent.empty());
   add(out6().payload("data").build());
-  ASSERT_EQ(sent_.size(), 1U);
-  EXPECT_EQ(cut(sent_[0]).size(), UdpGather::segments_max);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(cut(sent[0]).size(), UdpGather::segments_max);
   add(out6().payload("data").build());
-  EXPECT_EQ(sent_.size(), 1U);
+  EXPECT_EQ(sent.size(), 1U);
 }
 
 TEST_F(Gather, a_superpacket_fits_an_ip_packet) {
@@ -156,13 +156,13 @@ TEST_F(Gather, a_superpacket_fits_an_ip_packet) {
     add(out4(44).payload_size(last).build());
   };
   fill(1312);
-  ASSERT_EQ(sent_.size(), 1U);
-  EXPECT_EQ(sent_[0].octets.size(), 28U + 44U * 1459U);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].octets.size(), 28U + 44U * 1459U);
   flush();
-  sent_.clear();
+  sent.clear();
   fill(1311);
-  ASSERT_EQ(sent_.size(), 1U);
-  EXPECT_EQ(sent_[0].octets.size(), 65535U);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].octets.size(), 65535U);
 }
 
 TEST_F(Gather, headers_that_differ_are_not_mixed) {
@@ -184,24 +184,24 @@ TEST_F(Gather, headers_that_differ_are_not_mixed) {
     add(first.payload("same").build());
     add(second.payload("same").build());
     flush();
-    EXPECT_EQ(sent_.size(), 2U) << describe(second.build());
-    sent_.clear();
+    EXPECT_EQ(sent.size(), 2U) << describe(second.build());
+    sent.clear();
   }
-  EXPECT_EQ(gather_.gathered(), 0U);
+  EXPECT_EQ(gather.gathered(), 0U);
 }
 
 TEST_F(Gather, identifications_stay_what_they_were_where_they_matter) {
   for (const int identification : {65534, 65535, 0, 2})
     add(out4(static_cast<std::uint16_t>(identification)).payload("data").build());
   flush();
-  ASSERT_EQ(sent_.size(), 2U) << "2 does not follow 0";
-  EXPECT_EQ(cut(sent_[0]).size(), 3U);
-  EXPECT_EQ(cut(sent_[0])[2], out4(0).payload("data").build());
-  sent_.clear();
+  ASSERT_EQ(sent.size(), 2U) << "2 does not follow 0";
+  EXPECT_EQ(cut(sent[0]).size(), 3U);
+  EXPECT_EQ(cut(sent[0])[2], out4(0).payload("data").build());
+  sent.clear();
   for (const int identification : {7, 0, 7})
     add(out4(static_cast<std::uint16_t>(identification)).dont_fragment().payload("data").build());
   flush();
-  EXPECT_EQ(sent_.size(), 1U);
+  EXPECT_EQ(sent.size(), 1U);
 }
 
 TEST_F(Gather, a_wrong_checksum_is_not_made_right) {
@@ -209,11 +209,11 @@ TEST_F(Gather, a_wrong_checksum_is_not_made_right) {
   const Octets wrong = out6().payload("data").bad_checksum().build();
   for (const Octets& packet : {wrong, right, right, wrong, right}) add(packet);
   flush();
-  ASSERT_EQ(sent_.size(), 4U);
-  EXPECT_EQ(sent_[0].octets, wrong);
-  EXPECT_EQ(cut(sent_[1]), (std::vector{right, right}));
-  EXPECT_EQ(sent_[2].octets, wrong);
-  EXPECT_EQ(sent_[3].octets, right);
+  ASSERT_EQ(sent.size(), 4U);
+  EXPECT_EQ(sent[0].octets, wrong);
+  EXPECT_EQ(cut(sent[1]), (std::vector{right, right}));
+  EXPECT_EQ(sent[2].octets, wrong);
+  EXPECT_EQ(sent[3].octets, right);
 }
 
 TEST_F(Gather, packets_whose_checksum_the_kernel_makes_are_gathered) {
@@ -227,9 +227,9 @@ TEST_F(Gather, packets_whose_checksum_the_kernel_makes_are_gathered) {
   add(out6().payload("data").build());
   add(out6().payload("data").partial_checksum().build(), partial);
   flush();
-  ASSERT_EQ(sent_.size(), 1U);
+  ASSERT_EQ(sent.size(), 1U);
   const Octets whole = out6().payload("data").build();
-  EXPECT_EQ(cut(sent_[0]), (std::vector{whole, whole, whole}));
+  EXPECT_EQ(cut(sent[0]), (std::vector{whole, whole, whole}));
 }
 
 TEST_F(Gather, what_cannot_be_gathered_does_not_overtake) {
@@ -242,13 +242,13 @@ TEST_F(Gather, what_cannot_be_gathered_does_not_overtake) {
   for (const Octets& other : others) {
     add(out4(4).payload("data").build());
     add(other);
-    ASSERT_EQ(sent_.size(), 2U) << describe(other);
-    EXPECT_EQ(sent_[1].octets, other);
-    sent_.clear();
+    ASSERT_EQ(sent.size(), 2U) << describe(other);
+    EXPECT_EQ(sent[1].octets, other);
+    sent.clear();
   }
   add(out4(4).payload("data").build());
   add(PacketBuilder(peer4, host4).tcp(4400, 53, "A").build());
-  EXPECT_EQ(sent_.size(), 1U) << "TCP is another flow";
+  EXPECT_EQ(sent.size(), 1U) << "TCP is another flow";
 }
 
 TEST_F(Gather, any_mix_of_flows_comes_out_as_it_went_in) {
@@ -274,14 +274,14 @@ TEST_F(Gather, any_mix_of_flows_comes_out_as_it_went_in) {
   }
   flush();
   std::map<std::string, std::vector<Octets>> after;
-  for (const Sent& each : sent_)
+  for (const Sent& each : sent)
     for (const Octets& packet : cut(each)) {
       const bool is_ipv4 = packet[0] >> 4U == 4;
       const unsigned port = load16(packet.data() + (is_ipv4 ? 20 : 40));
       after[(is_ipv4 ? "4:" : "6:") + std::to_string(port)].push_back(packet);
     }
   EXPECT_EQ(after, before);
-  EXPECT_GT(gather_.gathered(), 100U);
+  EXPECT_GT(gather.gathered(), 100U);
 }
 
 }  // namespace

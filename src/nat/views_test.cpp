@@ -9,10 +9,9 @@
 
 #include "nat/testing/engine_fixture.h"
 
-namespace portolan::nat {
+namespace portolan::nat::test {
 namespace {
 
-using namespace test;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
@@ -280,4 +279,4 @@ TEST_F(Views, a_trace_says_what_the_packet_then_meets_and_changes_nothing) {
 }
 
 }  // namespace
-}  // namespace portolan::nat
+}  // namespace portolan::nat::test
