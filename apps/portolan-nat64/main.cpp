@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "io/append_file.h"
 #include "io/event_loop.h"
 #include "io/log.h"
 #include "io/memory.h"
@@ -69,6 +70,8 @@ auto serve(const Options& options) -> int {
     fmt::print("{}: no mistakes found\n", options.config.string());
     return exit_fine;
   }
+  // The event log may be a pipe, and so may be the log: neither is what the daemon lives for.
+  io::ignore_broken_pipes();
   io::EventLoop loop;
   const io::Watch stop = loop.on_signal({SIGINT, SIGTERM}, [&](int signal) {
     spdlog::info("stopping: signal {}", signal);

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "io/append_file.h"
 #include "io/event_loop.h"
 #include "io/log.h"
 #include "io/memory.h"
@@ -47,6 +48,8 @@ void reload(Daemon& daemon, const std::filesystem::path& config) {
 }
 
 auto serve(Settings settings, const std::filesystem::path& config) -> int {
+  // The event log may be a pipe, and so may be the log: neither is what the daemon lives for.
+  io::ignore_broken_pipes();
   io::EventLoop loop;
   const io::Watch stop = loop.on_signal({SIGINT, SIGTERM}, [&](int signal) {
     spdlog::info("stopping: signal {}", signal);

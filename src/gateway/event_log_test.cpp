@@ -3,8 +3,15 @@
 // The log of a NAT64 that meets no packets: what its server asks for makes events.
 #include "gateway/event_log.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,6 +25,27 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Pipe {
+  io::FileDescriptor writer;
+  io::FileDescriptor reader;
+};
+
+/// With room for some twenty lines.
+auto pipe_of_a_page() -> Pipe {
+  std::array<int, 2> ends{};
+  EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+  EXPECT_GE(::fcntl(ends[1], F_SETPIPE_SZ, 4096), 4096);
+  return {.writer = io::FileDescriptor(ends[1]), .reader = io::FileDescriptor(ends[0])};
+}
+
+auto read_from(int descriptor) -> std::string {
+  std::string text(4096, '\0');
+  const auto got = ::read(descriptor, text.data(), text.size());
+  text.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
+  return text;
+}
 
 class EventLogTest : public ::testing::Test {
  public:
@@ -40,8 +68,11 @@ class EventLogTest : public ::testing::Test {
     });
   }
 
+  static auto settings_of(nat::EventLevel level, const std::filesystem::path& path = {}) -> EventSettings {
+    return {.rules = {.everybody = level, .of = {}}, .path = path};
+  }
   void use(const std::filesystem::path& path, nat::EventLevel level) {
-    const EventSettings settings{.rules = {.everybody = level, .of = {}}, .path = path};
+    const EventSettings settings = settings_of(level, path);
     auto file = EventLog::open(settings);
     ASSERT_TRUE(file) << file.error();
     log->use(*std::move(file), settings);
@@ -76,6 +107,7 @@ class EventLogTest : public ::testing::Test {
   std::optional<EventLog> log;
   std::size_t heard = 0;
   std::size_t awaited = 0;
+  static constexpr std::size_t limit = 4 * device::EventQueue::events_max;  // of events in one test
   std::uint64_t batch = 0;
 };
 
@@ -114,7 +146,89 @@ TEST_F(EventLogTest, what_could_not_be_written_is_counted_when_it_can_be_again) 
   use(path, nat::EventLevel::bindings);
   map(5100, 1);
   EXPECT_THAT(lines_of(path),
-              ElementsAre(HasSubstr(":5100,"), HasSubstr(R"("event":"events-lost","count":3)")));
+              ElementsAre(HasSubstr("log-begins"), HasSubstr(R"("event":"events-lost","count":3)"),
+                          HasSubstr(":5100,")));
+}
+
+TEST_F(EventLogTest, events_wait_for_a_slow_reader_and_none_is_lost) {
+  const auto [writer, reader] = pipe_of_a_page();
+  log->use(io::AppendFile::of(writer.get()), settings_of(nat::EventLevel::bindings));
+  constexpr std::uint16_t count = 500;
+  map(5000, count);
+  std::string text;
+  const io::Watch reading = loop.on_readable(reader.get(), [&] {
+    text += read_from(reader.get());
+    if (std::ranges::count(text, '\n') == 1 + count) loop.stop();
+  });
+  loop.run();
+  EXPECT_THAT(text, Not(HasSubstr("events-lost")));
+}
+
+TEST_F(EventLogTest, a_reader_that_stops_costs_lines_and_not_the_loop) {
+  const auto [writer, reader] = pipe_of_a_page();
+  log->use(io::AppendFile::of(writer.get()), settings_of(nat::EventLevel::bindings));
+  // The last is heard after those that nobody read were given up.
+  constexpr std::uint16_t count = 500;
+  map(5000, count);
+  map(6000, 1);
+  std::string text = read_from(reader.get());
+  map(7000, 1);
+  text += read_from(reader.get());
+  EXPECT_THAT(text, HasSubstr(":7000,"));
+  std::istringstream lines(text);
+  std::size_t written = 0;
+  std::size_t lost = 0;
+  constexpr std::string_view label = "\"events-lost\",\"count\":";
+  for (std::string line; std::getline(lines, line);) {
+    if (line.contains("binding-created")) ++written;
+    if (const auto at = line.find(label); at != std::string::npos)
+      lost += std::stoul(line.substr(at + label.size()));
+  }
+  EXPECT_GT(lost, 0U);
+  EXPECT_EQ(written + lost, count + 2U);
+}
+
+TEST_F(EventLogTest, lines_that_a_reader_leaves_go_into_the_next_file) {
+  const auto [writer, reader] = pipe_of_a_page();
+  log->use(io::AppendFile::of(writer.get()), settings_of(nat::EventLevel::bindings));
+  constexpr std::uint16_t count = 500;
+  map(5000, count);
+  const auto path = folder.path() / "events";
+  use(path, nat::EventLevel::bindings);
+  const std::string kept = read_from(reader.get());
+  EXPECT_EQ(lines_of(path).size() + static_cast<std::size_t>(std::ranges::count(kept, '\n')), 1U + count);
+}
+
+TEST_F(EventLogTest, a_reader_that_goes_away_is_lost_lines_only) {
+  auto* const handler = ::signal(SIGPIPE, SIG_IGN);
+  auto [writer, reader] = pipe_of_a_page();
+  log->use(io::AppendFile::of(writer.get()), settings_of(nat::EventLevel::bindings));
+  reader.reset();
+  map(5000, 2);
+  const auto path = folder.path() / "events";
+  use(path, nat::EventLevel::bindings);
+  EXPECT_THAT(lines_of(path), ElementsAre(HasSubstr(R"("event":"events-lost","count":2)")));
+  ::signal(SIGPIPE, handler);
+}
+
+TEST_F(EventLogTest, events_that_come_as_fast_as_they_are_written_end_with_the_turns_of_a_queue) {
+  // Whoever waits for the log's end brings about more events than it takes.
+  const auto puts_more = [this](std::span<const EventLog::Entry> entries) {
+    heard += entries.size();
+    for (std::size_t i = 0; i < EventLog::events_per_turn && heard <= limit; ++i)
+      device->events().put({.kind = nat::EventKind::binding_created});
+  };
+  constexpr std::size_t turns = EventLog::drain_turns_max * EventLog::events_per_turn;
+  log.reset();
+  log.emplace(loop, *device, puts_more);
+  puts_more({});
+  use("/dev/null", nat::EventLevel::none);
+  EXPECT_GE(heard, device::EventQueue::events_max);
+  EXPECT_LE(heard, turns + EventLog::events_per_turn) << "and the first turn with the new file";
+  heard = 0;
+  log.reset();
+  EXPECT_GE(heard, device::EventQueue::events_max);
+  EXPECT_LE(heard, turns);
 }
 
 TEST_F(EventLogTest, what_is_still_queued_is_written_at_the_end) {
