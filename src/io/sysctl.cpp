@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -34,10 +33,21 @@ auto failure(std::string_view name, std::string_view operation, int number) {
 auto read_sysctl(std::string_view name) -> std::expected<std::string, std::string> {
   const FileDescriptor file{::open(path_of(name).c_str(), O_RDONLY | O_CLOEXEC)};
   if (!file) return failure(name, "reading", errno);
-  std::array<char, 4096> text{};
-  const auto got = ::read(file.get(), text.data(), text.size());
-  if (got < 0) return failure(name, "reading", errno);
-  std::string value{text.data(), static_cast<std::size_t>(got)};
+  // At once, for there is no second part of a list of ports: what does not fit is not given at all.
+  std::string value(4096, '\0');
+  while (true) {
+    const auto got = ::pread(file.get(), value.data(), value.size(), 0);
+    if (got < 0) return failure(name, "reading", errno);
+    const bool is_whole = static_cast<std::size_t>(got) < value.size();
+    if (is_whole) {
+      value.resize(static_cast<std::size_t>(got));
+      break;
+    }
+    if (value.size() >= sysctl_octets_max)
+      return std::unexpected(
+          fmt::format("reading sysctl {}: it has more than {} octets", name, sysctl_octets_max));
+    value.resize(2 * value.size());
+  }
   while (value.ends_with('\n')) value.pop_back();
   return value;
 }
@@ -45,8 +55,16 @@ auto read_sysctl(std::string_view name) -> std::expected<std::string, std::strin
 auto write_sysctl(std::string_view name, std::string_view value) -> std::expected<void, std::string> {
   const FileDescriptor file{::open(path_of(name).c_str(), O_WRONLY | O_CLOEXEC)};
   if (!file) return failure(name, "writing", errno);
-  // The kernel takes a value whole or not at all.
-  if (::write(file.get(), value.data(), value.size()) < 0) return failure(name, "writing", errno);
+  // A value is taken whole, but of a list a page at a time; a next part is added to it.
+  std::size_t done = 0;
+  do {
+    const auto written = ::write(file.get(), value.data() + done, value.size() - done);
+    if (written < 0) return failure(name, "writing", errno);
+    if (written == 0 && done != value.size())
+      return std::unexpected(
+          fmt::format("writing sysctl {}: the kernel took {} of {} octets", name, done, value.size()));
+    done += static_cast<std::size_t>(written);
+  } while (done != value.size());
   return {};
 }
 

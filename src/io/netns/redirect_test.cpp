@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -310,6 +311,20 @@ TEST_F(RedirectTest, ports_are_reserved_beside_those_of_others) {
   EXPECT_EQ(read_sysctl(reserved), "8080,40000-50010");
   EXPECT_THAT(mine.undo(), IsEmpty());
   EXPECT_EQ(read_sysctl(reserved), "8080,50000-50010");
+}
+
+/// The kernel takes a list a page at a time, and gives it all at once or cut.
+TEST_F(RedirectTest, a_long_list_of_others_stays_whole) {
+  std::string theirs;
+  for (int port = 1; port < 40'000; port += 2) theirs += fmt::format("{},", port);
+  theirs.pop_back();
+  ASSERT_TRUE(write_sysctl(reserved, theirs));
+  ASSERT_EQ(read_sysctl(reserved), theirs);
+  auto mine = changes();
+  ASSERT_TRUE(mine.reserve_ports(wanted.ports));
+  EXPECT_EQ(read_sysctl(reserved), theirs + "-49999") << "39999 is theirs";
+  EXPECT_THAT(mine.undo(), IsEmpty());
+  EXPECT_EQ(read_sysctl(reserved), theirs);
 }
 
 TEST_F(RedirectTest, the_last_reserved_ports_leave_an_empty_list) {
