@@ -30,7 +30,7 @@ enum class DropReason : std::uint8_t {
   unsupported_protocol,   ///< neither TCP, UDP nor ICMP
   source_route,           ///< IPv4 source route option not used up (RFC 7915 s4.1)
   routing_header,         ///< IPv6 routing header with segments left (RFC 7915 s5.1)
-  illegal_source,         ///< loopback, multicast, link-local, unspecified
+  illegal_source,         ///< loopback, multicast, link-local, unspecified; to the host: of the pool
   illegal_destination,    ///< embedded destination that cannot be one
   source_in_prefix,       ///< hairpinning loop (RFC 6146 s3.5)
   destination_not_in_prefix,      ///< not for the translator

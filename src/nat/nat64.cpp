@@ -79,8 +79,12 @@ auto Nat64::process(TimePoint now, Frame& frame) -> Verdict {
   if (reason == DropReason::none) return {.action = Action::forward, .reason = reason};
   if (reason == DropReason::fragment) return {.action = Action::keep, .reason = DropReason::none};
   if (reason == DropReason::left_to_host) {
-    ++counters_.left_to_host;
-    return {.action = Action::leave, .reason = DropReason::none};
+    const std::byte* source = frame.packet().data() + ipv4::source;
+    if (may_be_outside(reinterpret_cast<const std::uint8_t*>(source))) {
+      ++counters_.left_to_host;
+      return {.action = Action::leave, .reason = DropReason::none};
+    }
+    reason = DropReason::illegal_source;
   }
   ++counters_.dropped[static_cast<std::size_t>(reason)];
   return {.action = Action::drop, .reason = reason};
@@ -211,6 +215,10 @@ auto Nat64::is_the_hosts(const Packet& packet, DropReason parsed) const -> bool 
   // Who pings the address pings the host. An answer is the translator's if somebody behind it asked.
   return transport[icmp::type] != icmp::v4_echo_reply ||
          bindings_.find(Base::icmp, *index, load16(transport + icmp::identifier)) == 0;
+}
+
+auto Nat64::may_be_outside(const std::uint8_t* source) const -> bool {
+  return !is_illegal_ipv4(source) && !bindings_.pool_index(load32(source));
 }
 
 auto Nat64::flow_from_ipv4(TimePoint now, Frame& frame, const Packet& packet) -> DropReason {

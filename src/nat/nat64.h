@@ -247,6 +247,10 @@ class Nat64 {
   /// Whether a packet to such an address, whole and no ICMP error, is the host's; `parsed` is what
   /// parse_ipv4() says of it.
   [[nodiscard]] auto is_the_hosts(const Packet& packet, DropReason parsed) const -> bool;
+  /// Whether a packet that is left to the host may come from `source`: the kernel, which takes it from the
+  /// TUN with its checks off, would believe even that it comes from the host itself. Those to the translator
+  /// may come from the pool too (hairpinning).
+  [[nodiscard]] auto may_be_outside(const std::uint8_t* source) const -> bool;
   [[nodiscard]] auto check_addresses_v4(const Packet& packet, bool is_error) const -> DropReason;
   /// The source of ICMPv6 errors, unspecified if there is none.
   [[nodiscard]] static auto own_address(const Config& config, const Prefixes& prefixes) -> Ipv6Address;

@@ -129,6 +129,25 @@ TEST_F(SharedAddress, fragments_are_whose_the_whole_packet_is) {
   EXPECT_EQ(fate_of(cut(far, 512).second), "dropped: illegal_source");
 }
 
+TEST_F(SharedAddress, who_cannot_be_outside_does_not_reach_the_host_by_way_of_the_translator) {
+  PoolRange other(*Ipv4Address::parse("192.0.2.15"));
+  config.pool.push_back(other);
+  restart();
+  for (const char* source : {"127.0.0.1", "0.0.0.1", "224.0.0.1", "255.255.255.255", pool, "192.0.2.15"}) {
+    // A port of the host, which the kernel redirects in fragments only.
+    const auto syn = cut(PacketBuilder(source, pool).tcp(5000, 22, "S").build(), 16);
+    EXPECT_EQ(fate_of(syn.first), "kept");
+    EXPECT_EQ(fate_of(syn.second), "dropped: illegal_source") << source;
+    EXPECT_EQ(fate_of(PacketBuilder(source, pool).udp(53, 22).build()), "dropped: illegal_source") << source;
+    EXPECT_EQ(fate_of(PacketBuilder(source, pool).echo_reply(7).build()), "dropped: illegal_source");
+    const Octets about = PacketBuilder(pool, far4).udp(50001, 53).payload("x").build();
+    EXPECT_EQ(fate_of(PacketBuilder(source, pool).icmp(3, 3, 0, about).build()), "dropped: illegal_source");
+  }
+  EXPECT_EQ(engine->counters().drops(DropReason::illegal_source), 24U);
+  EXPECT_EQ(engine->counters().left_to_host, 0U);
+  EXPECT_EQ(fate_of(PacketBuilder("192.0.2.13", pool).udp(53, 22).build()), "left");
+}
+
 TEST_F(SharedAddress, hosts_inside_do_not_reach_the_host_by_it) {
   const std::string shared = std::string("2001:db8:64:ff9b::") + pool;
   EXPECT_EQ(fate_of(PacketBuilder(inside, shared).tcp(5000, 22, "S").build()), "dropped: no_mapping");
@@ -160,6 +179,7 @@ TEST_F(SharedAddress, a_trace_says_so) {
   EXPECT_EQ(trace(Protocol::tcp, far4, pool, 22), DropReason::left_to_host);
   EXPECT_EQ(trace(Protocol::tcp, far4, pool, 50000), DropReason::no_mapping);
   EXPECT_EQ(trace(Protocol::icmp, far4, pool, 50000), DropReason::left_to_host);
+  EXPECT_EQ(trace(Protocol::tcp, pool, pool, 22), DropReason::illegal_source);
   EXPECT_EQ(trace(Protocol::tcp, inside, "2001:db8:64:ff9b::192.0.2.14", 22), DropReason::no_mapping);
   share_no_more();
   EXPECT_EQ(trace(Protocol::tcp, far4, pool, 22), DropReason::no_mapping);

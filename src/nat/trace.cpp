@@ -33,12 +33,17 @@ auto Nat64::room_for_session(TimePoint now, std::uint32_t binding, std::uint32_t
 
 auto Nat64::trace(TimePoint now, const TraceQuery& query) -> TraceResult {
   TraceResult result{.source = query.source, .destination = query.destination};
-  if (query.source.address.is_ipv4() != query.destination.address.is_ipv4())
+  if (query.source.address.is_ipv4() != query.destination.address.is_ipv4()) {
     result.reason = DropReason::malformed;
-  else if (query.source.address.is_ipv4())
+  } else if (query.source.address.is_ipv4()) {
     trace_from_ipv4(now, query, {}, result);
-  else
+    std::array<std::uint8_t, 4> source{};
+    store32(source.data(), query.source.address.ipv4().value);
+    if (result.reason == DropReason::left_to_host && !may_be_outside(source.data()))
+      result.reason = DropReason::illegal_source;
+  } else {
     trace_from_ipv6(now, query, result);
+  }
   return result;
 }
 
