@@ -46,6 +46,8 @@ OwnAddress::OwnAddress(OwnAddressSettings settings, std::string tun, io::HostCha
 auto OwnAddress::open(const OwnAddressSettings& settings, std::string tun, io::HostChanges& host)
     -> std::expected<OwnAddress, std::string> {
   if (const auto fine = check_reverse_path(); !fine) return std::unexpected(fine.error());
+  if (const auto freed = host.free_left_ports_but(settings.ports); !freed)
+    return std::unexpected(freed.error());
   const auto left = io::free_choice_without(settings.ports);
   if (!left) return std::unexpected(left.error());
   if (*left < host_ports_min)

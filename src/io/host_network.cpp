@@ -497,7 +497,24 @@ auto HostChanges::redirect(const Redirect& wanted, std::string_view interface, s
   return state_->rewrite_journal();
 }
 
+auto HostChanges::free_left_ports_but(const PortRange& ports) -> std::expected<void, std::string> {
+  const ReservedPortsChange wanted{ports};
+  auto& left = state_->left;
+  for (auto each = left.begin(); each != left.end();) {
+    const auto* const old = std::get_if<ReservedPortsChange>(&*each);
+    if (old == nullptr || *old == wanted) {
+      ++each;
+      continue;
+    }
+    if (const auto undone = state_->undo_one(*each); !undone) return std::unexpected(undone.error());
+    each = left.erase(each);
+  }
+  return state_->rewrite_journal();
+}
+
 auto HostChanges::reserve_ports(const PortRange& ports) -> std::expected<void, std::string> {
+  // Left until later, others that overlap would look like somebody else's, and take some of these with them.
+  if (const auto freed = free_left_ports_but(ports); !freed) return freed;
   return state_->want(ReservedPortsChange{ports});
 }
 

@@ -62,8 +62,10 @@ class HostChanges {
   [[nodiscard]] auto redirect(const Redirect& wanted, std::string_view interface, std::string_view to)
       -> std::expected<void, std::string>;
   /// Keeps the kernel from choosing these ports for sockets that ask for any. Those that are reserved already
-  /// must be all of them, or none.
+  /// must be all of them, or none; others that an earlier run left are free again first.
   [[nodiscard]] auto reserve_ports(const PortRange& ports) -> std::expected<void, std::string>;
+  /// Ends the reservations that an earlier run left, that of `ports` apart.
+  [[nodiscard]] auto free_left_ports_but(const PortRange& ports) -> std::expected<void, std::string>;
   [[nodiscard]] auto set_sysctl(std::string_view name, std::string_view value)
       -> std::expected<void, std::string>;
 

@@ -3,6 +3,7 @@
 // The gateway's own address, followed on an interface of the kernel's as time is told to go.
 #include "gateway/own_address.h"
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -178,6 +179,18 @@ TEST_F(OwnAddressTest, needs_a_host_that_has_ports_left_and_lets_its_own_source_
   ASSERT_TRUE(io::write_sysctl("net.ipv4.ip_local_port_range", "32768 60999"));
   ASSERT_TRUE(io::write_sysctl("net.ipv4.conf.all.rp_filter", "2"));
   EXPECT_THAT(refusal(), AllOf(HasSubstr("net.ipv4.conf.all.rp_filter is 2"), HasSubstr("set it to 0")));
+}
+
+TEST_F(OwnAddressTest, ports_that_a_killed_run_left_are_the_hosts_again) {
+  const io::testing::TemporaryFolder folder;
+  auto killed = io::HostChanges::open({.journal = folder.path() / "killed"});
+  ASSERT_TRUE(killed && killed->reserve_ports({.first = Port{32768}, .last = Port{40959}}));
+  std::filesystem::copy_file(folder.path() / "killed", folder.path() / "left");
+  auto host = io::HostChanges::open({.journal = folder.path() / "left"});
+  ASSERT_TRUE(host) << host.error();
+  const auto own = OwnAddress::open(own_settings, "nat64", *host);
+  ASSERT_TRUE(own) << own.error();
+  EXPECT_EQ(io::read_sysctl(reserved), "40960-65535");
 }
 
 TEST_F(OwnAddressTest, the_tun_lets_the_hosts_own_source_through) {

@@ -354,6 +354,23 @@ TEST_F(RedirectTest, ports_of_a_killed_run_are_free_again) {
   EXPECT_EQ(read_sysctl(reserved), "");
 }
 
+TEST_F(RedirectTest, other_ports_of_a_killed_run_do_not_stand_in_the_way) {
+  ASSERT_TRUE(write_sysctl(reserved, "8080"));
+  for (const PortRange& old : {PortRange{Port{40001}, Port{50000}}, PortRange{Port{30000}, Port{60000}},
+                               PortRange{Port{45000}, Port{45000}}, PortRange{Port{50000}, Port{60000}}}) {
+    in_killed_process([&](HostChanges& theirs) { ASSERT_TRUE(theirs.reserve_ports(old)); });
+    in_killed_process([](HostChanges& theirs) { ASSERT_TRUE(theirs.reserve_ports(wanted.ports)); });
+    auto mine = changes();
+    ASSERT_TRUE(mine.reserve_ports(wanted.ports)) << to_string(old);
+    EXPECT_EQ(read_sysctl(reserved), "8080,40000-49999")
+        << to_string(old) << ": others are free to choose from";
+    mine.undo_leftovers();
+    EXPECT_EQ(read_sysctl(reserved), "8080,40000-49999") << to_string(old);
+    mine.undo();
+    EXPECT_EQ(read_sysctl(reserved), "8080") << to_string(old);
+  }
+}
+
 TEST_F(RedirectTest, ports_are_counted_that_are_left_to_choose_from) {
   ASSERT_TRUE(write_sysctl("net.ipv4.ip_local_port_range", "39990 50009"));
   EXPECT_EQ(free_choice_without(wanted.ports), 20U);
