@@ -205,6 +205,7 @@ inline void write(const device::Install& install, v1::Operation& operation) {
   write_range(install.external_ports, [&] { return out.mutable_external_ports(); });
   out.set_reserves_companion(install.reserves_companion);
   out.set_is_bound_to_address(install.is_bound_to_address);
+  write_address(install.given_address, *out.mutable_given_address());
 }
 
 inline auto read(const v1::Install& in, Faults& faults) -> device::Install {
@@ -219,7 +220,8 @@ inline auto read(const v1::Install& in, Faults& faults) -> device::Install {
           .preserve_parity = in.preserve_parity(),
           .external_ports = read_range(in.has_external_ports(), in.external_ports(), faults),
           .reserves_companion = in.reserves_companion(),
-          .is_bound_to_address = in.is_bound_to_address()};
+          .is_bound_to_address = in.is_bound_to_address(),
+          .given_address = read_address(in.given_address())};
 }
 
 inline void write(const device::Remove& remove, v1::Operation& operation) {
@@ -239,6 +241,7 @@ inline void write(const device::InstallPeer& peer, v1::Operation& operation) {
   write_endpoint(peer.external_address, peer.external_port, *out.mutable_external());
   out.set_lifetime_seconds(seconds_of(peer.lifetime));
   write_range(peer.external_ports, [&] { return out.mutable_external_ports(); });
+  write_address(peer.given_address, *out.mutable_given_address());
 }
 
 inline auto read(const v1::InstallPeer& in, Faults& faults) -> device::InstallPeer {
@@ -248,7 +251,8 @@ inline auto read(const v1::InstallPeer& in, Faults& faults) -> device::InstallPe
           .external_address = external.address,
           .external_port = external.port,
           .lifetime = read_lifetime(in.lifetime_seconds(), faults),
-          .external_ports = read_range(in.has_external_ports(), in.external_ports(), faults)};
+          .external_ports = read_range(in.has_external_ports(), in.external_ports(), faults),
+          .given_address = read_address(in.given_address())};
 }
 
 inline void write(const device::ReleasePeer& peer, v1::Operation& operation) {

@@ -89,7 +89,8 @@ class Draw {
                                .preserve_parity = flag(),
                                .external_ports = range(),
                                .reserves_companion = flag(),
-                               .is_bound_to_address = flag()};
+                               .is_bound_to_address = flag(),
+                               .given_address = address()};
       case 1: return device::Remove{.key = key(), .port_count = port_count()};
       case 2:
         return device::InstallPeer{.key = key(),
@@ -97,7 +98,8 @@ class Draw {
                                    .external_address = address(),
                                    .external_port = port(),
                                    .lifetime = lifetime(),
-                                   .external_ports = range()};
+                                   .external_ports = range(),
+                                   .given_address = address()};
       case 3: return profile();
       case 4: return device::DropProfile{.realm = key().realm, .internal_prefix = prefix()};
       default: return device::ReleasePeer{.key = key(), .remote_peer = endpoint()};

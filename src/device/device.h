@@ -83,8 +83,10 @@ enum class Match : std::uint8_t {
 ///         Range: a new place, also one after the pool has changed, is looked for in `external_ports`, and
 ///         every port of a set is in it. What is suggested beyond is not to be had. A mapping that exists,
 ///         implicit or explicit, stays where it is.
-///         Bound: when its external address leaves the pool, a mapping with `is_bound_to_address` as last
-///         asked for is lost instead of moved (RFC 6887 s14.2).
+///         Given address: a new place is at `given_address` if it can be, as long as the device has that
+///         address; another one that is suggested is not to be had then. A mapping that exists, implicit or
+///         explicit, stays where it is. Bound: when its external address leaves the pool, a mapping with
+///         `is_bound_to_address` as last asked for is lost instead of moved (RFC 6887 s14.2).
 struct Install {
   MappingKey key;
   IpAddress external_address;
@@ -98,6 +100,7 @@ struct Install {
   PortRange external_ports{};
   bool reserves_companion = false;
   bool is_bound_to_address = false;
+  IpAddress given_address{};  ///< unspecified: none
 
   auto operator==(const Install&) const -> bool = default;
 };
@@ -123,7 +126,7 @@ struct Remove {
 /// Effect  If the five-tuple exists, the suggestion is ignored, and it lives at least `lifetime` from
 ///         now; never shorter than it would have. If only the internal endpoint is mapped, the tuple is
 ///         added on its external endpoint, which must agree with what is suggested. Otherwise it is made
-///         at the suggestion, or anywhere in `external_ports` without one.
+///         at the suggestion, or anywhere in `external_ports` without one; `given_address` as in Install.
 /// Errors  cannot_provide_external: the suggestion cannot be honoured; remote_peer_invalid
 struct InstallPeer {
   MappingKey key;
@@ -132,6 +135,7 @@ struct InstallPeer {
   Port external_port;
   Seconds lifetime{};
   PortRange external_ports{};
+  IpAddress given_address{};
 
   auto operator==(const InstallPeer&) const -> bool = default;
 };

@@ -119,6 +119,55 @@ TYPED_TEST_P(DeviceProfileContract, its_address_is_that_of_all_but_for_a_suggest
       << "an address that the device has not is none";
 }
 
+TYPED_TEST_P(DeviceProfileContract, a_given_address_is_the_only_one_for_a_new_place_while_the_device_has_it) {
+  const IpAddress first = this->under.external_address();
+  const IpAddress other = this->under.other_external_address();
+  const auto install = [&](std::uint16_t port, const IpAddress& suggested, Match match) {
+    Install wanted = this->wish(this->key(1, port), port);
+    wanted.external_address = suggested;
+    wanted.match = match;
+    wanted.given_address = other;
+    return this->apply(wanted);
+  };
+  const auto peer = [&](std::uint16_t port, const IpAddress& suggested) {
+    return this->apply(InstallPeer{.key = this->key(1, port),
+                                   .remote_peer = this->under.remote_peer(1),
+                                   .external_address = suggested,
+                                   .external_port = {},
+                                   .lifetime = Seconds{1000},
+                                   .given_address = other});
+  };
+  const IpAddress any = IpAddress::unspecified(first.family());
+  ASSERT_TRUE(install(3000, first, Match::exact)) << "the device does not have the other one";
+  ASSERT_TRUE(peer(3001, first));
+  ASSERT_TRUE(this->out(this->key(1, 3002), 2));
+  static_cast<void>(this->under.set_pool({first, other}));
+
+  EXPECT_EQ(install(4000, first, Match::exact), Result(std::unexpected(Refusal::cannot_provide_external)));
+  EXPECT_EQ(peer(4000, first), Result(std::unexpected(Refusal::cannot_provide_external)));
+  for (std::uint16_t port = 4001; const IpAddress& suggested : {first, other, any}) {
+    const Result suggesting = install(port, suggested, Match::suggested);
+    ASSERT_TRUE(suggesting);
+    EXPECT_EQ(this->external_of(suggesting), (Endpoint{other, Port{port}}));
+    ++port;
+  }
+  for (std::uint16_t port = 4011; const IpAddress& suggested : {other, any}) {
+    const Result exact = install(port, suggested, Match::exact);
+    ASSERT_TRUE(exact);
+    EXPECT_EQ(this->external_of(exact), (Endpoint{other, Port{port}}));
+    const Result peered = peer(static_cast<std::uint16_t>(port + 10), suggested);
+    ASSERT_TRUE(peered);
+    EXPECT_EQ(peered->external_address, other);
+    ++port;
+  }
+  // What is there stays where it is.
+  EXPECT_TRUE(install(3000, first, Match::exact));
+  EXPECT_EQ(peer(3001, other)->external_address, first) << "the flow exists";
+  const Result implicit = install(3002, any, Match::suggested);
+  ASSERT_TRUE(implicit);
+  EXPECT_EQ(implicit->external_address, first);
+}
+
 TYPED_TEST_P(DeviceProfileContract, nonsense_is_refused_and_what_is_not_there_is_dropped) {
   PutProfile put = this->profile(1);
   put.subscriber_prefix_length = 129;
@@ -138,6 +187,7 @@ REGISTER_TYPED_TEST_SUITE_P(DeviceProfileContract, ports_of_own_traffic_end_at_t
                             a_changed_limit_counts_at_once_and_ends_nothing,
                             its_ports_are_those_of_traffic_and_of_mappings_without_a_suggestion,
                             its_address_is_that_of_all_but_for_a_suggestion,
+                            a_given_address_is_the_only_one_for_a_new_place_while_the_device_has_it,
                             nonsense_is_refused_and_what_is_not_there_is_dropped);
 // NOLINTEND(readability-identifier-naming)
 

@@ -76,6 +76,15 @@ auto Nat64::find_pool(const Suggestion& suggestion, Wanted& wanted) const -> boo
   return wanted.pool_index || !suggestion.exact;
 }
 
+auto Nat64::for_new_place(Suggestion suggestion) const -> std::optional<Suggestion> {
+  const std::optional<Ipv4Address>& given = suggestion.given_address;
+  if (!given || !bindings_.pool_index(given->value)) return suggestion;
+  if (suggestion.exact && suggestion.external_address && suggestion.external_address != given)
+    return std::nullopt;
+  suggestion.external_address = given;
+  return suggestion;
+}
+
 auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& suggestion, Seconds lifetime,
                     const Extras& extras) -> std::expected<Installed, InstallError> {
   const auto internal = endpoint_of(key);
@@ -87,9 +96,9 @@ auto Nat64::install(TimePoint now, const MappingKey& key, const Suggestion& sugg
                 .is_explicit = true,
                 .same_parity = extras.preserve_parity,
                 .ports = extras.external_ports};
-  if (!find_pool(suggestion, wanted)) return std::unexpected(InstallError::cannot_provide_external);
-
   std::uint32_t number = bindings_.find(*internal);
+  const auto place = number == 0 ? for_new_place(suggestion) : suggestion;
+  if (!place || !find_pool(*place, wanted)) return std::unexpected(InstallError::cannot_provide_external);
   if (number != 0) {
     const Binding& binding = bindings_[number];
     // A later port of a set has no mapping of its own.

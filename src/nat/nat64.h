@@ -46,6 +46,8 @@ struct Suggestion {
   std::optional<Ipv4Address> external_address;  ///< nothing: any
   Port external_port;                           ///< 0: any
   bool exact = false;                           ///< refuse if it cannot be had
+  /// Where a new one is while the pool has it; another external address is not to be had then.
+  std::optional<Ipv4Address> given_address{};
 };
 
 /// What may come with a mapping.
@@ -321,6 +323,8 @@ class Nat64 {
       -> std::expected<InternalEndpoint, InstallError>;
   [[nodiscard]] static auto agrees(const Suggestion& suggestion, const External& present) -> bool;
   [[nodiscard]] auto find_pool(const Suggestion& suggestion, Wanted& wanted) const -> bool;
+  /// What `suggestion` means for a new place; nothing if it is exact and not to be had.
+  [[nodiscard]] auto for_new_place(Suggestion suggestion) const -> std::optional<Suggestion>;
   [[nodiscard]] static auto key_of(const InternalEndpoint& internal) -> MappingKey;
   /// Binds the set of `first`, whose binding is `number` or yet to be made.
   [[nodiscard]] auto bind_set(const InternalEndpoint& first, std::uint32_t number, const Wanted& wanted,

@@ -68,11 +68,11 @@ auto Nat64::open_for_peer(TimePoint now, const InternalEndpoint& internal, const
                 .is_explicit = suggestion.external_port != Port{0} || ports != PortRange{},
                 .same_parity = false,
                 .ports = ports};
-  if (!find_pool({.external_address = suggestion.external_address, .external_port = {}, .exact = true},
-                 wanted))
-    return std::unexpected(InstallError::cannot_provide_external);
-
   std::uint32_t number = bindings_.find(internal);
+  Suggestion binding = suggestion;
+  binding.exact = true;
+  const auto place = number == 0 ? for_new_place(binding) : binding;
+  if (!place || !find_pool(*place, wanted)) return std::unexpected(InstallError::cannot_provide_external);
   if (number != 0 && !agrees(suggestion, external_of(number)))
     return std::unexpected(InstallError::cannot_provide_external);
   if (number == 0) {

@@ -59,13 +59,16 @@ auto Server::operation_for(const Item& item) -> device::Operation {
   // and the client learns the new place otherwise.
   const IpAddress address = item.before ? item.before->external_address : item.suggested_external_address;
   const Port port = item.before ? item.before->external_port : item.suggested_external_port;
+  // What is promised at another address stays there.
+  const IpAddress given = item.before ? IpAddress{} : item.given_address;
   if (item.key.is_peer())
     return device::InstallPeer{.key = key,
                                .remote_peer = item.key.remote_peer,
                                .external_address = address,
                                .external_port = port,
                                .lifetime = item.lifetime,
-                               .external_ports = item.external_ports};
+                               .external_ports = item.external_ports,
+                               .given_address = given};
   return device::Install{
       .key = key,
       .external_address = address,
@@ -77,7 +80,8 @@ auto Server::operation_for(const Item& item) -> device::Operation {
       .preserve_parity = item.preserve_parity,
       .external_ports = item.external_ports,
       .reserves_companion = (item.before ? item.before->format : item.format) == Format::nat_pmp,
-      .is_bound_to_address = item.prefer_failure};
+      .is_bound_to_address = item.prefer_failure,
+      .given_address = given};
 }
 
 void Server::applied(TimePoint now, device::BatchId batch, std::span<const device::Result> results) {

@@ -160,11 +160,6 @@ auto Server::is_admissible(TimePoint now, const Inbound& datagram, const Wanted&
   if (const auto sense = check_sense(wanted); !sense) return refuse(sense.error());
   if (contract != nullptr && wanted.options.prefer_failure && !suggests(wanted, *contract))
     return refuse(ResultCode::cannot_provide_external, remaining_life(*contract, now));
-  // No other address than the operator gave.
-  if (contract == nullptr && !wanted.deletes() && (wanted.options.prefer_failure || wanted.key.is_peer()) &&
-      !owner.external_address.is_unspecified() && !wanted.suggested_external_address.is_unspecified() &&
-      wanted.suggested_external_address != owner.external_address)
-    return refuse(ResultCode::cannot_provide_external);
   // The operator's mapping of it is on its way; a host's own would be in the way.
   if (contract == nullptr && !wanted.deletes() && !wanted.key.is_peer() &&
       statics_.contains(wanted.key.mapping))
@@ -207,8 +202,7 @@ auto Server::item_for(TimePoint now, const Inbound& datagram, const Wanted& want
     if (wanted.key.is_peer() && contract != nullptr)
       lifetime = std::max(lifetime, remaining_life(*contract, now));
   }
-  // PEER asks for the place of a flow, and without a suggestion for whatever the device has.
-  const bool is_given_address = !owner.external_address.is_unspecified() && !wanted.key.is_peer() &&
+  const bool is_given_address = !owner.external_address.is_unspecified() &&
                                 owner.external_address.family() == wanted.key.mapping.external_family;
   return {.client = datagram.client,
           .path = datagram.path,
@@ -217,9 +211,9 @@ auto Server::item_for(TimePoint now, const Inbound& datagram, const Wanted& want
           .format = wanted.format,
           .key = wanted.key,
           .nonce = wanted.nonce,
-          .suggested_external_address =
-              is_given_address ? owner.external_address : wanted.suggested_external_address,
+          .suggested_external_address = wanted.suggested_external_address,
           .suggested_external_port = wanted.suggested_external_port,
+          .given_address = is_given_address ? owner.external_address : IpAddress{},
           .prefer_failure = wanted.options.prefer_failure,
           .preserve_parity =
               wanted.options.port_reservation || (wanted.options.port_set && wanted.options.port_set->parity),

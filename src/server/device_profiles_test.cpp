@@ -278,32 +278,99 @@ TEST(DeviceProfiles, a_user_maps_at_the_address_it_is_given) {
   EXPECT_EQ(world.ask(binding).response().result, ResultCode::success) << "others have any";
 }
 
-TEST(DeviceProfiles, peer_does_not_lead_to_another_address_than_the_one_given) {
+/// A world of two addresses whose first prefix of hosts is given `address`.
+auto world_given(const char* address) -> World {
   Profile at{.users = prefix("2001:db8:112::/48")};
-  at.allotment.external_address = *IpAddress::parse("192.0.2.15");
-  World world(config_of({at}), two_addresses());
+  at.allotment.external_address = *IpAddress::parse(address);
+  return World(config_of({at}), two_addresses());
+}
+
+auto ask_peer(World& world, std::uint16_t internal_port, const char* suggested,
+              std::uint16_t suggested_port = 0) -> Answer {
+  const wire::Datagram datagram = wire::encode_request(
+      {.opcode = wire::Opcode::peer,
+       .requested_lifetime_s = 600,
+       .client_address = *IpAddress::parse("2001:db8:112::1"),
+       .body = wire::PeerRequest{.nonce = {},
+                                 .protocol = Protocol::udp,
+                                 .internal_port = Port{internal_port},
+                                 .suggested_external_port = Port{suggested_port},
+                                 .suggested_external_address = *IpAddress::parse(suggested),
+                                 .remote_peer_port = Port{5060},
+                                 .remote_peer_address = *IpAddress::parse("2001:db8:64:ff9b::198.51.100.7")},
+       .options = {}});
+  return world.ask("2001:db8:112::1", {datagram.octets().begin(), datagram.octets().end()});
+}
+const Endpoint asked_peer{*IpAddress::parse("2001:db8:64:ff9b::198.51.100.7"), Port{5060}};
+
+TEST(DeviceProfiles, peer_does_not_lead_to_another_address_than_the_one_given) {
+  World world = world_given("192.0.2.15");
   world.connect();
   world.settle();
-  const auto ask = [&](const char* suggested, std::uint16_t internal_port) {
-    wire::Datagram datagram = wire::encode_request(
-        {.opcode = wire::Opcode::peer,
-         .requested_lifetime_s = 600,
-         .client_address = *IpAddress::parse("2001:db8:112::1"),
-         .body =
-             wire::PeerRequest{.nonce = {},
-                               .protocol = Protocol::udp,
-                               .internal_port = Port{internal_port},
-                               .suggested_external_port = {},
-                               .suggested_external_address = *IpAddress::parse(suggested),
-                               .remote_peer_port = Port{5060},
-                               .remote_peer_address = *IpAddress::parse("2001:db8:64:ff9b::198.51.100.7")},
-         .options = {}});
-    return world.ask("2001:db8:112::1", {datagram.octets().begin(), datagram.octets().end()});
-  };
-  EXPECT_EQ(ask("192.0.2.14", 1).response().result, ResultCode::cannot_provide_external);
-  const Answer any = ask("0.0.0.0", 2);
+  EXPECT_EQ(ask_peer(world, 1, "192.0.2.14").response().result, ResultCode::cannot_provide_external);
+  EXPECT_EQ(ask_peer(world, 1, "192.0.2.14", 4000).response().result, ResultCode::cannot_provide_external);
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+  const Answer any = ask_peer(world, 2, "0.0.0.0");
   ASSERT_EQ(any.response().result, ResultCode::success);
-  EXPECT_EQ(any.peer().assigned_external_address, at.allotment.external_address);
+  EXPECT_EQ(any.peer().assigned_external_address, *IpAddress::parse("192.0.2.15"));
+  EXPECT_EQ(ask_peer(world, 3, "192.0.2.15", 4000).peer().assigned_external_port, Port{4000});
+}
+
+// RFC 6887 s12.3: of a flow that exists the suggestion is ignored.
+TEST(DeviceProfiles, peer_for_a_flow_of_before_succeeds_where_it_is_whatever_is_suggested) {
+  World world = world_given("192.0.2.15");
+  const auto flow = world.nat.outbound(world.now, key_of(MapAsk{.internal_port = 1}), asked_peer);
+  ASSERT_TRUE(flow && flow->address == *IpAddress::parse("192.0.2.14"));
+  world.connect();
+  world.settle();
+  for (const char* const suggested : {"192.0.2.14", "192.0.2.99", "0.0.0.0"}) {
+    const Answer answer = ask_peer(world, 1, suggested);
+    ASSERT_EQ(answer.response().result, ResultCode::success) << suggested;
+    EXPECT_EQ(answer.peer().assigned_external_address, flow->address);
+  }
+}
+
+// RFC 6887 s11.3: an outbound mapping becomes an inbound one besides.
+TEST(DeviceProfiles, prefer_failure_makes_a_flow_of_before_explicit_where_it_is) {
+  World world = world_given("192.0.2.15");
+  MapAsk binding{.suggested_external_port = 0, .prefer_failure = true};
+  std::vector<Endpoint> flows;
+  for (binding.internal_port = 1; binding.internal_port < 4; ++binding.internal_port)
+    flows.push_back(world.nat.outbound(world.now, key_of(binding), asked_peer).value_or(Endpoint{}));
+  world.connect();
+  world.settle();
+  binding.internal_port = 1;
+  for (const char* const suggested : {"0.0.0.0", "192.0.2.14"}) {
+    binding.suggested_external_address = suggested;
+    binding.suggested_external_port = flows[binding.internal_port - 1U].port.value;
+    const Answer answer = world.ask(binding);
+    ASSERT_EQ(answer.response().result, ResultCode::success) << suggested;
+    EXPECT_EQ(answer.map().assigned_external_address, *IpAddress::parse("192.0.2.14"));
+    ++binding.internal_port;
+  }
+  binding.suggested_external_address = "192.0.2.15";
+  EXPECT_EQ(world.ask(binding).response().result, ResultCode::cannot_provide_external) << "it is elsewhere";
+}
+
+TEST(DeviceProfiles, an_address_given_that_the_device_has_not_is_as_if_none_were) {
+  World world = world_given("192.0.2.99");
+  world.connect();
+  world.settle();
+  MapAsk binding{
+      .suggested_external_port = 5000, .suggested_external_address = "192.0.2.14", .prefer_failure = true};
+  EXPECT_EQ(world.ask(binding).response().result, ResultCode::success);
+  EXPECT_EQ(ask_peer(world, 1, "192.0.2.14").response().result, ResultCode::success);
+  binding.internal_port = 2;
+  binding.suggested_external_port = 5001;
+  binding.suggested_external_address = "192.0.2.99";
+  EXPECT_EQ(world.ask(binding).response().result, ResultCode::cannot_provide_external);
+  // It stays where it is when the address is there.
+  world.nat.set_pool(world.now, {*IpAddress::parse("192.0.2.14"), *IpAddress::parse("192.0.2.99")});
+  EXPECT_EQ(world.ask(binding).response().result, ResultCode::success);
+  binding.internal_port = MapAsk{}.internal_port;
+  binding.suggested_external_port = 5000;
+  binding.suggested_external_address = "192.0.2.14";
+  EXPECT_EQ(world.ask(binding).map().assigned_external_address, *IpAddress::parse("192.0.2.14"));
 }
 
 }  // namespace

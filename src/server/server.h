@@ -163,6 +163,8 @@ class Server {
     Nonce nonce;
     IpAddress suggested_external_address;
     Port suggested_external_port;
+    /// Where the operator has its owner's mappings, if anywhere.
+    IpAddress given_address;
     bool prefer_failure = false;
     bool preserve_parity = false;
     /// Deleting all passed over mappings of the operator (RFC 6886 s3.4).

@@ -18,8 +18,10 @@ auto refusal_of(nat::InstallError error) -> Refusal {
 }
 
 /// Nothing if the suggestion is binding and no address of this device.
-auto suggestion_of(const IpAddress& address, Port port, bool exact) -> std::optional<nat::Suggestion> {
+auto suggestion_of(const IpAddress& address, Port port, bool exact, const IpAddress& given)
+    -> std::optional<nat::Suggestion> {
   nat::Suggestion suggestion{.external_address = {}, .external_port = port, .exact = exact};
+  if (given.is_ipv4() && !given.is_unspecified()) suggestion.given_address = given.ipv4();
   if (address.is_unspecified()) return suggestion;
   if (address.is_ipv4())
     suggestion.external_address = address.ipv4();
@@ -41,8 +43,8 @@ auto nothing(const MappingKey& key) -> Applied {
 }
 
 auto carry_out(nat::Nat64& nat64, TimePoint now, const Install& wanted) -> Result {
-  const auto suggestion =
-      suggestion_of(wanted.external_address, wanted.external_port, wanted.match == Match::exact);
+  const auto suggestion = suggestion_of(wanted.external_address, wanted.external_port,
+                                        wanted.match == Match::exact, wanted.given_address);
   if (!suggestion) return std::unexpected(Refusal::cannot_provide_external);
   const auto installed = nat64.install(now, wanted.key, *suggestion, wanted.lifetime,
                                        {.filters = wanted.filters,
@@ -63,7 +65,8 @@ auto carry_out(nat::Nat64& nat64, TimePoint now, const Remove& unwanted) -> Resu
 }
 
 auto carry_out(nat::Nat64& nat64, TimePoint now, const InstallPeer& wanted) -> Result {
-  const auto suggestion = suggestion_of(wanted.external_address, wanted.external_port, false);
+  const auto suggestion =
+      suggestion_of(wanted.external_address, wanted.external_port, false, wanted.given_address);
   const auto peered = nat64.install_peer(now, wanted.key, wanted.remote_peer, *suggestion, wanted.lifetime,
                                          wanted.external_ports);
   if (!peered) return std::unexpected(refusal_of(peered.error()));

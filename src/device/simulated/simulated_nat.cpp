@@ -175,7 +175,8 @@ auto SimulatedNat::carry_out(TimePoint now, const InstallPeer& wanted) -> Result
                                        .external_address = wanted.external_address,
                                        .external_port = wanted.external_port,
                                        .match = asked ? Match::exact : Match::suggested,
-                                       .external_ports = wanted.external_ports},
+                                       .external_ports = wanted.external_ports,
+                                       .given_address = wanted.given_address},
                                1);
     if (place.count == 0)
       return std::unexpected(asked ? Refusal::cannot_provide_external : Refusal::no_resources);
@@ -423,8 +424,15 @@ auto SimulatedNat::choose(TimePoint now, const Install& wanted, unsigned count) 
     return !wanted.preserve_parity || (port ^ wanted.key.internal_port.value) % 2 == 0;
   };
   std::vector<IpAddress> addresses;
-  if (is_in_pool(wanted.external_address)) addresses.push_back(wanted.external_address);
-  const bool any_address = wanted.external_address.is_unspecified() || wanted.match == Match::suggested;
+  const IpAddress& suggested = wanted.external_address;
+  const bool is_given = is_in_pool(wanted.given_address);
+  bool any_address = suggested.is_unspecified() || wanted.match == Match::suggested;
+  if (is_given && (any_address || suggested == wanted.given_address)) {
+    addresses.push_back(wanted.given_address);
+    any_address = wanted.match == Match::suggested;
+  } else if (!is_given && is_in_pool(suggested)) {
+    addresses.push_back(suggested);
+  }
   if (any_address && profile != nullptr && is_in_pool(profile->external_address))
     addresses.push_back(profile->external_address);
   else if (any_address)
