@@ -80,7 +80,8 @@ auto Bindings::choose_planned(const InternalEndpoint& internal, const Wanted& wa
 auto Bindings::choose_run_planned(const InternalEndpoint& first, const Wanted& wanted, std::uint32_t count,
                                   std::uint32_t subscriber) -> std::optional<Run> {
   Run best;
-  for (const PlannedPlace& place : planned_places(first.address, wanted, subscriber).span()) {
+  const PlannedPlaces places = planned_places(first.address, wanted, subscriber);
+  for (const PlannedPlace& place : places.span()) {
     Wanted there = wanted;
     there.ports = place.ports;
     const Run run = choose_run_at(first, there, count, subscriber, place.pool_index);
