@@ -117,7 +117,8 @@ auto EventLog::write_text() -> bool {
     return true;
   }
   const bool is_full = written.error->number == EAGAIN;
-  if (is_full && looks_ < looks_max && ++looks_ < looks_max) return false;
+  if (is_full && looks_ < looks_max) ++looks_;
+  if (is_full && looks_ < looks_max) return false;
   lose_text();
   if (!std::exchange(has_failed_, true))
     spdlog::error("the event log is not written: {}; events are lost, and counted, until it is",

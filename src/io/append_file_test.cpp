@@ -62,7 +62,7 @@ TEST(AppendFile, a_line_cut_short_ends_before_the_next) {
 /// What somebody else may read, and how full it gets.
 struct Reader {
   FileDescriptor end;
-  auto read() -> std::string {
+  [[nodiscard]] auto read() const -> std::string {
     std::string text(1 << 20, '\0');
     const auto got = ::read(end.get(), text.data(), text.size());
     text.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
