@@ -68,6 +68,22 @@ auto refusal_of(const nlmsghdr* message) -> Refusal {
   return refusal;
 }
 
+/// By IFLA_LINKINFO; 0 of what is no TUN with several queues.
+auto tun_queues_of(const nlattr* link) -> unsigned {
+  bool is_tun = false;
+  unsigned queues = 0;
+  for_each_nested(link, [&](int type, const nlattr* part) {
+    // The kind comes before its data.
+    if (type == IFLA_INFO_KIND) is_tun = mnl_attr_get_str(part) == std::string_view("tun");
+    if (!is_tun || type != IFLA_INFO_DATA) return;
+    for_each_nested(part, [&](int what, const nlattr* value) {
+      if (what == IFLA_TUN_NUM_QUEUES || what == IFLA_TUN_NUM_DISABLED_QUEUES)
+        queues += mnl_attr_get_u32(value);
+    });
+  });
+  return queues;
+}
+
 }  // namespace
 
 auto to_string(const Refusal& refusal) -> std::string {
@@ -142,6 +158,7 @@ auto Netlink::find_interface(std::string_view name) -> std::expected<std::option
       if (type == IFLA_IFNAME) found.name = mnl_attr_get_str(attribute);
       if (type == IFLA_MTU) found.mtu = mnl_attr_get_u32(attribute);
       if (type == IFLA_TXQLEN) found.tx_queue_length = mnl_attr_get_u32(attribute);
+      if (type == IFLA_LINKINFO) found.tun_queues = tun_queues_of(attribute);
     });
   });
   if (answer) return found;

@@ -30,6 +30,7 @@ struct Interface {
   unsigned mtu = 0;
   unsigned tx_queue_length = 0;
   bool is_up = false;
+  unsigned tun_queues = 0;  ///< descriptors that processes have of a TUN made for several, 0 of anything else
 };
 
 struct LinkSettings {

@@ -61,6 +61,16 @@ void for_each_attribute(const nlmsghdr* message, Visit visit) {
   for_each_attribute(message, sizeof(Header), std::move(visit));
 }
 
+/// The same for those in `parent`.
+template <typename Visit>
+void for_each_nested(const nlattr* parent, Visit visit) {
+  const auto call = [](const nlattr* attribute, void* context) -> int {
+    (*static_cast<Visit*>(context))(mnl_attr_get_type(attribute), attribute);
+    return MNL_CB_OK;
+  };
+  static_cast<void>(mnl_attr_parse_nested(parent, call, &visit));
+}
+
 template <typename Header>
 auto header_of(const nlmsghdr* message) -> Header {
   Header header{};

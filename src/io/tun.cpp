@@ -73,6 +73,18 @@ auto Tun::open(const TunOptions& options) -> std::expected<Tun, std::string> {
   if (options.queues < 1 || options.queues > queues_max)
     return std::unexpected(fmt::format("TUN interface {}: {} queues are not in 1..{}", options.name,
                                        options.queues, queues_max));
+  auto netlink = Netlink::open();
+  if (!netlink) return std::unexpected(netlink.error());
+  // The kernel keeps a second process from an interface with one queue only: it lets it join the queues of
+  // another, where it would steal a part of the packets.
+  const auto check_queues = [&](unsigned expected) -> std::expected<void, std::string> {
+    const auto found = netlink->find_interface(options.name);
+    if (!found) return std::unexpected(found.error());
+    if (*found && (*found)->tun_queues > expected)
+      return std::unexpected(attach_failure(options.name, EBUSY));
+    return {};
+  };
+  if (const auto idle = check_queues(0); !idle) return std::unexpected(idle.error());
   Tun tun;
   for (unsigned queue = 0; queue < options.queues; ++queue) {
     FileDescriptor descriptor{::open(device_path, O_RDWR | O_NONBLOCK | O_CLOEXEC)};
@@ -80,8 +92,6 @@ auto Tun::open(const TunOptions& options) -> std::expected<Tun, std::string> {
     ifreq request{};
     std::memcpy(request.ifr_name, options.name.data(), options.name.size());
     constexpr int flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
-    // The first queue must make the interface or take over an idle one; joining another process's queues
-    // by accident would steal a part of its packets.
     request.ifr_flags = static_cast<short>(options.queues > 1 ? flags | IFF_MULTI_QUEUE : flags);
     if (::ioctl(descriptor.get(), TUNSETIFF, &request) != 0)
       return std::unexpected(attach_failure(options.name, errno));
@@ -89,13 +99,13 @@ auto Tun::open(const TunOptions& options) -> std::expected<Tun, std::string> {
     if (::ioctl(descriptor.get(), TUNSETVNETHDRSZ, &header_size) != 0)
       return std::unexpected(
           errno_text(fmt::format("TUN interface {}: TUNSETVNETHDRSZ", options.name), errno));
+    // Two may have found it idle at once.
+    if (const auto alone = check_queues(queue + 1); !alone) return std::unexpected(alone.error());
     if (queue == 0) tun.name_ = request.ifr_name;
     tun.queues_.push_back(std::move(descriptor));
   }
   tun.offloads_ = negotiate_offloads(tun.queues_.front().get());
 
-  auto netlink = Netlink::open();
-  if (!netlink) return std::unexpected(netlink.error());
   const auto interface = netlink->interface(tun.name_);
   if (!interface) return std::unexpected(interface.error());
   tun.interface_index_ = interface->index;

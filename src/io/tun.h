@@ -46,7 +46,7 @@ class Tun {
   /// A buffer this big holds everything read() may return, and leaves room to grow IPv4 into IPv6.
   static constexpr std::size_t buffer_bytes = header_bytes + 65535 + 60 + 5;
 
-  /// Makes the interface and brings it up.
+  /// Makes the interface and brings it up. Joins no other process's queues.
   /// Errors  text with the cause and what to do about it
   [[nodiscard]] static auto open(const TunOptions& options) -> std::expected<Tun, std::string>;
 

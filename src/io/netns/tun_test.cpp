@@ -3,8 +3,10 @@
 // The TUN interface with the real kernel on the other side.
 #include "io/tun.h"
 
+#include <linux/if_tun.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -158,6 +160,22 @@ TEST_F(TunTest, name_in_use_is_explained) {
   const auto loopback = Tun::open({.name = "lo"});
   ASSERT_FALSE(loopback);
   EXPECT_THAT(loopback.error(), HasSubstr("choose another name"));
+}
+
+TEST_F(TunTest, queues_of_another_are_not_joined) {
+  const auto tried = [](unsigned queues, const char* name = "nat64") -> std::string {
+    const auto tun = Tun::open({.name = name, .queues = queues});
+    return tun ? "opened" : tun.error();
+  };
+  {
+    const Tun first = opened({.queues = 2});
+    EXPECT_THAT(tried(2), HasSubstr("TUN interface nat64: "));
+    EXPECT_THAT(tried(2), HasSubstr("another process has it open"));
+    EXPECT_THAT(tried(1), HasSubstr("another process has it open"));
+    EXPECT_EQ(::ioctl(first.descriptor(), TUNSETPERSIST, 1), 0);
+  }
+  EXPECT_EQ(tried(2), "opened") << "one that nobody has open is taken";
+  EXPECT_THAT(tried(2, "lo"), HasSubstr("choose another name"));
 }
 
 TEST_F(TunTest, options_are_checked_at_their_limits) {
