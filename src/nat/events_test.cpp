@@ -178,6 +178,17 @@ TEST_F(EventsTest, exhaustion_is_told_of_so_many_hosts_in_a_period_and_no_more) 
   EXPECT_EQ(exhaust(limit + 1), limit);
 }
 
+TEST_F(EventsTest, packets_that_pass_without_a_session_are_not_told_as_dropped) {
+  config.limits.sessions = 2;
+  restart();
+  log({});
+  map(Protocol::udp, 5060, 5060);
+  send_udp(5000);
+  send_udp(5060);
+  EXPECT_EQ(engine->counters().without_session, 1U);
+  EXPECT_EQ(notebook.take(), Words{});
+}
+
 TEST_F(EventsTest, every_resource_that_is_used_up_is_told) {
   config.limits.bindings = 1;
   restart();

@@ -170,10 +170,9 @@ auto Nat64::admit(TimePoint now, std::uint32_t number, const Entries& entries, D
     return DropReason::subscriber_rate_exceeded;
   const DropReason reason = add_session(now, number, entries, opener, is_own ? 1 : 2);
   if (reason == DropReason::none || !bindings_[number].is_explicit) return reason;
-  // The mapping stays without any session, and whom it lets in was looked at: its packets need none.
+  // The mapping stays without any session, and whom it lets in was looked at: its packets need none. Nothing
+  // is dropped, so no exhaustion is told.
   ++counters_.without_session;
-  bindings_.events().exhausted(
-      now, {.kind = EventKind::exhausted, .reason = reason, .internal = bindings_[number].internal.address});
   return DropReason::none;
 }
 
