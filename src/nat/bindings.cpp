@@ -122,9 +122,10 @@ auto Bindings::make_at(const InternalEndpoint& internal, std::uint32_t subscribe
                        .pool_index = pool_index,
                        .subscriber = subscriber,
                        .first_session = 0,
-                       .outbound_sessions = 0,
+                       .sessions = 0,
                        .is_explicit = false,
                        .was_explicit = false,
+                       .outbound_sessions = 0,
                        .was_peered = false};
   index_.insert(hash(internal), number);
   take_port(internal.base, pool_index, port, number);

@@ -60,11 +60,12 @@ struct Binding {
   std::uint16_t external_port;
   std::uint16_t pool_index;  ///< of T
   std::uint32_t subscriber;
-  std::uint32_t first_session;      ///< head of the list of its sessions
-  std::uint32_t outbound_sessions;  ///< those that inside packets began
-  bool is_explicit;
-  bool was_explicit;
-  bool was_peered;  ///< PEER made it or one of its sessions
+  std::uint32_t first_session;  ///< head of the list of its sessions
+  std::uint32_t sessions : 30;  ///< how many there are: Limits::sessions is less than 2^30
+  bool is_explicit : 1;
+  bool was_explicit : 1;
+  std::uint32_t outbound_sessions : 30;  ///< those that inside packets began
+  bool was_peered : 1;                   ///< PEER made it or one of its sessions
 };
 
 /// What is known of a binding that is or was explicit; of those of a set the head's counts, apart from

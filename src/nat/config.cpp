@@ -26,8 +26,8 @@ struct Range {
 };
 
 // Numbers of sessions and bindings are kept in 32 bits, with room for two entries per session and a
-// load of three quarters.
-constexpr std::uint32_t table_max = 1U << 30U;
+// load of three quarters; how many sessions a binding has, in 30.
+constexpr std::uint32_t table_max = (1U << 30U) - 1;
 
 auto check_pool(const Config& config) -> std::expected<void, std::string> {
   std::uint64_t addresses = 0;

@@ -200,6 +200,7 @@ auto Nat64::add_session(TimePoint now, std::uint32_t number, const Entries& entr
   if (added == 0) return DropReason::sessions_exhausted;
   if (binding.first_session != 0) sessions_[binding.first_session].previous = added;
   binding.first_session = added;
+  ++binding.sessions;
   if (is_outbound) ++binding.outbound_sessions;
   ++subscriber.sessions;
   if (is_address_dependent(binding.internal.base)) contacts_.add(number, entries.outward.remote);
@@ -215,6 +216,7 @@ void Nat64::erase_session(std::uint32_t number, TimePoint now) {
   Binding& binding = bindings_[binding_number];
   (session.previous != 0 ? sessions_[session.previous].next : binding.first_session) = session.next;
   if (session.next != 0) sessions_[session.next].previous = session.previous;
+  --binding.sessions;
   if (session.is_outbound) --binding.outbound_sessions;
   --bindings_.subscribers()[binding.subscriber].sessions;
   if (is_address_dependent(binding.internal.base))

@@ -111,7 +111,7 @@ void Nat64::check_invariants() const {
         PORTOLAN_CHECK(std::memcmp(entry.inside, binding.internal.address.octets.data(), 16) == 0);
       }
     }
-    PORTOLAN_CHECK(outbound == binding.outbound_sessions);
+    PORTOLAN_CHECK(of_binding == binding.sessions && outbound == binding.outbound_sessions);
     of_subscriber[binding.subscriber] += of_binding;
     // Somebody wants it.
     PORTOLAN_CHECK(binding.is_explicit || of_binding > 0);

@@ -355,7 +355,6 @@ class Nat64 {
       -> std::expected<std::uint32_t, InstallError>;
 
   // For those who look; views.cpp, trace.cpp.
-  [[nodiscard]] auto session_count(const Binding& binding) const -> std::uint32_t;
   [[nodiscard]] auto row_of_binding(std::uint32_t number, TimePoint now) const -> BindingRow;
   [[nodiscard]] auto row_of_session(std::uint32_t number, TimePoint now) -> SessionRow;
   void trace_from_ipv6(TimePoint now, const TraceQuery& query, TraceResult& result);

@@ -50,12 +50,6 @@ auto left(TimePoint until, TimePoint now) -> Seconds {
 
 }  // namespace
 
-auto Nat64::session_count(const Binding& binding) const -> std::uint32_t {
-  std::uint32_t count = 0;
-  for (std::uint32_t i = binding.first_session; i != 0; i = sessions_[i].next) ++count;
-  return count;
-}
-
 auto Nat64::row_of_binding(std::uint32_t number, TimePoint now) const -> BindingRow {
   const Binding& binding = bindings_[number];
   BindingRow row{
@@ -65,7 +59,7 @@ auto Nat64::row_of_binding(std::uint32_t number, TimePoint now) const -> Binding
       .is_explicit = binding.is_explicit,
       .port_count = 1,
       .remaining = {},
-      .sessions = session_count(binding),
+      .sessions = binding.sessions,
       .filters = 0};
   if (!binding.is_explicit) return row;
   const std::uint32_t head = bindings_.head_of(number);

@@ -79,6 +79,22 @@ TEST_F(Views, bindings_and_sessions_are_shown_until_they_end) {
   EXPECT_THAT(all<BindingRow>(), IsEmpty());
 }
 
+TEST_F(Views, a_binding_says_how_many_sessions_it_has) {
+  ASSERT_NE(map(Protocol::udp, 80, 8080), 0);
+  const auto sessions = [&] { return all<BindingRow>({.internal_port = Port{80}}).at(0).sessions; };
+  for (std::uint16_t i = 1; i <= 3; ++i) {
+    send(udp(far4, static_cast<std::uint16_t>(4000 + i), pool, 8080));
+    EXPECT_EQ(sessions(), 2U * i - 1);
+    send(udp(inside, 80, far6, static_cast<std::uint16_t>(5000 + i)));
+    EXPECT_EQ(sessions(), 2U * i);
+  }
+  EXPECT_EQ(all<HostRow>().at(0).sessions, 6U);
+  unmap(Protocol::udp, 80);
+  EXPECT_EQ(sessions(), 6U);
+  pass(Seconds{301});
+  EXPECT_THAT(all<BindingRow>(), IsEmpty());
+}
+
 TEST_F(Views, a_walk_sees_everything_once_though_other_things_change) {
   config.limits.bindings = config.limits.sessions = 5000;
   config.limits.sessions_per_subscriber = 5000;
