@@ -34,8 +34,11 @@ constexpr const char* schema =
     "CREATE TABLE journal(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, key BLOB, value BLOB);"
     "CREATE TABLE mapping(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE note(kind INTEGER, key BLOB, value BLOB NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;"
-    "PRAGMA application_id=1349807214; PRAGMA user_version=1";
-static_assert(application_id == 1349807214 && SqliteStore::schema_version == 1);
+    "PRAGMA application_id=1349807214; PRAGMA user_version=2";
+static_assert(application_id == 1349807214 && SqliteStore::schema_version == 2);
+
+/// Rows of version 1 are rows of version 2. From now on there may be some that only this version reads.
+constexpr const char* migration_from_1 = "PRAGMA user_version=2";
 
 /// Kinds of rows in the file.
 enum class Kind : std::uint8_t {
@@ -140,6 +143,10 @@ auto SqliteStore::prepare() -> Result {
   if (auto set = database_.execute(settings); !set) return set;
   if (*tables == 0)
     if (auto made = database_.transact([this] { return database_.execute(schema); }); !made) return made;
+  if (*tables != 0 && *version < schema_version) {
+    auto migrated = database_.transact([this] { return database_.execute(migration_from_1); });
+    if (!migrated) return migrated;
+  }
 
   const auto statement = [this](Statement& into, std::string_view text) -> Result {
     auto prepared = database_.prepare(text);

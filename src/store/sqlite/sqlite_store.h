@@ -55,8 +55,9 @@ struct SqliteCounters {
 
 class SqliteStore final : public Store {
  public:
-  /// Newest schema this program reads and writes; kept in the file as user_version.
-  static constexpr int schema_version = 1;
+  /// Schema that this program writes; kept in the file as user_version. It reads older ones too, and makes a
+  /// file its own before it writes. 2: a mapping's row may say that parity is preserved.
+  static constexpr int schema_version = 2;
 
   /// Opens `options.path` and makes it, with its folder, if it is not there. `post` runs a function later on
   /// the thread that calls commit(), where completions come.

@@ -134,13 +134,42 @@ TEST(SqliteStore, a_newer_schema_is_refused) {
   store.store.reset();
   auto database = Database::open(store.path());
   ASSERT_TRUE(database);
+  ASSERT_TRUE(database->execute("PRAGMA user_version=3"));
+  database = Database{};
+  EXPECT_THAT(store.open(), HasSubstr("written by a newer portoland (schema 3, this one knows 2)"));
+  database = Database::open(store.path());
   ASSERT_TRUE(database->execute("PRAGMA user_version=2"));
   database = Database{};
-  EXPECT_THAT(store.open(), HasSubstr("newer portoland (schema 2, this one knows 1)"));
-  database = Database::open(store.path());
+  EXPECT_EQ(store.open(), "");
+}
+
+TEST(SqliteStore, a_file_of_schema_1_keeps_its_rows_and_is_of_this_one_before_any_is_written) {
+  TestStore store;
+  // As version 1 wrote it: no row has the flag of parity.
+  Contract old = full_contract();
+  old.preserve_parity = false;
+  ASSERT_TRUE(store.commit({PutMapping{old}}));
+  store.store.reset();
+  auto database = Database::open(store.path());
+  ASSERT_TRUE(database);
   ASSERT_TRUE(database->execute("PRAGMA user_version=1"));
   database = Database{};
-  EXPECT_EQ(store.open(), "");
+
+  ASSERT_EQ(store.open(), "");
+  EXPECT_EQ(store.contracts(), std::vector{old});
+  store.store.reset();
+  database = Database::open(store.path());
+  ASSERT_TRUE(database);
+  EXPECT_EQ(database->number("PRAGMA user_version"), SqliteStore::schema_version)
+      << "nothing was written yet";
+  database = Database{};
+
+  ASSERT_EQ(store.open(), "");
+  Contract kept = old;
+  kept.preserve_parity = true;
+  ASSERT_TRUE(store.commit({PutMapping{kept}}));
+  ASSERT_EQ(store.reopen(), "");
+  EXPECT_EQ(store.contracts(), std::vector{kept});
 }
 
 TEST(SqliteStore, another_programs_database_is_left_alone) {
