@@ -69,7 +69,9 @@ auto Server::restore(TimePoint now, std::span<const store::Row> rows,
   // Limits and rights may be other ones today.
   was_reconfigured_ = was_reconfigured_ || restored.mappings > 0;
   if (config_.epoch_base > now) has_epoch = false;
-  if (!has_epoch) announce_restart(now);
+  // Routers may keep multicasts from the clients that are known.
+  if (!has_epoch && announce_restart(now) && config_.epoch_scope == EpochScope::server)
+    announce_epochs(now, {});
   restored.epoch_goes_on = has_epoch;
   return restored;
 }

@@ -89,6 +89,33 @@ TEST(Restore, an_epoch_from_the_future_is_not_believed) {
   EXPECT_EQ(world.server.epoch_time_s(world.now, {}), 0U);
 }
 
+TEST(Restore, mappings_without_an_epoch_are_announced_to_each_known_client_too) {
+  World before(config());
+  ASSERT_TRUE(before.server.restore(before.now, {}, {}));
+  before.ask(MapAsk{});
+  before.ask(MapAsk{.internal_port = 1});
+  before.ask(MapAsk{.from = "2001:db8:113::2"});
+  for (const bool is_from_the_future : {false, true}) {
+    before.stored_epoch.reset();
+    if (is_from_the_future) before.stored_epoch = store::PutEpoch{before.now + Seconds{1}};
+    Second after(before);
+    EXPECT_FALSE(after.restored->epoch_goes_on);
+    std::map<IpAddress, int> told;
+    for (int i = 0; i < 20; ++i) {
+      after.world.pass(Milliseconds{250});
+      while (!after.world.answers.empty()) {
+        const Answer answer = after.world.take_answer();
+        EXPECT_EQ(answer.response().opcode, wire::Opcode::announce);
+        EXPECT_LE(answer.response().epoch_time_s, 5U);
+        ++told[answer.client.address];
+      }
+    }
+    EXPECT_EQ(told, (std::map<IpAddress, int>{{*IpAddress::parse("2001:db8:112::1"), 3},
+                                              {*IpAddress::parse("2001:db8:113::2"), 3}}));
+    EXPECT_THAT(after.world.announced, ::testing::Not(IsEmpty()));
+  }
+}
+
 TEST(Restore, what_has_expired_is_dropped_from_the_store_too) {
   World before(config());
   ASSERT_TRUE(before.server.restore(before.now, {}, {}));
