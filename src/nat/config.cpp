@@ -150,6 +150,15 @@ auto check(const Config& config) -> std::expected<void, std::string> {
     const auto plan =
         PortPlan::make(*config.deterministic, config.pool, config.allowance.subscriber_prefix_length);
     if (!plan) return std::unexpected(plan.error());
+    const std::uint32_t block = config.allowance.port_block_size;
+    const auto address = block != 0 ? plan->address_without_block(block, config.first_port) : std::nullopt;
+    if (address)
+      return std::unexpected(
+          fmt::format("port block size {} with deterministic: of the dynamic ports of {}, {} to {}, none are "
+                      "a block, which begins at a multiple of its size, so that nobody could have any: let "
+                      "port_block_size be smaller, or 0, or dynamic_factor larger than {}",
+                      block, *address, plan->dynamic_at(*address)->first, plan->dynamic_at(*address)->last,
+                      config.deterministic->dynamic_factor));
   }
   if (config.first_port.value == 0) return std::unexpected("first_port must not be 0");
   if (config.ipv6_mtu < 1280)

@@ -256,6 +256,11 @@ auto Nat64::put_profile(const Prefix& internal, const Allowance& asked) -> std::
       (asked.external_address != Ipv4Address{} || asked.external_ports != PortRange{} ||
        meaning.subscriber_prefix_length < plan->subscriber_prefix_length()))
     return std::unexpected(ProfileError::unsupported);
+  // Nobody could have a dynamic port.
+  if (const auto& plan = bindings_.plan();
+      plan && meaning.port_block_size != 0 &&
+      plan->address_without_block(meaning.port_block_size, config_.first_port))
+    return std::unexpected(ProfileError::unsupported);
   const bool is_put = profiles.put(internal.address().bits(), length, asked);
   if (!is_put) return std::unexpected(ProfileError::no_resources);
   return {};

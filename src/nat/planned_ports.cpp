@@ -51,22 +51,23 @@ auto Bindings::planned_places(const Ipv6Address& host, const Wanted& wanted, std
   else if (pool_.size() != 0)
     home = paired(subscriber).value_or(pool_.at(pool_.place_for(subscribers_.hash_of(subscriber))));
   if (home && home != wanted.pool_index) add_all_at(*home);
+  // A mere suggestion takes nothing dynamic while there are own ones.
+  if (!wanted.exact)
+    std::ranges::stable_partition(std::span(places.all).first(places.count), &PlannedPlace::is_own);
   return places;
 }
 
 auto Bindings::choose_planned(const InternalEndpoint& internal, const Wanted& wanted,
                               std::uint32_t subscriber) -> std::optional<External> {
   const PlannedPlaces places = planned_places(internal.address, wanted, subscriber);
-  const auto has_suggested = [&](std::uint16_t pool_index) {
-    pool_.prepare(pool_index);
-    return wanted.ports.contains(Port{wanted.port}) &&
-           may_have(internal, wanted.is_explicit, pool_index, wanted.port);
+  const auto has_suggested = [&](const PlannedPlace& place) {
+    if (wanted.port == 0 || !place.ports.contains(Port{wanted.port})) return false;
+    pool_.prepare(place.pool_index);
+    return may_have(internal, wanted.is_explicit, place.pool_index, wanted.port);
   };
-  for (const PlannedPlace& place : places.span())
-    if (wanted.port != 0 && has_suggested(place.pool_index))
-      return External{.pool_index = place.pool_index, .port = wanted.port};
-  if (wanted.port != 0 && wanted.exact) return std::nullopt;
   for (const PlannedPlace& place : places.span()) {
+    if (has_suggested(place)) return External{.pool_index = place.pool_index, .port = wanted.port};
+    if (wanted.port != 0 && wanted.exact) continue;
     Wanted there = wanted;
     there.port = 0;
     there.ports = place.ports;

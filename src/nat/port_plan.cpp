@@ -160,6 +160,20 @@ auto PortPlan::holder_of(Ipv4Address address, Port port) const -> PortHolder {
   return {.kind = wanted_.dynamic_factor > 0 ? Kind::dynamic : Kind::nobody};
 }
 
+auto PortPlan::address_without_block(std::uint32_t size, Port first_port) const
+    -> std::optional<Ipv4Address> {
+  // The first address of a range has as many subscribers as any, and so the fewest dynamic ports.
+  for (const Addresses& addresses : by_place_) {
+    const Ipv4Address address{addresses.first};
+    const auto dynamic = dynamic_at(address);
+    if (!dynamic) continue;
+    const std::uint32_t first = std::max(dynamic->first, first_port).value;
+    const std::uint32_t end = dynamic->last.value + 1U;
+    if ((first + size - 1) / size * size + size > end) return address;
+  }
+  return std::nullopt;
+}
+
 auto PortPlan::may_have(const Ipv6Address& host, Ipv4Address address, Port port) const -> bool {
   if (const auto own = ports_of(host); own && own->address == address && own->ports.contains(port))
     return true;

@@ -70,6 +70,10 @@ class PortPlan {
   [[nodiscard]] auto holder_of(Ipv4Address address, Port port) const -> PortHolder;
   /// The dynamic ports of a pool address, if it has any.
   [[nodiscard]] auto dynamic_at(Ipv4Address address) const -> std::optional<PortRange>;
+  /// A pool address, if there is one, of whose dynamic ports from `first_port` on none are a block of `size`:
+  /// blocks begin at multiples of their size.
+  [[nodiscard]] auto address_without_block(std::uint32_t size, Port first_port) const
+      -> std::optional<Ipv4Address>;
   /// Whether a host may have a port: its subscriber's, or a dynamic one.
   [[nodiscard]] auto may_have(const Ipv6Address& host, Ipv4Address address, Port port) const -> bool;
 

@@ -246,6 +246,43 @@ TEST_F(PlannedPortsTest, dynamic_ports_are_given_in_blocks_if_so_configured) {
   EXPECT_NE(udp(outsider, 6001) / 64, port / 64);
 }
 
+TEST_F(PlannedPortsTest, dynamic_ports_that_hold_no_block_are_refused_with_a_remedy) {
+  // Dynamic are 1280 to 1535: four blocks of 64, one of 256.
+  plan(4, 512);
+  const auto error_of = [&](std::uint16_t size) {
+    config.allowance.port_block_size = size;
+    const auto checked = check(config);
+    return checked ? std::string() : checked.error();
+  };
+  for (const std::uint16_t size : {0, 64, 128, 256}) EXPECT_EQ(error_of(size), "") << size;
+  EXPECT_THAT(error_of(320), HasSubstr("port block size 320 with deterministic: of the dynamic ports of "
+                                       "192.0.2.14, 1280 to 1535, none are a block"));
+  EXPECT_THAT(error_of(512),
+              HasSubstr("let port_block_size be smaller, or 0, or dynamic_factor larger than 4"));
+  const auto put = [&](std::uint16_t size) {
+    return engine->put_profile(*Prefix::parse("2001:db8:115::/64"),
+                               {.subscriber_prefix_length = 0, .port_block_size = size});
+  };
+  EXPECT_TRUE(put(256));
+  EXPECT_EQ(put(320), std::unexpected(ProfileError::unsupported));
+  EXPECT_EQ(put(512), std::unexpected(ProfileError::unsupported));
+  config.deterministic->dynamic_factor = 0;
+  EXPECT_EQ(error_of(512), "") << "there are no dynamic ports";
+}
+
+TEST_F(PlannedPortsTest, a_mere_suggestion_takes_no_dynamic_port_while_own_ones_are_free) {
+  plan(1, 320);
+  EXPECT_LT(install(first, 80, 1300)->port, Port{1088});
+  EXPECT_EQ(install(first, 81, 1040)->port, Port{1040}) << "of its own any may be suggested";
+  const auto run = install(first, 4000, 1300, false, 4);
+  ASSERT_TRUE(run);
+  EXPECT_LT(run->port, Port{1088});
+  EXPECT_EQ(install(outsider, 80, 1300)->port, Port{1300}) << "it has no own ones";
+  for (std::uint16_t i = 0; i < 58; ++i)
+    ASSERT_LT(install(first, static_cast<std::uint16_t>(5000 + i), 0)->port, Port{1088}) << i;
+  EXPECT_EQ(install(first, 6000, 1301)->port, Port{1301}) << "all own ones are taken";
+}
+
 TEST_F(PlannedPortsTest, the_limit_of_ports_is_for_own_and_dynamic_ones_together) {
   config.allowance.ports_max = 70;
   plan(1, 320);
