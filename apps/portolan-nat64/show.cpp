@@ -74,7 +74,7 @@ auto json_of(const nat::PoolRow& row) -> ordered_json {
           {"icmp-hold-downs", row.hold_downs[2]}};
 }
 
-/// 0 and what is unspecified stand for what everybody has.
+/// 0 and what is unspecified stand for what everybody has; a port set of 1 for ports one by one.
 auto json_of(const nat::ProfileRow& row) -> ordered_json {
   const nat::Allowance& asked = row.asked;
   ordered_json json{{"internal-prefix", to_string(row.internal)},
@@ -123,7 +123,10 @@ void print(const nat::ProfileRow& row) {
   if (asked.external_address != Ipv4Address{}) fmt::print(", at {}", asked.external_address);
   if (asked.external_ports != PortRange{})
     fmt::print(", ports {}-{}", asked.external_ports.first, asked.external_ports.last);
-  if (asked.port_block_size != 0) fmt::print(", blocks of {}", asked.port_block_size);
+  if (asked.port_block_size == nat::Allowance::no_port_blocks)
+    fmt::print(", no blocks");
+  else if (asked.port_block_size != 0)
+    fmt::print(", blocks of {}", asked.port_block_size);
   if (asked.ports_max != 0) fmt::print(", at most {} ports", asked.ports_max);
   if (asked.sessions_max != 0) fmt::print(", at most {} sessions", asked.sessions_max);
   if (asked.sessions_per_second_max != 0) fmt::print(", {} new ones a second", asked.sessions_per_second_max);

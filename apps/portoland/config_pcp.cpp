@@ -75,7 +75,9 @@ void read_allotment(Reader& reader, const toml::table& table, const PortRange& e
   limit("new_sessions_per_second_max", allotment.sessions_per_second_max);
   reader.number(table, "user.", "port_block_size", 0, nat::Allowance::port_block_max,
                 ", a multiple of 64; 0 gives ports one by one", [&](auto value) {
-                  if (value % 64 == 0)
+                  if (value == 0)
+                    allotment.port_block_size = nat::Allowance::no_port_blocks;
+                  else if (value % 64 == 0)
                     allotment.port_block_size = static_cast<std::uint16_t>(value);
                   else
                     reader.fail(*table.get("port_block_size"), "user.port_block_size",

@@ -124,11 +124,14 @@ new_sessions_per_second_max = 20
 port_block_size = 128
 [[user]]
 prefix = "2001:db8:113::/48"
+[[user]]
+prefix = "2001:db8:114::/48"
+port_block_size = 0
 [[inside]])"),
                                        "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();
   const auto& profiles = settings->server.profiles;
-  ASSERT_EQ(profiles.size(), 2U);
+  ASSERT_EQ(profiles.size(), 3U);
   const PortRange ports{.first = Port{6000}, .last = Port{6999}};
   EXPECT_EQ(profiles[0].allotment, (server::Allotment{.external_address = *IpAddress::parse("192.0.2.14"),
                                                       .external_ports = ports,
@@ -139,6 +142,8 @@ prefix = "2001:db8:113::/48"
   EXPECT_EQ(profiles[0].policy.external_ports, ports);
   EXPECT_EQ(profiles[1].allotment, server::Allotment{}) << "what everybody may map binds no traffic";
   EXPECT_EQ(profiles[1].policy.external_ports.first, Port{2000});
+  EXPECT_EQ(profiles[2].allotment, server::Allotment{.port_block_size = nat::Allowance::no_port_blocks})
+      << "said to have none";
 }
 
 TEST(Settings, mistakes_about_what_users_are_given_name_what_would_be_right) {

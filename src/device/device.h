@@ -168,6 +168,9 @@ struct ReleasePeer {
 /// Errors  not_inside: such a prefix holds no addresses the device translates; no_resources;
 ///         profile_unsupported: the device can't do that
 struct PutProfile {
+  /// Ports one by one. No size of a block.
+  static constexpr std::uint16_t no_port_blocks = 1;
+
   Realm realm{};
   Prefix internal_prefix;
   /// 1 to 128, in the 128-bit form of addresses as in Prefix; 0: the device's own, but that no subscriber is
@@ -175,7 +178,7 @@ struct PutProfile {
   std::uint8_t subscriber_prefix_length = 128;
   IpAddress external_address{};  ///< unspecified: any
   PortRange external_ports{};
-  std::uint16_t port_block_size = 0;          ///< 0: no blocks
+  std::uint16_t port_block_size = 0;          ///< 0: as everybody has; no_port_blocks: none
   std::uint32_t ports_max = 0;                ///< of each protocol; 0: the device's own limit
   std::uint32_t sessions_max = 0;             ///< 0: the device's own limit
   std::uint32_t sessions_per_second_max = 0;  ///< 0: the device's own limit

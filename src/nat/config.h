@@ -70,6 +70,8 @@ inline constexpr std::size_t untranslated_max = 256;
 struct Allowance {
   static constexpr std::uint32_t no_maximum = 0xffffffffU;
   static constexpr std::uint16_t port_block_max = 16'384;
+  /// What a profile asks for as port_block_size if its subscribers shall have no blocks though everybody has.
+  static constexpr std::uint16_t no_port_blocks = 1;
 
   std::uint8_t subscriber_prefix_length = 128;
   /// Its external address, as long as the pool has it; unspecified: any.

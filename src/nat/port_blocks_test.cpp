@@ -127,7 +127,8 @@ TEST_F(PortBlocksTest, every_block_is_given_and_then_there_is_none) {
   EXPECT_NE(take_output().find("icmp 1/3"), std::string::npos);
   EXPECT_EQ(engine->counters().subscribers, 4U) << "and nothing is left behind";
   // Who has none by blocks takes what is in none.
-  ASSERT_TRUE(engine->put_profile(*Prefix::parse("2001:db8:5::/64"), {}));
+  ASSERT_TRUE(
+      engine->put_profile(*Prefix::parse("2001:db8:5::/64"), {.port_block_size = Allowance::no_port_blocks}));
   const auto single = udp(hosts[4], 4000);
   EXPECT_GE(single, 1280);
   EXPECT_LE(single, 1300);
@@ -155,6 +156,31 @@ TEST_F(PortBlocksTest, blocks_of_an_address_that_leaves_go_with_it) {
 
 TEST_F(PortBlocksTest, parity_is_kept_in_a_block_as_far_as_it_goes) {
   for (std::uint16_t port = 4000; port < 4064; ++port) EXPECT_EQ(udp(inside, port) % 2, port % 2);
+}
+
+TEST_F(PortBlocksTest, a_profile_has_blocks_as_everybody_has_unless_it_says_otherwise) {
+  const auto put = [&](std::uint16_t size) {
+    return engine
+        ->put_profile(*Prefix::parse("2001:db8::/32"), {.subscriber_prefix_length = 0,
+                                                        .port_block_size = size,
+                                                        .ports_max = 100,
+                                                        .sessions_max = 0,
+                                                        .sessions_per_second_max = 0})
+        .has_value();
+  };
+  ASSERT_TRUE(put(0));
+  EXPECT_NE(udp(inside, 4000), 0);
+  EXPECT_EQ(engine->counters().port_blocks, 1U) << "a limit of ports alone takes no blocks away";
+  restart();
+  ASSERT_TRUE(put(Allowance::no_port_blocks));
+  EXPECT_NE(udp(inside, 4000), 0);
+  EXPECT_EQ(engine->counters().port_blocks, 0U);
+  restart();
+  ASSERT_TRUE(put(128));
+  const auto port = udp(inside, 4000);
+  EXPECT_EQ(udp(inside, 4001) / 128, port / 128);
+  EXPECT_FALSE(put(2));
+  EXPECT_FALSE(put(63));
 }
 
 TEST_F(PortBlocksTest, what_is_no_block_size_is_refused) {
@@ -188,7 +214,8 @@ TEST_F(PortBlocksTest, any_history_leaves_the_tables_in_agreement) {
         case 1: static_cast<void>(engine->remove(now, key(Protocol::udp, port, from.c_str()))); break;
         case 2: {
           Allowance allowance;
-          allowance.port_block_size = static_cast<std::uint16_t>(64 * dice.below(4));
+          const std::uint16_t sizes[] = {0, Allowance::no_port_blocks, 64, 128, 192};
+          allowance.port_block_size = sizes[dice.below(5)];
           allowance.subscriber_prefix_length = dice.below(2) == 0 ? 64 : 128;
           allowance.ports_max = static_cast<std::uint32_t>(1 + dice.below(150));
           ASSERT_TRUE(engine->put_profile(Prefix(*IpAddress::parse(from), 64), allowance));

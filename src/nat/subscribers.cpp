@@ -65,6 +65,8 @@ auto Profiles::meaning_of(const Allowance& asked, std::uint8_t length) const -> 
   Allowance allowance = asked;
   if (asked.subscriber_prefix_length == 0)
     allowance.subscriber_prefix_length = std::max(usual.subscriber_prefix_length, length);
+  if (asked.port_block_size == 0) allowance.port_block_size = usual.port_block_size;
+  if (asked.port_block_size == Allowance::no_port_blocks) allowance.port_block_size = 0;
   if (asked.ports_max == 0) allowance.ports_max = usual.ports_max;
   if (asked.sessions_max == 0) allowance.sessions_max = usual.sessions_max;
   if (asked.sessions_per_second_max == 0) allowance.sessions_per_second_max = usual.sessions_per_second_max;

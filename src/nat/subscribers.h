@@ -37,8 +37,8 @@ class Profiles {
   ///
   /// Cost    one look-up for each prefix length that occurs
   [[nodiscard]] auto find(const Ipv6Address& address) const -> std::uint32_t;
-  /// What a profile for a prefix of `length` bits means that asks for `asked`: limits that are 0 are as for
-  /// everybody, and so is the length of subscribers' prefixes, but that none is larger than the profile's.
+  /// What a profile for a prefix of `length` bits means that asks for `asked`: what is 0 is as for everybody,
+  /// but that no subscriber's prefix is larger than the profile's.
   [[nodiscard]] auto meaning_of(const Allowance& asked, std::uint8_t length) const -> Allowance;
   /// Makes or changes a profile. Its subscribers have what `asked` means from their next packet on; how long
   /// their prefix is, from their next binding on. Errors  false: Limits::profiles is reached

@@ -48,6 +48,7 @@ struct Allotment {
   /// Where MAP gets its mappings too, unless the device does not have it.
   IpAddress external_address{};
   PortRange external_ports{};
+  /// device::PutProfile::no_port_blocks: ports one by one.
   std::uint16_t port_block_size = 0;
   /// These limit its own traffic only: Policy::mappings_max limits its mappings.
   std::uint32_t ports_max = 0;

@@ -4,6 +4,8 @@
 namespace portolan::device {
 namespace {
 
+static_assert(PutProfile::no_port_blocks == nat::Allowance::no_port_blocks);
+
 auto refusal_of(nat::InstallError error) -> Refusal {
   switch (error) {
     case nat::InstallError::cannot_provide_external: return Refusal::cannot_provide_external;

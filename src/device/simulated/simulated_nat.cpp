@@ -202,7 +202,8 @@ auto SimulatedNat::carry_out(TimePoint /*now*/, const PutProfile& wanted) -> Res
   const bool is_of_pool = wanted.external_address.is_unspecified() || config_.pool.empty() ||
                           wanted.external_address.family() == config_.pool.front().family();
   if (wanted.subscriber_prefix_length > 128 || !is_of_pool ||
-      wanted.external_ports.first > wanted.external_ports.last || wanted.port_block_size != 0)
+      wanted.external_ports.first > wanted.external_ports.last ||
+      wanted.port_block_size > PutProfile::no_port_blocks)
     return std::unexpected(Refusal::profile_unsupported);
   profiles_.insert_or_assign({wanted.realm, wanted.internal_prefix}, wanted);
   return Applied{};
