@@ -122,6 +122,7 @@ auto DeviceProfiles::take(std::size_t most) -> std::vector<device::Operation> {
 void DeviceProfiles::applied(std::span<const device::Operation> operations,
                              std::span<const device::Result> results) {
   PORTOLAN_CHECK(operations.size() == results.size());
+  bool has_room = false;
   for (std::size_t i = 0; i < results.size(); ++i) {
     // The next inventory tells.
     if (!results[i] && results[i].error() == device::Refusal::unreachable) continue;
@@ -132,6 +133,8 @@ void DeviceProfiles::applied(std::span<const device::Operation> operations,
     const auto wanted = wanted_.find(key);
     if (put == nullptr) {
       held_.erase(key);
+      // What was refused itself had no room that others could have now.
+      has_room = has_room || !refused_.contains(key);
     } else if (results[i]) {
       held_.insert_or_assign(key, *put);
       told_before_.erase(key);
@@ -144,6 +147,20 @@ void DeviceProfiles::applied(std::span<const device::Operation> operations,
       told_before_.insert_or_assign(key, results[i].error());
     }
     note(key);
+  }
+  if (has_room) try_refused_again();
+}
+
+void DeviceProfiles::try_refused_again() {
+  for (auto refused = refused_.begin(); refused != refused_.end();) {
+    const auto& [key, refusal] = *refused;
+    if (refusal != device::Refusal::no_resources) {
+      ++refused;
+      continue;
+    }
+    const ProfileKey again = key;
+    refused = refused_.erase(refused);
+    note(again);
   }
 }
 

@@ -36,7 +36,7 @@ struct RefusedProfile {
 class DeviceProfiles {
  public:
   /// The device should have `wanted` from now on. What it refused and is still wanted likewise is not tried
-  /// again.
+  /// again, but for want of room once another is dropped.
   void want(ProfileTable wanted);
   /// The device is there (again), and tells what it has: begin(), has() for each, knows_all().
   void begin();
@@ -60,6 +60,7 @@ class DeviceProfiles {
  private:
   /// Notes what is to be done about `key`.
   void note(const ProfileKey& key);
+  void try_refused_again();
 
   ProfileTable wanted_;
   /// What the device has once it has done all that was taken.

@@ -4,6 +4,8 @@
 // back that forgot, missed, or was told by somebody else (RFC 6888 s3 REQ-4).
 #include "server/device_profiles.h"
 
+#include <set>
+
 #include <gmock/gmock.h>
 
 #include "server/server.h"
@@ -251,6 +253,45 @@ TEST(DeviceProfiles, what_the_device_refuses_is_told_once_and_leaves_nothing_of_
   world.server.reconfigure(world.now, config_of({in_blocks}));
   EXPECT_THAT(refused(), IsEmpty());
   EXPECT_THAT(held_by(world), ElementsAre(2));
+}
+
+TEST(DeviceProfiles, what_there_was_no_room_for_is_tried_again_once_another_is_dropped) {
+  DeviceProfiles profiles;
+  const auto first = user("2001:db8:112::/48", 1);
+  const auto second = user("2001:db8:113::/48", 2);
+  // A device that has room for one profile.
+  std::set<ProfileKey> held;
+  const auto settle = [&] {
+    int operations = 0;
+    while (profiles.has_more() && operations < 20) {
+      const auto taken = profiles.take(8);
+      std::vector<device::Result> results;
+      for (const device::Operation& operation : taken) {
+        ++operations;
+        if (const auto* const drop = std::get_if<device::DropProfile>(&operation))
+          held.erase({drop->realm, drop->internal_prefix});
+        const auto* const put = std::get_if<device::PutProfile>(&operation);
+        const bool is_refused =
+            put != nullptr && !held.empty() && !held.contains({put->realm, put->internal_prefix});
+        if (put != nullptr && !is_refused) held.emplace(put->realm, put->internal_prefix);
+        if (is_refused)
+          results.emplace_back(std::unexpected(device::Refusal::no_resources));
+        else
+          results.emplace_back(device::Applied{});
+      }
+      profiles.applied(taken, results);
+    }
+    return operations;
+  };
+  profiles.want(profile_table({first, second}));
+  profiles.begin();
+  profiles.knows_all();
+  EXPECT_EQ(settle(), 3) << "two puts, and nothing of before is left of the one that was refused";
+  EXPECT_THAT(profiles.take_refused(), SizeIs(1));
+  profiles.want(profile_table({second}));
+  EXPECT_EQ(settle(), 2);
+  EXPECT_THAT(held, ElementsAre(ProfileKey{Realm{}, second.users}));
+  EXPECT_THAT(profiles.refused(), IsEmpty());
 }
 
 TEST(DeviceProfiles, a_user_maps_at_the_address_it_is_given) {
