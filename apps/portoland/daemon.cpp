@@ -84,8 +84,8 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
 void Daemon::connect_device() {
   // A device in this process has begun with it, and has nothing yet. Another one says what it has.
   if (is_device_connected_ || settings_.device == DeviceKind::nat64_remote) return;
-  // Without an address it could keep nothing of what was promised.
-  if (!has_external_address_()) return;
+  // What was promised at an address that is not there yet would be lost, or move.
+  if (!is_pool_settled_()) return;
   is_device_connected_ = true;
   server_.connected(io::monotonic_now(), {});
   carry_out_actions();
@@ -189,9 +189,7 @@ auto Daemon::make_nat64() -> std::expected<void, std::string> {
   auto gateway =
       gateway::Nat64Gateway::start(settings_.nat64, host_, completion(), posting(), event_handler(), true);
   if (!gateway) return std::unexpected(gateway.error());
-  has_external_address_ = [nat64 = gateway->get()] {
-    return !nat64->settings().own_address || !nat64->pool().empty();
-  };
+  is_pool_settled_ = [nat64 = gateway->get()] { return nat64->is_pool_settled(); };
   // What moves with the pool comes as events.
   (*gateway)->follow(loop_, [this] { connect_device(); });
   event_log_.emplace(loop_, (*gateway)->device());

@@ -65,7 +65,7 @@ class Daemon {
   /// Index of the inside interface `interface_index` in the settings, if it is one.
   [[nodiscard]] auto inside_of(unsigned interface_index) -> std::optional<std::size_t>;
   void learn_interfaces();
-  /// Has the server bring a device in this process to what was promised, once it has an external address.
+  /// Has the server bring a device in this process to what was promised, once its pool is there.
   void connect_device();
   [[nodiscard]] auto completion() -> device::Device::Completion;
   [[nodiscard]] auto event_handler() -> device::Device::EventHandler;
@@ -88,7 +88,7 @@ class Daemon {
   std::optional<gateway::EventLog> event_log_;
   /// Gives the device what of other settings is its own. Errors: nothing has changed.
   std::function<std::expected<void, std::string>(const Settings&)> reload_device_;
-  std::function<bool()> has_external_address_ = [] { return true; };
+  std::function<bool()> is_pool_settled_ = [] { return true; };
   bool is_device_connected_ = false;
   /// Says what the device has counted.
   std::function<void()> log_device_counters_ = [] {};

@@ -174,21 +174,28 @@ auto Nat64Gateway::look_at_own_address() -> bool {
   if (!trouble.empty() && trouble != own_trouble_)
     spdlog::error("nat64.own_address, tried again: {}", trouble);
   own_trouble_ = trouble;
-  if (const auto next = own_->next_look())
-    timer_.arm(*next);
-  else
-    timer_.disarm();
+  arm_next_look();
   if (!changed || !*changed) return false;
   take_own_address();
   return true;
 }
 
+void Nat64Gateway::arm_next_look() {
+  if (const auto next = own_->next_look())
+    timer_.arm(*next);
+  else
+    timer_.disarm();
+}
+
 void Nat64Gateway::follow(io::EventLoop& loop, std::function<void()> changed) {
   if (!own_) return;
   const auto look = [this, changed = std::move(changed)] {
-    if (look_at_own_address()) changed();
+    const bool was_settled = own_->is_settled();
+    if (look_at_own_address() || own_->is_settled() != was_settled) changed();
   };
   timer_ = loop.timer(look);
+  // As the look at the start left it.
+  arm_next_look();
   watch_ = loop.on_readable(own_->watch().descriptor(), [this, look] {
     if (own_->watch().take()) look();
   });

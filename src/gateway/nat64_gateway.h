@@ -41,9 +41,14 @@ class Nat64Gateway final : public device::Device {
   [[nodiscard]] auto reload(const Nat64Settings& wanted) -> std::expected<void, std::string>;
 
   /// Follows the gateway's own address, if the settings have one, and tells `changed` when it has changed the
-  /// pool. `loop` outlives the gateway.
+  /// pool, or is_pool_settled(). `loop` outlives the gateway.
   void follow(io::EventLoop& loop, std::function<void()> changed);
 
+  /// Whether the pool has what was promised before the start: not while the own address may yet come, for
+  /// promises at it would move to other addresses; nor while there is none.
+  [[nodiscard]] auto is_pool_settled() const -> bool {
+    return !own_ || (own_->is_settled() && !pool().empty());
+  }
   /// The addresses of the moment.
   [[nodiscard]] auto pool() const -> std::vector<nat::PoolRange>;
   [[nodiscard]] auto settings() const -> const Nat64Settings& { return settings_; }
@@ -59,6 +64,7 @@ class Nat64Gateway final : public device::Device {
   /// What reload() no longer needs of the host, or could not have in full.
   void release(const std::vector<Prefix>& routes, const std::vector<Ipv4Address>& neighbours);
 
+  void arm_next_look();
   /// Whether the pool has changed with the gateway's own address.
   auto look_at_own_address() -> bool;
   void take_own_address();

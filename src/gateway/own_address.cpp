@@ -94,6 +94,8 @@ auto OwnAddress::choose(std::optional<Ipv4Address> present, std::span<const io::
 
 auto OwnAddress::look(TimePoint now) -> std::expected<bool, std::string> {
   next_look_ = now + retry;
+  if (!first_look_) first_look_ = now;
+  if (now >= *first_look_ + patience) is_settled_ = true;
   const auto interface = netlink_.find_interface(settings_.interface);
   if (!interface) return std::unexpected(interface.error());
   std::optional<Ipv4Address> found;
@@ -113,6 +115,7 @@ auto OwnAddress::look(TimePoint now) -> std::expected<bool, std::string> {
     }
     gone_since_.reset();
     next_look_.reset();
+    is_settled_ = true;
     return is_other;
   }
   if (address_ && !gone_since_) gone_since_ = now;
@@ -122,6 +125,7 @@ auto OwnAddress::look(TimePoint now) -> std::expected<bool, std::string> {
   }
   next_look_.reset();
   gone_since_.reset();
+  if (!is_settled_) next_look_ = *first_look_ + patience;
   if (!address_) return false;
   address_.reset();
   interface_index_ = 0;

@@ -41,6 +41,9 @@ class OwnAddress {
   /// Looks which address the interface has, and has its packets handed over. True if address() is another
   /// now. Errors  text for the operator; address() is as before, look again after `retry`
   [[nodiscard]] auto look(TimePoint now) -> std::expected<bool, std::string>;
+  /// Whether what is promised at the address need not wait for it: it is there, or has been waited for, since
+  /// the first look, for `patience`.
+  [[nodiscard]] auto is_settled() const -> bool { return is_settled_; }
   /// When to look though nothing is told.
   [[nodiscard]] auto next_look() const -> std::optional<TimePoint> { return next_look_; }
 
@@ -67,6 +70,8 @@ class OwnAddress {
   std::optional<Ipv4Address> address_;
   unsigned interface_index_ = 0;  ///< of the interface that hands over; 0: none
   std::optional<TimePoint> gone_since_;
+  std::optional<TimePoint> first_look_;
+  bool is_settled_ = false;
   std::optional<TimePoint> next_look_;
 };
 

@@ -94,7 +94,6 @@ TEST_F(OwnAddressTest, is_taken_when_it_comes_and_followed) {
   OwnAddress own = opened();
   EXPECT_FALSE(look(own, 0));
   EXPECT_EQ(own.address(), std::nullopt);
-  EXPECT_EQ(own.next_look(), std::nullopt);
   EXPECT_THAT(host().list(), ElementsAre("reserved-ports 40960-65535"));
   add(first);
   EXPECT_TRUE(own.watch().take());
@@ -140,6 +139,25 @@ TEST_F(OwnAddressTest, that_is_gone_is_waited_for) {
   EXPECT_EQ(own.next_look(), std::nullopt);
   take_away(first);
   EXPECT_FALSE(look(own, 101 + last));
+}
+
+TEST_F(OwnAddressTest, that_is_late_is_waited_for_at_the_start) {
+  constexpr auto patience = static_cast<int>(OwnAddress::patience.count());
+  OwnAddress late = opened();
+  EXPECT_FALSE(look(late, 0));
+  EXPECT_FALSE(late.is_settled());
+  EXPECT_EQ(late.next_look(), at(patience)) << "though nothing is told";
+  EXPECT_FALSE(look(late, patience - 1));
+  EXPECT_FALSE(late.is_settled());
+  EXPECT_FALSE(look(late, patience));
+  EXPECT_TRUE(late.is_settled());
+  EXPECT_EQ(late.next_look(), std::nullopt);
+  OwnAddress soon = opened();
+  EXPECT_FALSE(look(soon, 0));
+  add(first);
+  EXPECT_TRUE(look(soon, 1));
+  EXPECT_TRUE(soon.is_settled());
+  EXPECT_EQ(soon.next_look(), std::nullopt);
 }
 
 TEST_F(OwnAddressTest, is_handed_over_by_another_interface_of_the_same_name) {
