@@ -76,6 +76,18 @@ own_address = "wan0"
               ElementsAre(HasSubstr("test.toml:7: nat64.own_address = \"wan0\": must be a table")));
 }
 
+TEST(OwnAddressSettings, or_a_pool_there_must_be) {
+  EXPECT_THAT(errors_of(R"(device = "nat64"
+store = "memory"
+[[inside]]
+interface = "phone0"
+[nat64]
+prefix = "2001:db8:64:ff9b::/96"
+)"),
+              ElementsAre(AllOf(HasSubstr("test.toml:5: nat64.pool is missing: write pool = "),
+                                HasSubstr("or [nat64.own_address]"))));
+}
+
 TEST(OwnAddressSettings, count_as_an_address_of_the_pool) {
   EXPECT_THAT(errors_of(with(good, "pool = [\"10.0.0.0/17\"]")),
               ElementsAre(AllOf(HasSubstr("makes a pool of 32769 addresses"), HasSubstr("take one from"))));

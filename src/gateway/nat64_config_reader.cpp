@@ -173,6 +173,11 @@ void read_nat64(Reader& reader, const toml::table& root, std::string_view wanted
                      reader.fail(node, "nat64.untranslated", "is no IPv4 prefix such as \"192.0.2.0/24\"");
                  });
   reader.flag(*nat64, "nat64.", "answer_untranslated", settings.answer_untranslated);
+  if (nat64->get("pool") == nullptr && nat64->get("own_address") == nullptr)
+    reader.fail_missing(
+        *nat64, "nat64.pool",
+        "write pool = [\"192.0.2.14\"] with addresses of yours, or [nat64.own_address] to share "
+        "this host's own");
   read_pool(reader, *nat64, settings);
   read_allowance(reader, *nat64, settings);
   read_own_address(reader, *nat64, settings);
