@@ -6,6 +6,7 @@
 
 #include <rapidcheck.h>
 
+#include <array>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -254,7 +255,8 @@ TEST_F(PlannedPortsTest, dynamic_ports_that_hold_no_block_are_refused_with_a_rem
     const auto checked = check(config);
     return checked ? std::string() : checked.error();
   };
-  for (const std::uint16_t size : {0, 64, 128, 256}) EXPECT_EQ(error_of(size), "") << size;
+  for (const auto size : std::to_array<std::uint16_t>({0, 64, 128, 256}))
+    EXPECT_EQ(error_of(size), "") << size;
   EXPECT_THAT(error_of(320), HasSubstr("port block size 320 with deterministic: of the dynamic ports of "
                                        "192.0.2.14, 1280 to 1535, none are a block"));
   EXPECT_THAT(error_of(512),
