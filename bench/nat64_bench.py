@@ -35,6 +35,8 @@ WAYS = ("kernel6", "nat44", "portolan", "tayga")
 BULK = {"1 stream": ["-P1"], "1 stream back": ["-P1", "-R"],
         "4 streams": ["-P4"], "4 streams back": ["-P4", "-R"]}
 BULK_SECONDS = 1
+# A transfer that has not ended so much later hangs.
+BULK_PATIENCE_SECONDS = 20
 UDP_MILLISECONDS = 700
 UDP_OCTETS = 64
 LIVE_PACKETS = 400_000
@@ -220,17 +222,33 @@ class Figures:
         return statistics.median(a / b for a, b in zip(own, others, strict=True))
 
 
+def transfer(way, hosts6, options):
+    """What iperf3 says of one transfer, with a server of its own; nothing if it failed or hung."""
+    server = subprocess.Popen([*way.hosts4.inside, "iperf3", "-s", "-1", "-p", str(IPERF_PORT), "--forceflush"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        if not any("listening" in line for line in server.stdout):
+            return {}
+        done = subprocess.run([*hosts6.inside, "iperf3", "-J", "-c", way.target, "-p", str(IPERF_PORT),
+                               "-t", str(BULK_SECONDS), *options], capture_output=True, text=True,
+                              timeout=BULK_SECONDS + BULK_PATIENCE_SECONDS)
+        return json.loads(done.stdout or "{}").get("end") or {}
+    except subprocess.TimeoutExpired:
+        return {}
+    finally:
+        server.kill()
+        server.communicate()
+
+
 def bulk(way, hosts6, options):
     """Bit/s that reached the receiving end."""
     for _ in range(3):
-        done = subprocess.run([*hosts6.inside, "iperf3", "-J", "-c", way.target, "-p", str(IPERF_PORT),
-                               "-t", str(BULK_SECONDS), *options], capture_output=True, text=True)
-        end = json.loads(done.stdout or "{}").get("end") or {}
-        if done.returncode == 0 and "sum_received" in end:
+        end = transfer(way, hosts6, options)
+        if "sum_received" in end:
             seconds = max(end["sum_received"]["seconds"], end["sum_sent"]["seconds"], BULK_SECONDS)
             return end["sum_received"]["bytes"] * 8 / seconds
-        time.sleep(0.5)  # the server may still be busy with the last one
-    fail(f"iperf3 over {way.name}: {done.stdout[-300:]}{done.stderr}")
+        say(f"iperf3 over {way.name} {' '.join(options)} failed, tried again")
+    return fail(f"iperf3 over {way.name} failed three times")
 
 
 def measure_tcp(ways, hosts6, figures, round_):
@@ -356,12 +374,10 @@ def main():
             start_tayga(ways["tayga"], directory)
         else:
             say("tayga is not installed: nothing to compare with")
-        server = hosts4.start(["iperf3", "-s", "-p", str(IPERF_PORT), "--forceflush"], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         counter = hosts4.start([os.path.join(BUILD, "bench/udp_flood"), "count", str(UDP_PORT)],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        if counter.stdout.readline() != "ready\n" or not any("listening" in line for line in server.stdout):
-            fail("the servers did not start")
+        if counter.stdout.readline() != "ready\n":
+            fail("the server did not start")
         for way in ways.values():
             hosts6.run(f"ping -c 1 -W 5 {way.target}")
         for round_ in range(rounds):
