@@ -91,6 +91,7 @@ class NftBatch {
 /// What the kernel has under a key.
 struct NftFound {
   NftFields key;
+  NftFields key_end{};  ///< of an interval
   NftFields data;
   Seconds expires_in{};  ///< rounded up; 0: never
 };

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The kernel's NAT44 as a device: explicit mappings are elements of nftables' maps, hosts' own traffic is
+// connection tracking's. Every batch is one transaction, whatever is mapped already.
+#pragma once
+
+#include <deque>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "base/random.h"
+#include "device/device.h"
+#include "device/nftables/nat44_elements.h"
+#include "device/nftables/nat44_mappings.h"
+#include "device/nftables/settings.h"
+#include "io/conntrack.h"
+#include "io/nft_table.h"
+
+namespace portolan::device {
+
+class Nat44Device final : public Device {
+ public:
+  struct Surroundings {
+    Completion completion;
+    EventHandler events;
+    /// What the kernel was left with when it did not do what it should: the server begins anew with it.
+    InventoryHandler inventory;
+    std::function<TimePoint()> now;
+    /// Runs a function later on the caller's thread.
+    std::function<void(std::function<void()>)> post;
+    Random* random = nullptr;  ///< outlives the device
+  };
+
+  /// Loads the table; elements of an earlier run stay in force until reconciled().
+  /// Errors  text for the operator
+  [[nodiscard]] static auto start(Nat44Settings settings, Surroundings surroundings)
+      -> std::expected<std::unique_ptr<Nat44Device>, std::string>;
+  /// Removes the table unless it is to stay.
+  ~Nat44Device() override;
+
+  void apply(BatchId batch, std::vector<Operation> operations) override;
+  void reconciled() override;
+
+  /// Changes the external addresses; the event handler is told later what that did to mappings.
+  /// Errors  the rules could not be loaded; tried again like a repair
+  auto set_pool(std::vector<Ipv4Address> pool) -> std::expected<void, std::string>;
+  [[nodiscard]] auto pool() const -> const std::vector<Ipv4Address>& { return mappings_.pool(); }
+
+  /// Does what is due.
+  void advance();
+  [[nodiscard]] auto next_deadline() const -> std::optional<TimePoint>;
+
+  /// Readable when look_after_table() has something to look at.
+  [[nodiscard]] auto descriptor() const -> int { return table_.descriptor(); }
+  /// Repairs the table if somebody else has changed it.
+  void look_after_table();
+
+  struct Counters {
+    std::uint64_t batches = 0;
+    std::uint64_t repairs = 0;
+    std::uint64_t failed_repairs = 0;
+  };
+  [[nodiscard]] auto counters() const -> const Counters& { return counters_; }
+  [[nodiscard]] auto settings() const -> const Nat44Settings& { return settings_; }
+  /// Whether the table stays when the device ends.
+  void set_stays_at_exit(bool stays) { settings_.stays_at_exit = stays; }
+
+ private:
+  using Number = Nat44Mappings::Number;
+
+  Nat44Device(Nat44Settings settings, Surroundings surroundings, io::NftTable table, io::Conntrack conntrack);
+
+  [[nodiscard]] auto load(const std::vector<Ipv4Address>& pool) -> std::expected<void, std::string>;
+  void adopt_elements();
+
+  auto carry_out(const Install& wanted) -> Result;
+  auto carry_out(const Remove& unwanted) -> Result;
+  auto carry_out(const InstallPeer& wanted) -> Result;
+  auto carry_out(const ReleasePeer& unwanted) -> Result;
+  auto carry_out(const PutProfile& wanted) -> Result;
+  auto carry_out(const DropProfile& unwanted) -> Result;
+
+  /// What the socket `key` has outside by its own traffic.
+  [[nodiscard]] auto traffic(const MappingKey& key) -> std::optional<Traffic>;
+  /// How long a flow that PEER no longer keeps goes on by its traffic; ends it if there was none.
+  auto let_go(const MappingKey& key, const Endpoint& remote_peer) -> Seconds;
+  /// Gives the kernel what has changed. False: it does not have it.
+  auto commit() -> bool;
+  /// Ends flows from outside that filters no longer let in.
+  void end_forbidden_flows();
+  /// Loads everything anew.
+  auto repair() -> bool;
+  void keep_refreshing(const MappingKey& key);
+  void refresh(const MappingKey& key);
+  void tell(std::vector<Event> events);
+
+  Nat44Settings settings_;
+  Surroundings surroundings_;
+  io::NftTable table_;
+  io::Conntrack conntrack_;
+  Nat44Mappings mappings_;
+  Nat44Elements elements_;
+  io::NftBatch batch_;
+  FindTraffic find_traffic_;
+  /// Sockets whose flows PEER keeps, by when the kernel is told so again.
+  std::deque<std::pair<TimePoint, MappingKey>> refreshes_;
+  std::unordered_set<MappingKey, MappingKeyHash> refreshed_;
+  /// Mappings that have got other filters in this batch.
+  std::vector<MappingKey> narrowed_;
+  std::optional<TimePoint> next_repair_;
+  Counters counters_;
+};
+
+}  // namespace portolan::device

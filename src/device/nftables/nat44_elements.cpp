@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "device/nftables/nat44_elements.h"
+
+#include <algorithm>
+
+#include "device/nftables/filter_elements.h"
+
+namespace portolan::device {
+namespace {
+
+/// The program ends mappings when they are due; the kernel does so much later, if no program is left to.
+constexpr Seconds grace{60};
+/// More than the kernel's clock can count is as good as for ever.
+constexpr Seconds timeout_max{100LL * 365 * 86400};
+
+auto octets_of(const io::NftFields& fields) -> std::vector<std::byte> {
+  return {fields.octets().begin(), fields.octets().end()};
+}
+
+}  // namespace
+
+auto Nat44Elements::wanted(TimePoint now, const Nat44Mappings::Mapping& mapping) -> Form {
+  const bool is_explicit = mapping.is_explicit(now);
+  const TimePoint until = std::max(mapping.explicit_until, mapping.peers_until());
+  if (!is_explicit && until <= now) return {};
+  return {.key = mapping.key,
+          .external = mapping.external,
+          .port_count = mapping.port_count,
+          .is_inbound = is_explicit,
+          .filters = is_explicit ? without_overlaps(mapping.filters) : std::vector<RemoteFilter>{},
+          .timeout = std::min(std::chrono::ceil<Seconds>(until - now) + grace, timeout_max)};
+}
+
+void Nat44Elements::append(const Form& form, std::vector<io::NftElement>& elements) {
+  const auto add = [&](std::string_view set, const io::NftFields& key, const io::NftFields& data) {
+    elements.push_back({.set = set, .key = key, .data = data, .timeout = form.timeout});
+  };
+  const Protocol protocol = form.key.protocol;
+  if (form.key.internal_port == Port{0}) {
+    const auto inside = io::NftFields().add(form.key.internal_address);
+    const auto outside = io::NftFields().add(form.external.address);
+    if (protocol == Protocol::all) {
+      add("inbound_all", outside, inside);
+      return add("outbound_all", inside, outside);
+    }
+    add("inbound_all_ports", io::NftFields().add(protocol).add(form.external.address), inside);
+    return add("outbound_all_ports", io::NftFields().add(protocol).add(form.key.internal_address), outside);
+  }
+  for (std::uint16_t i = 0; i < form.port_count; ++i) {
+    const Port internal{static_cast<std::uint16_t>(form.key.internal_port.value + i)};
+    const Port external{static_cast<std::uint16_t>(form.external.port.value + i)};
+    const auto inside = io::NftFields().add(form.key.internal_address).add(internal);
+    const auto outside = io::NftFields().add(form.external.address).add(external);
+    const auto socket = io::NftFields().add(protocol).add(form.key.internal_address).add(internal);
+    add("outbound", socket, outside);
+    if (!form.is_inbound) continue;
+    add("inbound", io::NftFields().add(protocol).add(form.external.address).add(external), inside);
+    if (form.filters.empty()) continue;
+    add("filtered", socket, {});
+    for (const RemoteFilter& filter : form.filters)
+      elements.push_back(filter_element(socket, filter, Family::ipv4, form.timeout));
+  }
+}
+
+void Nat44Elements::update(TimePoint now, const Nat44Mappings& mappings, std::span<const Number> changed,
+                           io::NftBatch& batch) {
+  std::vector<io::NftElement> removed;
+  std::vector<io::NftElement> added;
+  std::vector<Number> numbers(changed.begin(), changed.end());
+  std::ranges::sort(numbers);
+  const auto [end, last] = std::ranges::unique(numbers);
+  numbers.erase(end, last);
+  for (const Number number : numbers) {
+    if (const auto former = present_.find(number); former != present_.end()) {
+      append(former->second, removed);
+      present_.erase(former);
+    }
+    const Nat44Mappings::Mapping* const mapping = mappings.mapping(number);
+    Form form = mapping != nullptr ? wanted(now, *mapping) : Form{};
+    if (form.port_count == 0) continue;
+    append(form, added);
+    present_.emplace(number, std::move(form));
+  }
+  for (const io::NftElement& element : removed) batch.remove(element);
+  for (const io::NftElement& element : added) {
+    if (!leftovers_.empty())
+      if (const auto same = leftovers_.find({element.set, octets_of(element.key)});
+          same != leftovers_.end()) {
+        batch.remove(same->second);
+        leftovers_.erase(same);
+      }
+    batch.add(element);
+  }
+}
+
+void Nat44Elements::adopt(std::string_view set, const std::vector<io::NftFound>& elements) {
+  for (const io::NftFound& found : elements)
+    leftovers_[{set, octets_of(found.key)}] = {.set = set, .key = found.key, .key_end = found.key_end};
+}
+
+void Nat44Elements::remove_leftovers(io::NftBatch& batch) {
+  for (const auto& [key, element] : leftovers_) batch.remove(element);
+  leftovers_.clear();
+}
+
+}  // namespace portolan::device

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "device/nftables/nat44_mappings.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "device/nftables/pairing.h"
+
+namespace portolan::device {
+namespace {
+
+auto ith(const MappingKey& first, std::uint32_t i) -> MappingKey {
+  MappingKey key = first;
+  key.internal_port = Port{static_cast<std::uint16_t>(first.internal_port.value + i)};
+  return key;
+}
+auto ith(const Endpoint& first, std::uint32_t i) -> Endpoint {
+  return {first.address, Port{static_cast<std::uint16_t>(first.port.value + i)}};
+}
+
+auto agrees(const IpAddress& address, Port port, const Endpoint& present) -> bool {
+  return (address.is_unspecified() || address == present.address) &&
+         (port == Port{0} || port == present.port);
+}
+
+auto left(TimePoint until, TimePoint now) -> Seconds {
+  return std::max(std::chrono::ceil<Seconds>(until - now), Seconds{0});
+}
+
+auto applied(const Endpoint& external, Seconds lifetime, std::uint32_t port_count = 1) -> Applied {
+  return {.external_address = external.address,
+          .external_port = external.port,
+          .lifetime = lifetime,
+          .port_count = static_cast<std::uint16_t>(port_count)};
+}
+
+auto nothing(const MappingKey& key) -> Applied {
+  return applied({IpAddress::unspecified(key.external_family), Port{0}}, {});
+}
+
+auto with_port(MappingKey key, Port port) -> MappingKey {
+  key.internal_port = port;
+  return key;
+}
+
+/// Protocols whose ports the kernel translates.
+auto has_ports(Protocol protocol) -> bool {
+  constexpr auto dccp = static_cast<Protocol>(33);
+  constexpr auto udp_lite = static_cast<Protocol>(136);
+  return protocol == Protocol::tcp || protocol == Protocol::udp || protocol == Protocol::sctp ||
+         protocol == dccp || protocol == udp_lite;
+}
+
+}  // namespace
+
+Nat44Mappings::Nat44Mappings(const Nat44Settings& settings, Random& random)
+    : inside_(settings.inside),
+      hold_down_(settings.hold_down),
+      mappings_max_(settings.mappings_max),
+      filters_max_(settings.filters_max),
+      maps_all_ports_(settings.maps_all_ports),
+      ports_(settings.explicit_ports, random),
+      by_key_(16, MappingKeyHash(HashKey::generate(random))),
+      wheel_(settings.mappings_max) {
+  ports_.set_pool(settings.pool);
+}
+
+auto Nat44Mappings::Mapping::peers_until() const -> TimePoint {
+  TimePoint last{};
+  for (const Peer& peer : peers) last = std::max(last, peer.until);
+  return last;
+}
+
+auto Nat44Mappings::refusal_of(const MappingKey& key) const -> std::optional<Refusal> {
+  if (key.external_family != Family::ipv4) return Refusal::unsupported_protocol;
+  const bool is_inside = key.realm == Realm{} && std::ranges::any_of(inside_, [&](const Prefix& prefix) {
+                           return prefix.contains(key.internal_address);
+                         });
+  if (!is_inside) return Refusal::not_inside;
+  const bool is_of_all_ports = key.internal_port == Port{0};
+  if (has_ports(key.protocol) || key.protocol == Protocol::all) {
+    if (is_of_all_ports ? maps_all_ports_ : key.protocol != Protocol::all) return std::nullopt;
+  } else if (is_of_all_ports && key.protocol != Protocol::icmp) {
+    return std::nullopt;
+  }
+  return Refusal::unsupported_protocol;
+}
+
+auto Nat44Mappings::mapping(Number number) const -> const Mapping* {
+  return number < mappings_.size() && at(number).port_count > 0 ? &at(number) : nullptr;
+}
+
+auto Nat44Mappings::number_of(const MappingKey& key) const -> Number {
+  const auto found = by_key_.find(key);
+  return found == by_key_.end() ? 0 : found->second;
+}
+
+auto Nat44Mappings::find(TimePoint now, const MappingKey& key) const -> const Mapping* {
+  const Number number = number_of(key);
+  return number != 0 && at(number).is_mapped(now) ? &at(number) : nullptr;
+}
+
+auto Nat44Mappings::install(TimePoint now, const Install& wanted, const FindTraffic& traffic) -> Result {
+  const MappingKey& key = wanted.key;
+  if (const auto refusal = refusal_of(key)) return std::unexpected(*refusal);
+  if (pool().empty()) return std::unexpected(Refusal::network_failure);
+  Number number = number_of(key);
+  if (number != 0 && !at(number).is_mapped(now)) number = 0;
+  const bool is_explicit = number != 0 && at(number).is_explicit(now);
+  if (number != 0 && at(number).key != key) {
+    if (is_explicit || !at(number).peers.empty()) return std::unexpected(Refusal::no_resources);
+    // What is left of a set goes on as the port that is asked for.
+    forget(std::exchange(number, 0));
+  }
+  const std::optional<Traffic> own = key.internal_port == Port{0} ? std::nullopt : traffic(key);
+  if (wanted.match == Match::exact) {
+    const std::optional<Endpoint> present = number != 0 ? std::optional(at(number).external)
+                                                        : (own ? std::optional(own->external) : std::nullopt);
+    if (present && !agrees(wanted.external_address, wanted.external_port, *present))
+      return std::unexpected(Refusal::cannot_provide_external);
+  }
+  const std::size_t filters_before = is_explicit ? at(number).filters.size() : 0;
+  if (wanted.filters.size() > filters_per_mapping ||
+      filter_count_ - filters_before + wanted.filters.size() > filters_max_ ||
+      (!wanted.filters.empty() && key.internal_port == Port{0}))
+    return std::unexpected(Refusal::excessive_filters);
+
+  std::uint32_t count = std::clamp<std::uint32_t>(wanted.port_count, 1, ports_per_set);
+  count = key.internal_port == Port{0} ? 1 : std::min(count, 65536U - key.internal_port.value);
+  if (number == 0) {
+    const Place place = new_place(now, wanted, unmapped(now, key, count), own);
+    if (place.count == 0)
+      return std::unexpected(wanted.match == Match::exact ? Refusal::cannot_provide_external
+                                                          : Refusal::no_resources);
+    if (!has_room(place.count)) return std::unexpected(Refusal::no_resources);
+    number = make(key, place);
+  } else if (!is_explicit && at(number).port_count < count) {
+    const std::uint32_t fits =
+        fitting(now, wanted, at(number).external, unmapped(now, key, count), Reach::any);
+    if (fits > at(number).port_count && has_room(fits - at(number).port_count)) grow(number, fits);
+  }
+  Mapping& mapping = at(number);
+  Seconds lifetime = std::max(wanted.lifetime, left(mapping.peers_until(), now));
+  if (own) lifetime = std::max(lifetime, own->left);
+  for (std::uint32_t i = 1; i < mapping.port_count; ++i)
+    if (const auto other = traffic(ith(key, i))) lifetime = std::max(lifetime, other->left);
+  mapping.explicit_until = now + lifetime;
+  mapping.traffic_until = {};
+  mapping.was_explicit = true;
+  mapping.external_ports = wanted.external_ports;
+  mapping.reserves_companion = wanted.reserves_companion;
+  mapping.is_bound_to_address = wanted.is_bound_to_address;
+  mapping.preserve_parity = wanted.preserve_parity;
+  set_filters(mapping, wanted.filters);
+  settle(now, number);
+  return applied(mapping.external, lifetime, mapping.port_count);
+}
+
+auto Nat44Mappings::remove(TimePoint now, const Remove& unwanted, const FindTraffic& traffic) -> Result {
+  const MappingKey& key = unwanted.key;
+  if (refusal_of(key)) return nothing(key);
+  const Number number = number_of(key);
+  if (number == 0 || !at(number).is_mapped(now)) {
+    if (key.internal_port != Port{0} && traffic(key)) return std::unexpected(Refusal::outbound_mapping);
+    return nothing(key);
+  }
+  Mapping& mapping = at(number);
+  if (!mapping.was_explicit) return std::unexpected(Refusal::outbound_mapping);
+  if (mapping.key != key) return nothing(key);
+  if (mapping.is_explicit(now)) {
+    mapping.explicit_until = {};
+    set_filters(mapping, {});
+  }
+  Seconds remaining = left(mapping.peers_until(), now);
+  if (key.internal_port != Port{0})
+    for (std::uint32_t i = 0; i < mapping.port_count; ++i)
+      if (const auto own = traffic(ith(key, i)); own && own->external == ith(mapping.external, i))
+        remaining = std::max(remaining, own->left);
+  mapping.traffic_until = remaining > Seconds{0} ? now + remaining : TimePoint{};
+  const Result result = applied(mapping.external, remaining, mapping.port_count);
+  settle(now, number);
+  return result;
+}
+
+auto Nat44Mappings::place_peer(TimePoint now, const InstallPeer& wanted, const FindTraffic& traffic)
+    -> std::expected<Endpoint, Refusal> {
+  const bool asked = !wanted.external_address.is_unspecified() || wanted.external_port != Port{0};
+  const Mapping* const present = find(now, wanted.key);
+  std::optional<Endpoint> external;
+  if (present != nullptr) {
+    if (present->peers.size() >= peers_per_mapping) return std::unexpected(Refusal::no_resources);
+    external = ith(present->external, static_cast<std::uint32_t>(wanted.key.internal_port.value -
+                                                                 present->key.internal_port.value));
+  } else if (const auto own = traffic(wanted.key); own && ports_.has(own->external.address)) {
+    external = own->external;
+  }
+  if (external) {
+    if (!agrees(wanted.external_address, wanted.external_port, *external))
+      return std::unexpected(Refusal::cannot_provide_external);
+    return *external;
+  }
+  const Place place = choose(now,
+                             Install{.key = wanted.key,
+                                     .external_address = wanted.external_address,
+                                     .external_port = wanted.external_port,
+                                     .match = asked ? Match::exact : Match::suggested,
+                                     .lifetime = {},
+                                     .external_ports = wanted.external_ports,
+                                     .given_address = wanted.given_address},
+                             1);
+  if (place.count == 0 || !has_room(1))
+    return std::unexpected(asked && place.count == 0 ? Refusal::cannot_provide_external
+                                                     : Refusal::no_resources);
+  return place.external;
+}
+
+auto Nat44Mappings::keep_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer,
+                              const Endpoint& external, TimePoint until) -> TimePoint {
+  Number number = number_of(key);
+  if (number != 0 && !at(number).is_mapped(now)) number = 0;
+  if (number == 0) number = make(key, {.external = external, .count = 1});
+  Mapping& mapping = at(number);
+  const auto same = std::ranges::find_if(mapping.peers, [&](const Peer& each) {
+    return each.internal_port == key.internal_port && each.remote_peer == remote_peer;
+  });
+  if (same == mapping.peers.end())
+    mapping.peers.push_back({.internal_port = key.internal_port,
+                             .remote_peer = remote_peer,
+                             .external = external,
+                             .until = until});
+  else
+    until = same->until = std::max(same->until, until);
+  settle(now, number);
+  return until;
+}
+
+auto Nat44Mappings::release_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer)
+    -> std::optional<Endpoint> {
+  const Number number = number_of(key);
+  if (number == 0) return std::nullopt;
+  Mapping& mapping = at(number);
+  const auto found = std::ranges::find_if(mapping.peers, [&](const Peer& each) {
+    return each.internal_port == key.internal_port && each.remote_peer == remote_peer;
+  });
+  if (found == mapping.peers.end()) return std::nullopt;
+  const Endpoint external = found->external;
+  mapping.peers.erase(found);
+  settle(now, number);
+  return external;
+}
+
+void Nat44Mappings::let_traffic(TimePoint now, const MappingKey& key, TimePoint until) {
+  const Number number = number_of(key);
+  if (number == 0) return;
+  at(number).traffic_until = std::max(at(number).traffic_until, until);
+  settle(now, number);
+}
+
+auto Nat44Mappings::may_have(TimePoint now, const MappingKey& key, const Endpoint& external) const -> bool {
+  return ports_.has(external.address) &&
+         (find(now, key) != nullptr || is_available(now, external, key, false, Reach::any));
+}
+
+void Nat44Mappings::set_filters(Mapping& mapping, const std::vector<RemoteFilter>& filters) {
+  filter_count_ += static_cast<std::uint32_t>(filters.size());
+  filter_count_ -= static_cast<std::uint32_t>(mapping.filters.size());
+  mapping.filters = filters;
+}
+
+auto Nat44Mappings::make(const MappingKey& key, const Place& place) -> Number {
+  Number number = 0;
+  if (free_.empty()) {
+    number = static_cast<Number>(mappings_.size());
+    mappings_.emplace_back();
+  } else {
+    number = free_.back();
+    free_.pop_back();
+  }
+  Mapping& mapping = at(number);
+  mapping = {};
+  mapping.key = key;
+  mapping.external = place.external;
+  mapping.port_count = static_cast<std::uint16_t>(place.count);
+  give_ports(number, 0);
+  return number;
+}
+
+void Nat44Mappings::grow(Number number, std::uint32_t count) {
+  const std::uint32_t from = at(number).port_count;
+  at(number).port_count = static_cast<std::uint16_t>(count);
+  give_ports(number, from);
+}
+
+void Nat44Mappings::give_ports(Number number, std::uint32_t from) {
+  const Mapping& mapping = at(number);
+  for (std::uint32_t i = from; i < mapping.port_count; ++i) {
+    by_key_.insert_or_assign(ith(mapping.key, i), number);
+    ports_.give(mapping.key.protocol, ith(mapping.external, i), number);
+  }
+  port_count_ += mapping.port_count - from;
+}
+
+void Nat44Mappings::settle(TimePoint now, Number number) {
+  Mapping& mapping = at(number);
+  changed_.push_back(number);
+  std::erase_if(mapping.peers, [&](const Peer& peer) { return peer.until <= now; });
+  if (!mapping.is_explicit(now)) set_filters(mapping, {});
+  const auto is_ours = [&](std::uint32_t i) {
+    const nat::PortOwner owner = ports_.owner(mapping.key.protocol, ith(mapping.external, i));
+    return owner.binding == number || owner.hold_down == number;
+  };
+  if (mapping.is_mapped(now)) {
+    mapping.held_until =
+        std::max({mapping.explicit_until, mapping.traffic_until, mapping.peers_until()}) + hold_down_;
+    for (std::uint32_t i = 0; i < mapping.port_count; ++i)
+      ports_.give(mapping.key.protocol, ith(mapping.external, i), number);
+  } else {
+    if (mapping.held_until > now + hold_down_) mapping.held_until = now + hold_down_;
+    if (mapping.held_until <= now) return forget(number);
+    for (std::uint32_t i = 0; i < mapping.port_count; ++i)
+      if (is_ours(i)) ports_.hold(mapping.key.protocol, ith(mapping.external, i), number);
+  }
+  arm(now, number);
+}
+
+void Nat44Mappings::arm(TimePoint now, Number number) {
+  const Mapping& mapping = at(number);
+  TimePoint next = mapping.held_until;
+  for (const TimePoint until : {mapping.explicit_until, mapping.traffic_until})
+    if (until > now) next = std::min(next, until);
+  for (const Peer& peer : mapping.peers) next = std::min(next, peer.until);
+  wheel_.schedule(number, next, now);
+}
+
+void Nat44Mappings::forget(Number number) {
+  Mapping& mapping = at(number);
+  for (std::uint32_t i = 0; i < mapping.port_count; ++i) {
+    if (const auto found = by_key_.find(ith(mapping.key, i));
+        found != by_key_.end() && found->second == number)
+      by_key_.erase(found);
+    if (!ports_.has(mapping.external.address)) continue;
+    const Endpoint external = ith(mapping.external, i);
+    const nat::PortOwner owner = ports_.owner(mapping.key.protocol, external);
+    if (owner.binding == number || owner.hold_down == number) ports_.release(mapping.key.protocol, external);
+  }
+  set_filters(mapping, {});
+  port_count_ -= mapping.port_count;
+  mapping = {};
+  mapping.port_count = 0;
+  wheel_.cancel(number);
+  free_.push_back(number);
+  changed_.push_back(number);
+}
+
+void Nat44Mappings::advance(TimePoint now) {
+  while (const auto number = wheel_.pop_due(now)) settle(now, *number);
+}
+
+auto Nat44Mappings::take_changed() -> std::vector<Number> { return std::exchange(changed_, {}); }
+
+auto Nat44Mappings::numbers() const -> std::vector<Number> {
+  std::vector<Number> numbers;
+  for (Number number = 1; number < mappings_.size(); ++number)
+    if (at(number).port_count > 0) numbers.push_back(number);
+  return numbers;
+}
+
+auto Nat44Mappings::inventory(TimePoint now) const -> Inventory {
+  Inventory inventory;
+  for (const Number number : numbers()) {
+    const Mapping& each = at(number);
+    if (each.is_explicit(now))
+      inventory.mappings.push_back({.key = each.key,
+                                    .external_address = each.external.address,
+                                    .external_port = each.external.port,
+                                    .port_count = each.port_count,
+                                    .remaining = left(each.explicit_until, now),
+                                    .filters = each.filters,
+                                    .external_ports = each.external_ports,
+                                    .is_bound_to_address = each.is_bound_to_address,
+                                    .preserve_parity = each.preserve_parity});
+    for (const Peer& peer : each.peers)
+      if (peer.until > now)
+        inventory.peers.push_back({.key = with_port(each.key, peer.internal_port),
+                                   .remote_peer = peer.remote_peer,
+                                   .external_address = peer.external.address,
+                                   .external_port = peer.external.port,
+                                   .remaining = left(peer.until, now)});
+  }
+  return inventory;
+}
+
+}  // namespace portolan::device

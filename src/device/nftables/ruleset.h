@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The tables' text files, which are compiled in, with what the operator has set in place of their $names.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "device/nftables/settings.h"
+
+namespace portolan::device {
+
+/// nat44.nft and firewall6.nft as they are in the source tree.
+extern const std::string_view nat44_text;
+
+/// What nft(8) loads, and how it treats a table of that name that is there.
+struct Ruleset {
+  std::string keeping_elements;  ///< fails if that one's sets are of another kind
+  std::string anew;
+};
+
+/// `pool` may be empty: then nothing leaves.
+[[nodiscard]] auto nat44_ruleset(const Nat44Settings& settings, const std::vector<Ipv4Address>& pool)
+    -> Ruleset;
+
+inline constexpr std::string_view nat44_table = "portolan_nat44";
+
+/// `text` with values in place of its $names. Every one has a value
+[[nodiscard]] auto filled_in(std::string_view text, const std::map<std::string, std::string>& values)
+    -> std::string;
+
+}  // namespace portolan::device
