@@ -18,6 +18,14 @@ auto listed(const std::vector<T>& values) -> std::string {
 
 auto in_text(const PortRange& ports) -> std::string { return fmt::format("{}-{}", ports.first, ports.last); }
 
+auto quoted(const std::string& name) -> std::string { return fmt::format("\"{}\"", name); }
+
+auto of_table(std::string_view family, std::string_view name, const std::string& text) -> Ruleset {
+  const std::string table = fmt::format("table {} {}\n", family, name);
+  return {.keeping_elements = fmt::format("{}flush {}{}", table, table, text),
+          .anew = fmt::format("{}delete {}{}", table, table, text)};
+}
+
 /// The target of the rule for hosts' own traffic.
 auto translation(const std::vector<Ipv4Address>& pool, const std::string& ports) -> std::string {
   if (pool.empty()) return "drop";
@@ -50,31 +58,41 @@ auto filled_in(std::string_view text, const std::map<std::string, std::string>& 
   return filled;
 }
 
-auto nat44_ruleset(const Nat44Settings& settings, const std::vector<Ipv4Address>& pool) -> Ruleset {
+auto ruleset(const Nat44Settings& settings, const std::vector<Ipv4Address>& pool) -> Ruleset {
   // Nothing has this address.
   const std::vector<Ipv4Address> nowhere{Ipv4Address{0xffffffffU}};
   const std::string inside = listed(settings.inside);
-  const std::string outside = fmt::format("\"{}\"", settings.outside);
-  const std::uint32_t elements_max = settings.mappings_max + settings.filters_max;
-  const std::string text = filled_in(
-      nat44_text,
-      {{"inside", inside},
-       {"outside", outside},
-       {"external", listed(pool.empty() ? nowhere : pool)},
-       {"implicit_ports", in_text(settings.implicit_ports)},
-       {"translate_with_port", translation(pool, ":" + in_text(settings.implicit_ports))},
-       {"translate", translation(pool, "")},
-       {"udp_idle", std::to_string(settings.udp_idle.count())},
-       {"elements_max", std::to_string(elements_max)},
-       {"wildcards_max", std::to_string(Nat44Settings::pool_max * 256)},
-       {"flows_max", std::to_string(settings.mappings_max)},
-       {"drop_unasked",
-        settings.drops_unasked
-            ? fmt::format("iifname {} ip daddr {} ct state new ct status & dnat == 0 drop", outside, inside)
-            : ""}});
-  const std::string table = fmt::format("table ip {}\n", nat44_table);
-  return {.keeping_elements = fmt::format("{}flush {}{}", table, table, text),
-          .anew = fmt::format("{}delete {}{}", table, table, text)};
+  const std::string outside = quoted(settings.outside);
+  constexpr std::size_t protocols_max = 256;
+  const std::string unasked =
+      fmt::format("iifname {} ip daddr {} ct state new ct status & dnat == 0 drop", outside, inside);
+  return of_table(
+      "ip", nat44_table,
+      filled_in(nat44_text,
+                {{"inside", inside},
+                 {"outside", outside},
+                 {"external", listed(pool.empty() ? nowhere : pool)},
+                 {"translate_with_port", translation(pool, ":" + in_text(settings.implicit_ports))},
+                 {"translate", translation(pool, "")},
+                 {"udp_idle", std::to_string(settings.udp_idle.count())},
+                 {"elements_max", std::to_string(settings.mappings_max + settings.filters_max)},
+                 {"wildcards_max", std::to_string(Nat44Settings::pool_max * protocols_max)},
+                 {"flows_max", std::to_string(settings.mappings_max)},
+                 {"drop_unasked", settings.drops_unasked ? unasked : ""}}));
+}
+
+auto ruleset(const Firewall6Settings& settings) -> Ruleset {
+  return of_table(
+      "ip6", firewall6_table,
+      filled_in(firewall6_text,
+                {{"inside", listed(settings.inside)},
+                 {"outside", quoted(settings.outside)},
+                 {"udp_idle", std::to_string(settings.udp_idle.count())},
+                 {"elements_max", std::to_string(settings.pinholes_max + settings.filters_max)},
+                 {"flows_max", std::to_string(settings.pinholes_max)},
+                 {"unasked", settings.drops_unasked ? "drop" : "return"},
+                 {"set_mark",
+                  settings.mark != 0 ? fmt::format("meta mark set {:#x}", settings.mark) : std::string()}}));
 }
 
 }  // namespace portolan::device

@@ -15,6 +15,10 @@ namespace portolan::device {
 
 /// nat44.nft and firewall6.nft as they are in the source tree.
 extern const std::string_view nat44_text;
+extern const std::string_view firewall6_text;
+
+inline constexpr std::string_view nat44_table = "portolan_nat44";
+inline constexpr std::string_view firewall6_table = "portolan_firewall6";
 
 /// What nft(8) loads, and how it treats a table of that name that is there.
 struct Ruleset {
@@ -23,10 +27,8 @@ struct Ruleset {
 };
 
 /// `pool` may be empty: then nothing leaves.
-[[nodiscard]] auto nat44_ruleset(const Nat44Settings& settings, const std::vector<Ipv4Address>& pool)
-    -> Ruleset;
-
-inline constexpr std::string_view nat44_table = "portolan_nat44";
+[[nodiscard]] auto ruleset(const Nat44Settings& settings, const std::vector<Ipv4Address>& pool) -> Ruleset;
+[[nodiscard]] auto ruleset(const Firewall6Settings& settings) -> Ruleset;
 
 /// `text` with values in place of its $names. Every one has a value
 [[nodiscard]] auto filled_in(std::string_view text, const std::map<std::string, std::string>& values)

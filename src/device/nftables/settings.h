@@ -45,8 +45,10 @@ struct Nat44Settings {
 struct Firewall6Settings {
   std::string outside;         ///< interface towards the Internet
   std::vector<Prefix> inside;  ///< IPv6 prefixes whose hosts are protected
-  std::uint32_t pinholes_max = 262144;
-  std::uint32_t filters_max = 16384;  ///< filters of all pinholes
+  /// How long a UDP flow without packets stays (RFC 6092 REC-14).
+  Seconds udp_idle{300};
+  std::uint32_t pinholes_max = 262144;  ///< ports that are open at once
+  std::uint32_t filters_max = 16384;    ///< filters of all pinholes
   /// Whether pinholes of all ports of a protocol, or of all protocols, may be asked for.
   bool maps_all_ports = true;
   /// Whether what nobody asked for is dropped here; false: another firewall does it, and lets `mark` pass.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "device/consecutive.h"
 
 namespace portolan::device {
 namespace {
@@ -12,21 +13,6 @@ namespace {
 /// Ports a PCP server must not give away (RFC 6887 s11.3).
 auto is_reserved(Protocol protocol, Port port) -> bool {
   return protocol == Protocol::udp && (port == Port{5350} || port == Port{5351});
-}
-
-/// The i-th of the endpoints that begin with `first`.
-auto ith(const MappingKey& first, unsigned i) -> MappingKey {
-  MappingKey key = first;
-  key.internal_port = Port{static_cast<std::uint16_t>(first.internal_port.value + i)};
-  return key;
-}
-auto ith(const Endpoint& first, unsigned i) -> Endpoint {
-  return {first.address, Port{static_cast<std::uint16_t>(first.port.value + i)}};
-}
-
-auto agrees(const IpAddress& address, Port port, const Endpoint& present) -> bool {
-  return (address.is_unspecified() || address == present.address) &&
-         (port == Port{0} || port == present.port);
 }
 
 auto lets_in(const std::vector<RemoteFilter>& filters, const Endpoint& remote) -> bool {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // The NAT44 of the kernel through its device interface: the suite every device runs, and what is its own.
-#include "device/nftables/nat44_device.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "device/nftables/netns/nat44_under_test.h"
+#include "device/nftables/nftables_device.h"
 #include "device/pool_contract_test.h"
 #include "device/port_range_contract_test.h"
 

@@ -29,7 +29,7 @@ void Nat44UnderTest::restart(const Nat44Settings& settings, bool is_killed) {
   if (is_killed && device_) device_->set_stays_at_exit(true);
   posted_.clear();
   device_.reset();
-  auto started = Nat44Device::start(
+  auto started = NftablesDevice::start(
       settings,
       {.completion = [this](BatchId,
                             std::vector<Result> results) { answered_.push_back(std::move(results)); },

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "device/contract_test.h"
-#include "device/nftables/nat44_device.h"
 #include "device/nftables/netns/router.h"
+#include "device/nftables/nftables_device.h"
 
 namespace portolan::device::testing {
 
@@ -43,7 +43,7 @@ class Nat44UnderTest final : public DeviceUnderTest {
   /// Ends the device, if there is one, as when its program is killed or ends, and starts another.
   void restart(const Nat44Settings& settings, bool is_killed = false);
 
-  auto device() -> Nat44Device& { return *device_; }
+  auto device() -> NftablesDevice& { return *device_; }
   auto router() -> Router& { return router_; }
   auto inventories() -> std::vector<Inventory>& { return inventories_; }
 
@@ -58,7 +58,7 @@ class Nat44UnderTest final : public DeviceUnderTest {
   std::vector<Event> events_;
   std::vector<Inventory> inventories_;
   std::uint64_t last_batch_ = 0;
-  std::unique_ptr<Nat44Device> device_;
+  std::unique_ptr<NftablesDevice> device_;
 };
 
 }  // namespace portolan::device::testing

@@ -17,7 +17,6 @@
 #include "base/timer_wheel.h"
 #include "device/device.h"
 #include "device/nftables/external_ports.h"
-#include "device/nftables/settings.h"
 
 namespace portolan::device {
 
@@ -28,7 +27,22 @@ struct Traffic {
 };
 using FindTraffic = std::function<std::optional<Traffic>(const MappingKey&)>;
 
-class Nat44Mappings {
+/// What may be mapped, and where to.
+struct MappingRules {
+  Family family = Family::ipv4;  ///< of internal and external addresses
+  std::vector<Prefix> inside;
+  /// False: external endpoints are the internal ones, and what follows of addresses and ports does not
+  /// matter.
+  bool translates = true;
+  std::vector<Ipv4Address> pool{};
+  PortRange explicit_ports{};
+  Seconds hold_down{};
+  std::uint32_t mappings_max = 0;  ///< ports
+  std::uint32_t filters_max = 0;
+  bool maps_all_ports = false;
+};
+
+class NftablesMappings {
  public:
   /// 1 and up; of something that is gone it is given to something else.
   using Number = std::uint32_t;
@@ -67,7 +81,7 @@ class Nat44Mappings {
     }
   };
 
-  Nat44Mappings(const Nat44Settings& settings, Random& random);
+  NftablesMappings(const MappingRules& rules, Random& random);
 
   auto install(TimePoint now, const Install& wanted, const FindTraffic& traffic) -> Result;
   auto remove(TimePoint now, const Remove& unwanted, const FindTraffic& traffic) -> Result;
@@ -90,6 +104,8 @@ class Nat44Mappings {
   /// Changes the external addresses; says what became of what was at those that are gone.
   auto set_pool(TimePoint now, std::vector<Ipv4Address> pool) -> std::vector<Event>;
   [[nodiscard]] auto pool() const -> const std::vector<Ipv4Address>& { return ports_.pool(); }
+  /// Whether there is no external address to map to.
+  [[nodiscard]] auto lacks_address() const -> bool { return rules_.translates && pool().empty(); }
 
   /// Ends what is due.
   void advance(TimePoint now);
@@ -140,7 +156,8 @@ class Nat44Mappings {
   [[nodiscard]] auto unmapped(TimePoint now, const MappingKey& key, std::uint32_t count) const
       -> std::uint32_t;
   [[nodiscard]] auto has_room(std::uint32_t ports) const -> bool {
-    return port_count_ + ports <= mappings_max_ && (!free_.empty() || mappings_.size() <= mappings_max_);
+    return port_count_ + ports <= rules_.mappings_max &&
+           (!free_.empty() || mappings_.size() <= rules_.mappings_max);
   }
 
   auto make(const MappingKey& key, const Place& place) -> Number;
@@ -153,11 +170,7 @@ class Nat44Mappings {
   void forget(Number number);
   void arm(TimePoint now, Number number);
 
-  const std::vector<Prefix> inside_;
-  const Seconds hold_down_;
-  const std::uint32_t mappings_max_;
-  const std::uint32_t filters_max_;
-  const bool maps_all_ports_;
+  const MappingRules rules_;
   ExternalPorts ports_;
   std::vector<Mapping> mappings_{1};  ///< by number; port_count 0: none
   std::vector<Number> free_;

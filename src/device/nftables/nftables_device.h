@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// The kernel's NAT44 as a device: explicit mappings are elements of nftables' maps, hosts' own traffic is
-// connection tracking's. Every batch is one transaction, whatever is mapped already.
+// The kernel's NAT44, or its firewall for IPv6, as a device: explicit mappings are elements of nftables' maps
+// and sets, hosts' own traffic is connection tracking's. Every batch is one transaction, whatever is mapped
+// already.
 #pragma once
 
 #include <deque>
@@ -15,15 +16,16 @@
 
 #include "base/random.h"
 #include "device/device.h"
-#include "device/nftables/nat44_elements.h"
-#include "device/nftables/nat44_mappings.h"
+#include "device/nftables/elements.h"
+#include "device/nftables/mappings.h"
+#include "device/nftables/ruleset.h"
 #include "device/nftables/settings.h"
 #include "io/conntrack.h"
 #include "io/nft_table.h"
 
 namespace portolan::device {
 
-class Nat44Device final : public Device {
+class NftablesDevice final : public Device {
  public:
   struct Surroundings {
     Completion completion;
@@ -38,15 +40,17 @@ class Nat44Device final : public Device {
 
   /// Loads the table; elements of an earlier run stay in force until reconciled().
   /// Errors  text for the operator
-  [[nodiscard]] static auto start(Nat44Settings settings, Surroundings surroundings)
-      -> std::expected<std::unique_ptr<Nat44Device>, std::string>;
+  [[nodiscard]] static auto start(const Nat44Settings& settings, Surroundings surroundings)
+      -> std::expected<std::unique_ptr<NftablesDevice>, std::string>;
+  [[nodiscard]] static auto start(const Firewall6Settings& settings, Surroundings surroundings)
+      -> std::expected<std::unique_ptr<NftablesDevice>, std::string>;
   /// Removes the table unless it is to stay.
-  ~Nat44Device() override;
+  ~NftablesDevice() override;
 
   void apply(BatchId batch, std::vector<Operation> operations) override;
   void reconciled() override;
 
-  /// Changes the external addresses; the event handler is told later what that did to mappings.
+  /// Changes the external addresses of a NAT44; the event handler is told later what that did to mappings.
   /// Errors  the rules could not be loaded; tried again like a repair
   auto set_pool(std::vector<Ipv4Address> pool) -> std::expected<void, std::string>;
   [[nodiscard]] auto pool() const -> const std::vector<Ipv4Address>& { return mappings_.pool(); }
@@ -66,16 +70,28 @@ class Nat44Device final : public Device {
     std::uint64_t failed_repairs = 0;
   };
   [[nodiscard]] auto counters() const -> const Counters& { return counters_; }
-  [[nodiscard]] auto settings() const -> const Nat44Settings& { return settings_; }
   /// Whether the table stays when the device ends.
-  void set_stays_at_exit(bool stays) { settings_.stays_at_exit = stays; }
+  void set_stays_at_exit(bool stays) { kind_.stays_at_exit = stays; }
 
  private:
-  using Number = Nat44Mappings::Number;
+  using Number = NftablesMappings::Number;
 
-  Nat44Device(Nat44Settings settings, Surroundings surroundings, io::NftTable table, io::Conntrack conntrack);
+  /// What makes one of them a NAT44, the other a firewall.
+  struct Kind {
+    std::string name;  ///< in the configuration, for the log
+    Family family = Family::ipv4;
+    std::string table;
+    MappingRules rules;
+    Seconds udp_idle{};
+    bool stays_at_exit = false;
+    /// For external addresses.
+    std::function<Ruleset(const std::vector<Ipv4Address>&)> ruleset;
+  };
+  [[nodiscard]] static auto start(Kind kind, Surroundings surroundings)
+      -> std::expected<std::unique_ptr<NftablesDevice>, std::string>;
+  NftablesDevice(Kind kind, Surroundings surroundings, io::NftTable table, io::Conntrack conntrack);
 
-  [[nodiscard]] auto load(const std::vector<Ipv4Address>& pool) -> std::expected<void, std::string>;
+  [[nodiscard]] auto load() -> std::expected<void, std::string>;
   void adopt_elements();
 
   auto carry_out(const Install& wanted) -> Result;
@@ -87,6 +103,10 @@ class Nat44Device final : public Device {
 
   /// What the socket `key` has outside by its own traffic.
   [[nodiscard]] auto traffic(const MappingKey& key) -> std::optional<Traffic>;
+  /// Whether the last noted flow of the socket is the one to `remote_peer`, and how long ago it began, if it
+  /// is.
+  [[nodiscard]] auto noted_since(const MappingKey& key, const Endpoint& remote_peer)
+      -> std::optional<Seconds>;
   /// How long a flow that PEER no longer keeps goes on by its traffic; ends it if there was none.
   auto let_go(const MappingKey& key, const Endpoint& remote_peer) -> Seconds;
   /// Gives the kernel what has changed. False: it does not have it.
@@ -99,12 +119,12 @@ class Nat44Device final : public Device {
   void refresh(const MappingKey& key);
   void tell(std::vector<Event> events);
 
-  Nat44Settings settings_;
+  Kind kind_;
   Surroundings surroundings_;
   io::NftTable table_;
   io::Conntrack conntrack_;
-  Nat44Mappings mappings_;
-  Nat44Elements elements_;
+  NftablesMappings mappings_;
+  NftablesElements elements_;
   io::NftBatch batch_;
   FindTraffic find_traffic_;
   /// Sockets whose flows PEER keeps, by when the kernel is told so again.

@@ -4,29 +4,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "device/nftables/nat44_mappings.h"
+#include "device/consecutive.h"
+#include "device/nftables/mappings.h"
 #include "device/nftables/pairing.h"
 
 namespace portolan::device {
-namespace {
-
-auto ith(const MappingKey& first, std::uint32_t i) -> MappingKey {
-  MappingKey key = first;
-  key.internal_port = Port{static_cast<std::uint16_t>(first.internal_port.value + i)};
-  return key;
-}
-auto with_port(MappingKey key, Port port) -> MappingKey {
-  key.internal_port = port;
-  return key;
-}
-auto ith(const Endpoint& first, std::uint32_t i) -> Endpoint {
-  return {first.address, Port{static_cast<std::uint16_t>(first.port.value + i)}};
-}
-
-}  // namespace
-
-auto Nat44Mappings::is_companion_of_another(TimePoint now, const Endpoint& external, const MappingKey& key,
-                                            bool reserves_companion) const -> bool {
+auto NftablesMappings::is_companion_of_another(TimePoint now, const Endpoint& external, const MappingKey& key,
+                                               bool reserves_companion) const -> bool {
   const bool is_tcp = key.protocol == Protocol::tcp;
   if ((!is_tcp && key.protocol != Protocol::udp) || external.port == Port{0}) return false;
   const Number number = ports_.owner(is_tcp ? Protocol::udp : Protocol::tcp, external).binding;
@@ -36,8 +20,8 @@ auto Nat44Mappings::is_companion_of_another(TimePoint now, const Endpoint& exter
          (reserves_companion || (other.reserves_companion && other.is_explicit(now)));
 }
 
-auto Nat44Mappings::is_available(TimePoint now, const Endpoint& external, const MappingKey& key,
-                                 bool reserves_companion, Reach reach) const -> bool {
+auto NftablesMappings::is_available(TimePoint now, const Endpoint& external, const MappingKey& key,
+                                    bool reserves_companion, Reach reach) const -> bool {
   const nat::PortOwner owner = ports_.owner(key.protocol, external);
   if (owner.binding != 0) return false;
   if (owner.hold_down != 0) {
@@ -52,8 +36,9 @@ auto Nat44Mappings::is_available(TimePoint now, const Endpoint& external, const 
   return !is_companion_of_another(now, external, key, reserves_companion);
 }
 
-auto Nat44Mappings::fitting(TimePoint now, const Install& wanted, const Endpoint& external,
-                            std::uint32_t count, Reach reach) const -> std::uint32_t {
+auto NftablesMappings::fitting(TimePoint now, const Install& wanted, const Endpoint& external,
+                               std::uint32_t count, Reach reach) const -> std::uint32_t {
+  if (!rules_.translates) return count;
   count = wanted.external_ports.contained(external.port, count);
   for (std::uint32_t i = 0; i < count; ++i) {
     const Endpoint each = ith(external, i);
@@ -65,14 +50,14 @@ auto Nat44Mappings::fitting(TimePoint now, const Install& wanted, const Endpoint
   return count;
 }
 
-auto Nat44Mappings::unmapped(TimePoint now, const MappingKey& key, std::uint32_t count) const
+auto NftablesMappings::unmapped(TimePoint now, const MappingKey& key, std::uint32_t count) const
     -> std::uint32_t {
   for (std::uint32_t i = 1; i < count; ++i)
     if (const Mapping* const other = find(now, ith(key, i)); other != nullptr && other->key != key) return i;
   return count;
 }
 
-auto Nat44Mappings::addresses_for(const Install& wanted) const -> std::vector<Ipv4Address> {
+auto NftablesMappings::addresses_for(const Install& wanted) const -> std::vector<Ipv4Address> {
   const IpAddress& suggested = wanted.external_address;
   std::vector<Ipv4Address> addresses;
   const auto add = [&](Ipv4Address address) {
@@ -94,9 +79,9 @@ auto Nat44Mappings::addresses_for(const Install& wanted) const -> std::vector<Ip
   return addresses;
 }
 
-auto Nat44Mappings::new_place(TimePoint now, const Install& wanted, std::uint32_t count,
-                              const std::optional<Traffic>& own) -> Place {
-  if (own && ports_.has(own->external.address)) {
+auto NftablesMappings::new_place(TimePoint now, const Install& wanted, std::uint32_t count,
+                                 const std::optional<Traffic>& own) -> Place {
+  if (rules_.translates && own && ports_.has(own->external.address)) {
     // It is there already, whatever the range says of new places.
     Install anywhere = wanted;
     const std::uint32_t more = wanted.external_ports.contains(own->external.port) ? count : 1;
@@ -107,8 +92,8 @@ auto Nat44Mappings::new_place(TimePoint now, const Install& wanted, std::uint32_
   return choose(now, wanted, count);
 }
 
-auto Nat44Mappings::choose_at(TimePoint now, const Install& wanted, Ipv4Address address,
-                              std::optional<bool> odd, std::uint32_t count) -> Place {
+auto NftablesMappings::choose_at(TimePoint now, const Install& wanted, Ipv4Address address,
+                                 std::optional<bool> odd, std::uint32_t count) -> Place {
   const MappingKey& key = wanted.key;
   const auto run = ports_.pick(key.protocol, address, wanted.external_ports, odd, count);
   if (run.count == 0) return {};
@@ -130,9 +115,15 @@ auto Nat44Mappings::choose_at(TimePoint now, const Install& wanted, Ipv4Address 
   return best;
 }
 
-auto Nat44Mappings::choose(TimePoint now, const Install& wanted, std::uint32_t count) -> Place {
-  const std::vector<Ipv4Address> addresses = addresses_for(wanted);
+auto NftablesMappings::choose(TimePoint now, const Install& wanted, std::uint32_t count) -> Place {
   const MappingKey& key = wanted.key;
+  if (!rules_.translates) {
+    const Endpoint external{key.internal_address, key.internal_port};
+    const bool is_wanted =
+        wanted.match == Match::suggested || agrees(wanted.external_address, wanted.external_port, external);
+    return {.external = external, .count = is_wanted ? count : 0};
+  }
+  const std::vector<Ipv4Address> addresses = addresses_for(wanted);
   if (key.internal_port == Port{0}) {
     for (const Ipv4Address address : addresses) {
       const Endpoint external{IpAddress{address}, Port{0}};
@@ -176,7 +167,7 @@ auto Nat44Mappings::choose(TimePoint now, const Install& wanted, std::uint32_t c
   return best;
 }
 
-auto Nat44Mappings::set_pool(TimePoint now, std::vector<Ipv4Address> pool) -> std::vector<Event> {
+auto NftablesMappings::set_pool(TimePoint now, std::vector<Ipv4Address> pool) -> std::vector<Event> {
   const auto remains = [&](const IpAddress& address) {
     return std::ranges::find(pool, address.ipv4()) != pool.end();
   };

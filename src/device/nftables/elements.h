@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// Mappings of a NAT44 as elements of the sets of nat44.nft, and which of them the kernel has.
+// Mappings as elements of the sets of nat44.nft or firewall6.nft, and which of them the kernel has.
 #pragma once
 
 #include <map>
+#include <span>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
-#include "device/nftables/nat44_mappings.h"
+#include "device/nftables/mappings.h"
 #include "io/nft_table.h"
 
 namespace portolan::device {
 
-class Nat44Elements {
+class NftablesElements {
  public:
-  using Number = Nat44Mappings::Number;
+  using Number = NftablesMappings::Number;
 
-  /// All that a mapping has elements in.
-  static constexpr std::array<std::string_view, 9> sets{
-      "inbound",           "outbound",           "filtered",    "allowed",     "allowed_port",
-      "inbound_all_ports", "outbound_all_ports", "inbound_all", "outbound_all"};
+  explicit NftablesElements(Family family) : family_(family) {}
+
+  /// All sets of the table of `family` that mappings have elements in.
+  [[nodiscard]] static auto sets(Family family) -> std::span<const std::string_view>;
 
   /// Adds to `batch` what makes the kernel have `changed` as it is at `now`.
-  void update(TimePoint now, const Nat44Mappings& mappings, std::span<const Number> changed,
+  void update(TimePoint now, const NftablesMappings& mappings, std::span<const Number> changed,
               io::NftBatch& batch);
   /// As if the kernel had nothing.
   void forget() {
@@ -44,10 +46,11 @@ class Nat44Elements {
     std::vector<RemoteFilter> filters{};
     Seconds timeout{};
   };
-  static void append(const Form& form, std::vector<io::NftElement>& elements);
+  void append(const Form& form, std::vector<io::NftElement>& elements) const;
   /// What the kernel should have of a mapping; no ports if nothing.
-  [[nodiscard]] static auto wanted(TimePoint now, const Nat44Mappings::Mapping& mapping) -> Form;
+  [[nodiscard]] static auto wanted(TimePoint now, const NftablesMappings::Mapping& mapping) -> Form;
 
+  Family family_;
   std::unordered_map<Number, Form> present_;
   std::map<std::pair<std::string_view, std::vector<std::byte>>, io::NftElement> leftovers_;
 };

@@ -1,28 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "device/nftables/nat44_mappings.h"
+#include "device/nftables/mappings.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "base/check.h"
-#include "device/nftables/pairing.h"
+#include "device/consecutive.h"
 
 namespace portolan::device {
 namespace {
-
-auto ith(const MappingKey& first, std::uint32_t i) -> MappingKey {
-  MappingKey key = first;
-  key.internal_port = Port{static_cast<std::uint16_t>(first.internal_port.value + i)};
-  return key;
-}
-auto ith(const Endpoint& first, std::uint32_t i) -> Endpoint {
-  return {first.address, Port{static_cast<std::uint16_t>(first.port.value + i)}};
-}
-
-auto agrees(const IpAddress& address, Port port, const Endpoint& present) -> bool {
-  return (address.is_unspecified() || address == present.address) &&
-         (port == Port{0} || port == present.port);
-}
 
 auto left(TimePoint until, TimePoint now) -> Seconds {
   return std::max(std::chrono::ceil<Seconds>(until - now), Seconds{0});
@@ -39,11 +24,6 @@ auto nothing(const MappingKey& key) -> Applied {
   return applied({IpAddress::unspecified(key.external_family), Port{0}}, {});
 }
 
-auto with_port(MappingKey key, Port port) -> MappingKey {
-  key.internal_port = port;
-  return key;
-}
-
 /// Protocols whose ports the kernel translates.
 auto has_ports(Protocol protocol) -> bool {
   constexpr auto dccp = static_cast<Protocol>(33);
@@ -54,57 +34,54 @@ auto has_ports(Protocol protocol) -> bool {
 
 }  // namespace
 
-Nat44Mappings::Nat44Mappings(const Nat44Settings& settings, Random& random)
-    : inside_(settings.inside),
-      hold_down_(settings.hold_down),
-      mappings_max_(settings.mappings_max),
-      filters_max_(settings.filters_max),
-      maps_all_ports_(settings.maps_all_ports),
-      ports_(settings.explicit_ports, random),
+NftablesMappings::NftablesMappings(const MappingRules& rules, Random& random)
+    : rules_(rules),
+      ports_(rules.explicit_ports, random),
       by_key_(16, MappingKeyHash(HashKey::generate(random))),
-      wheel_(settings.mappings_max) {
-  ports_.set_pool(settings.pool);
+      wheel_(rules.mappings_max) {
+  ports_.set_pool(rules.pool);
 }
 
-auto Nat44Mappings::Mapping::peers_until() const -> TimePoint {
+auto NftablesMappings::Mapping::peers_until() const -> TimePoint {
   TimePoint last{};
   for (const Peer& peer : peers) last = std::max(last, peer.until);
   return last;
 }
 
-auto Nat44Mappings::refusal_of(const MappingKey& key) const -> std::optional<Refusal> {
-  if (key.external_family != Family::ipv4) return Refusal::unsupported_protocol;
-  const bool is_inside = key.realm == Realm{} && std::ranges::any_of(inside_, [&](const Prefix& prefix) {
-                           return prefix.contains(key.internal_address);
-                         });
+auto NftablesMappings::refusal_of(const MappingKey& key) const -> std::optional<Refusal> {
+  if (key.external_family != rules_.family) return Refusal::unsupported_protocol;
+  const bool is_inside =
+      key.realm == Realm{} && std::ranges::any_of(rules_.inside, [&](const Prefix& prefix) {
+        return prefix.contains(key.internal_address);
+      });
   if (!is_inside) return Refusal::not_inside;
   const bool is_of_all_ports = key.internal_port == Port{0};
   if (has_ports(key.protocol) || key.protocol == Protocol::all) {
-    if (is_of_all_ports ? maps_all_ports_ : key.protocol != Protocol::all) return std::nullopt;
-  } else if (is_of_all_ports && key.protocol != Protocol::icmp) {
+    if (is_of_all_ports ? rules_.maps_all_ports : key.protocol != Protocol::all) return std::nullopt;
+  } else if (is_of_all_ports && key.protocol != Protocol::icmp && key.protocol != Protocol::icmpv6) {
     return std::nullopt;
   }
   return Refusal::unsupported_protocol;
 }
 
-auto Nat44Mappings::mapping(Number number) const -> const Mapping* {
+auto NftablesMappings::mapping(Number number) const -> const Mapping* {
   return number < mappings_.size() && at(number).port_count > 0 ? &at(number) : nullptr;
 }
 
-auto Nat44Mappings::number_of(const MappingKey& key) const -> Number {
+auto NftablesMappings::number_of(const MappingKey& key) const -> Number {
   const auto found = by_key_.find(key);
   return found == by_key_.end() ? 0 : found->second;
 }
 
-auto Nat44Mappings::find(TimePoint now, const MappingKey& key) const -> const Mapping* {
+auto NftablesMappings::find(TimePoint now, const MappingKey& key) const -> const Mapping* {
   const Number number = number_of(key);
   return number != 0 && at(number).is_mapped(now) ? &at(number) : nullptr;
 }
 
-auto Nat44Mappings::install(TimePoint now, const Install& wanted, const FindTraffic& traffic) -> Result {
+auto NftablesMappings::install(TimePoint now, const Install& wanted, const FindTraffic& traffic) -> Result {
   const MappingKey& key = wanted.key;
   if (const auto refusal = refusal_of(key)) return std::unexpected(*refusal);
-  if (pool().empty()) return std::unexpected(Refusal::network_failure);
+  if (lacks_address()) return std::unexpected(Refusal::network_failure);
   Number number = number_of(key);
   if (number != 0 && !at(number).is_mapped(now)) number = 0;
   const bool is_explicit = number != 0 && at(number).is_explicit(now);
@@ -122,7 +99,7 @@ auto Nat44Mappings::install(TimePoint now, const Install& wanted, const FindTraf
   }
   const std::size_t filters_before = is_explicit ? at(number).filters.size() : 0;
   if (wanted.filters.size() > filters_per_mapping ||
-      filter_count_ - filters_before + wanted.filters.size() > filters_max_ ||
+      filter_count_ - filters_before + wanted.filters.size() > rules_.filters_max ||
       (!wanted.filters.empty() && key.internal_port == Port{0}))
     return std::unexpected(Refusal::excessive_filters);
 
@@ -157,7 +134,7 @@ auto Nat44Mappings::install(TimePoint now, const Install& wanted, const FindTraf
   return applied(mapping.external, lifetime, mapping.port_count);
 }
 
-auto Nat44Mappings::remove(TimePoint now, const Remove& unwanted, const FindTraffic& traffic) -> Result {
+auto NftablesMappings::remove(TimePoint now, const Remove& unwanted, const FindTraffic& traffic) -> Result {
   const MappingKey& key = unwanted.key;
   if (refusal_of(key)) return nothing(key);
   const Number number = number_of(key);
@@ -183,7 +160,7 @@ auto Nat44Mappings::remove(TimePoint now, const Remove& unwanted, const FindTraf
   return result;
 }
 
-auto Nat44Mappings::place_peer(TimePoint now, const InstallPeer& wanted, const FindTraffic& traffic)
+auto NftablesMappings::place_peer(TimePoint now, const InstallPeer& wanted, const FindTraffic& traffic)
     -> std::expected<Endpoint, Refusal> {
   const bool asked = !wanted.external_address.is_unspecified() || wanted.external_port != Port{0};
   const Mapping* const present = find(now, wanted.key);
@@ -192,7 +169,7 @@ auto Nat44Mappings::place_peer(TimePoint now, const InstallPeer& wanted, const F
     if (present->peers.size() >= peers_per_mapping) return std::unexpected(Refusal::no_resources);
     external = ith(present->external, static_cast<std::uint32_t>(wanted.key.internal_port.value -
                                                                  present->key.internal_port.value));
-  } else if (const auto own = traffic(wanted.key); own && ports_.has(own->external.address)) {
+  } else if (const auto own = traffic(wanted.key); own && may_have(now, wanted.key, own->external)) {
     external = own->external;
   }
   if (external) {
@@ -215,8 +192,8 @@ auto Nat44Mappings::place_peer(TimePoint now, const InstallPeer& wanted, const F
   return place.external;
 }
 
-auto Nat44Mappings::keep_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer,
-                              const Endpoint& external, TimePoint until) -> TimePoint {
+auto NftablesMappings::keep_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer,
+                                 const Endpoint& external, TimePoint until) -> TimePoint {
   Number number = number_of(key);
   if (number != 0 && !at(number).is_mapped(now)) number = 0;
   if (number == 0) number = make(key, {.external = external, .count = 1});
@@ -235,7 +212,7 @@ auto Nat44Mappings::keep_peer(TimePoint now, const MappingKey& key, const Endpoi
   return until;
 }
 
-auto Nat44Mappings::release_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer)
+auto NftablesMappings::release_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer)
     -> std::optional<Endpoint> {
   const Number number = number_of(key);
   if (number == 0) return std::nullopt;
@@ -250,25 +227,27 @@ auto Nat44Mappings::release_peer(TimePoint now, const MappingKey& key, const End
   return external;
 }
 
-void Nat44Mappings::let_traffic(TimePoint now, const MappingKey& key, TimePoint until) {
+void NftablesMappings::let_traffic(TimePoint now, const MappingKey& key, TimePoint until) {
   const Number number = number_of(key);
   if (number == 0) return;
   at(number).traffic_until = std::max(at(number).traffic_until, until);
   settle(now, number);
 }
 
-auto Nat44Mappings::may_have(TimePoint now, const MappingKey& key, const Endpoint& external) const -> bool {
+auto NftablesMappings::may_have(TimePoint now, const MappingKey& key, const Endpoint& external) const
+    -> bool {
+  if (!rules_.translates) return external == Endpoint{key.internal_address, key.internal_port};
   return ports_.has(external.address) &&
          (find(now, key) != nullptr || is_available(now, external, key, false, Reach::any));
 }
 
-void Nat44Mappings::set_filters(Mapping& mapping, const std::vector<RemoteFilter>& filters) {
+void NftablesMappings::set_filters(Mapping& mapping, const std::vector<RemoteFilter>& filters) {
   filter_count_ += static_cast<std::uint32_t>(filters.size());
   filter_count_ -= static_cast<std::uint32_t>(mapping.filters.size());
   mapping.filters = filters;
 }
 
-auto Nat44Mappings::make(const MappingKey& key, const Place& place) -> Number {
+auto NftablesMappings::make(const MappingKey& key, const Place& place) -> Number {
   Number number = 0;
   if (free_.empty()) {
     number = static_cast<Number>(mappings_.size());
@@ -286,22 +265,22 @@ auto Nat44Mappings::make(const MappingKey& key, const Place& place) -> Number {
   return number;
 }
 
-void Nat44Mappings::grow(Number number, std::uint32_t count) {
+void NftablesMappings::grow(Number number, std::uint32_t count) {
   const std::uint32_t from = at(number).port_count;
   at(number).port_count = static_cast<std::uint16_t>(count);
   give_ports(number, from);
 }
 
-void Nat44Mappings::give_ports(Number number, std::uint32_t from) {
+void NftablesMappings::give_ports(Number number, std::uint32_t from) {
   const Mapping& mapping = at(number);
   for (std::uint32_t i = from; i < mapping.port_count; ++i) {
     by_key_.insert_or_assign(ith(mapping.key, i), number);
-    ports_.give(mapping.key.protocol, ith(mapping.external, i), number);
+    if (rules_.translates) ports_.give(mapping.key.protocol, ith(mapping.external, i), number);
   }
   port_count_ += mapping.port_count - from;
 }
 
-void Nat44Mappings::settle(TimePoint now, Number number) {
+void NftablesMappings::settle(TimePoint now, Number number) {
   Mapping& mapping = at(number);
   changed_.push_back(number);
   std::erase_if(mapping.peers, [&](const Peer& peer) { return peer.until <= now; });
@@ -312,19 +291,17 @@ void Nat44Mappings::settle(TimePoint now, Number number) {
   };
   if (mapping.is_mapped(now)) {
     mapping.held_until =
-        std::max({mapping.explicit_until, mapping.traffic_until, mapping.peers_until()}) + hold_down_;
-    for (std::uint32_t i = 0; i < mapping.port_count; ++i)
-      ports_.give(mapping.key.protocol, ith(mapping.external, i), number);
+        std::max({mapping.explicit_until, mapping.traffic_until, mapping.peers_until()}) + rules_.hold_down;
   } else {
-    if (mapping.held_until > now + hold_down_) mapping.held_until = now + hold_down_;
+    if (mapping.held_until > now + rules_.hold_down) mapping.held_until = now + rules_.hold_down;
     if (mapping.held_until <= now) return forget(number);
-    for (std::uint32_t i = 0; i < mapping.port_count; ++i)
+    for (std::uint32_t i = 0; i < mapping.port_count && rules_.translates; ++i)
       if (is_ours(i)) ports_.hold(mapping.key.protocol, ith(mapping.external, i), number);
   }
   arm(now, number);
 }
 
-void Nat44Mappings::arm(TimePoint now, Number number) {
+void NftablesMappings::arm(TimePoint now, Number number) {
   const Mapping& mapping = at(number);
   TimePoint next = mapping.held_until;
   for (const TimePoint until : {mapping.explicit_until, mapping.traffic_until})
@@ -333,7 +310,7 @@ void Nat44Mappings::arm(TimePoint now, Number number) {
   wheel_.schedule(number, next, now);
 }
 
-void Nat44Mappings::forget(Number number) {
+void NftablesMappings::forget(Number number) {
   Mapping& mapping = at(number);
   for (std::uint32_t i = 0; i < mapping.port_count; ++i) {
     if (const auto found = by_key_.find(ith(mapping.key, i));
@@ -353,20 +330,20 @@ void Nat44Mappings::forget(Number number) {
   changed_.push_back(number);
 }
 
-void Nat44Mappings::advance(TimePoint now) {
+void NftablesMappings::advance(TimePoint now) {
   while (const auto number = wheel_.pop_due(now)) settle(now, *number);
 }
 
-auto Nat44Mappings::take_changed() -> std::vector<Number> { return std::exchange(changed_, {}); }
+auto NftablesMappings::take_changed() -> std::vector<Number> { return std::exchange(changed_, {}); }
 
-auto Nat44Mappings::numbers() const -> std::vector<Number> {
+auto NftablesMappings::numbers() const -> std::vector<Number> {
   std::vector<Number> numbers;
   for (Number number = 1; number < mappings_.size(); ++number)
     if (at(number).port_count > 0) numbers.push_back(number);
   return numbers;
 }
 
-auto Nat44Mappings::inventory(TimePoint now) const -> Inventory {
+auto NftablesMappings::inventory(TimePoint now) const -> Inventory {
   Inventory inventory;
   for (const Number number : numbers()) {
     const Mapping& each = at(number);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "device/nftables/nat44_device.h"
+#include "device/nftables/nftables_device.h"
 
 #include <linux/netfilter/nf_conntrack_common.h>
 
@@ -36,59 +36,104 @@ auto flow_of(const MappingKey& key, const Endpoint& remote_peer) -> io::FlowTupl
 
 /// Whether a router would forward to `peer`.
 auto is_unicast(const IpAddress& peer) -> bool {
-  if (!peer.is_ipv4()) return false;
+  if (peer.is_unspecified()) return false;
+  if (!peer.is_ipv4())
+    return peer.bits().octets[0] != 0xff && !peer.is_link_local() && peer != IpAddress::parse("::1");
   const std::uint32_t first = peer.ipv4().value >> 24U;
   return first != 0 && first != 127 && first < 224;
 }
 
+auto remote_peer_of(const io::NftFields& noted, Family family) -> Endpoint {
+  if (family == Family::ipv4) return {IpAddress{noted.ipv4_at(0)}, noted.port_at(4)};
+  return {IpAddress{noted.ipv6_at(0)}, noted.port_at(16)};
+}
+
 }  // namespace
 
-auto Nat44Device::start(Nat44Settings settings, Surroundings surroundings)
-    -> std::expected<std::unique_ptr<Nat44Device>, std::string> {
-  auto table = io::NftTable::open({.family = Family::ipv4, .name = std::string(nat44_table)});
+auto NftablesDevice::start(const Nat44Settings& settings, Surroundings surroundings)
+    -> std::expected<std::unique_ptr<NftablesDevice>, std::string> {
+  return start({.name = "nat44",
+                .family = Family::ipv4,
+                .table = std::string(nat44_table),
+                .rules = {.family = Family::ipv4,
+                          .inside = settings.inside,
+                          .translates = true,
+                          .pool = settings.pool,
+                          .explicit_ports = settings.explicit_ports,
+                          .hold_down = settings.hold_down,
+                          .mappings_max = settings.mappings_max,
+                          .filters_max = settings.filters_max,
+                          .maps_all_ports = settings.maps_all_ports},
+                .udp_idle = settings.udp_idle,
+                .stays_at_exit = settings.stays_at_exit,
+                .ruleset = [settings](const auto& pool) { return device::ruleset(settings, pool); }},
+               std::move(surroundings));
+}
+
+auto NftablesDevice::start(const Firewall6Settings& settings, Surroundings surroundings)
+    -> std::expected<std::unique_ptr<NftablesDevice>, std::string> {
+  return start({.name = "firewall6",
+                .family = Family::ipv6,
+                .table = std::string(firewall6_table),
+                .rules = {.family = Family::ipv6,
+                          .inside = settings.inside,
+                          .translates = false,
+                          .mappings_max = settings.pinholes_max,
+                          .filters_max = settings.filters_max,
+                          .maps_all_ports = settings.maps_all_ports},
+                .udp_idle = settings.udp_idle,
+                .stays_at_exit = settings.stays_at_exit,
+                .ruleset = [settings](const auto& /*pool*/) { return device::ruleset(settings); }},
+               std::move(surroundings));
+}
+
+auto NftablesDevice::start(Kind kind, Surroundings surroundings)
+    -> std::expected<std::unique_ptr<NftablesDevice>, std::string> {
+  auto table = io::NftTable::open({.family = kind.family, .name = kind.table});
   if (!table) return std::unexpected(table.error());
   auto conntrack = io::Conntrack::open();
   if (!conntrack) return std::unexpected(conntrack.error());
-  std::unique_ptr<Nat44Device> device(new Nat44Device(std::move(settings), std::move(surroundings),
-                                                      *std::move(table), *std::move(conntrack)));
-  if (auto loaded = device->load(device->settings_.pool); !loaded) return std::unexpected(loaded.error());
+  std::unique_ptr<NftablesDevice> device(
+      new NftablesDevice(std::move(kind), std::move(surroundings), *std::move(table), *std::move(conntrack)));
+  if (auto loaded = device->load(); !loaded) return std::unexpected(loaded.error());
   device->adopt_elements();
   return device;
 }
 
-Nat44Device::Nat44Device(Nat44Settings settings, Surroundings surroundings, io::NftTable table,
-                         io::Conntrack conntrack)
-    : settings_(std::move(settings)),
+NftablesDevice::NftablesDevice(Kind kind, Surroundings surroundings, io::NftTable table,
+                               io::Conntrack conntrack)
+    : kind_(std::move(kind)),
       surroundings_(std::move(surroundings)),
       table_(std::move(table)),
       conntrack_(std::move(conntrack)),
-      mappings_(settings_, *surroundings_.random),
+      mappings_(kind_.rules, *surroundings_.random),
+      elements_(kind_.family),
       find_traffic_([this](const MappingKey& key) { return traffic(key); }),
       refreshed_(16, MappingKeyHash(HashKey::generate(*surroundings_.random))) {}
 
-Nat44Device::~Nat44Device() {
-  if (settings_.stays_at_exit) return;
+NftablesDevice::~NftablesDevice() {
+  if (kind_.stays_at_exit) return;
   if (const auto removed = table_.remove(); !removed)
-    spdlog::warn("left on this host: table ip {}: {}", nat44_table, to_string(removed.error()));
+    spdlog::warn("left on this host: table {}: {}", kind_.table, to_string(removed.error()));
 }
 
-auto Nat44Device::load(const std::vector<Ipv4Address>& pool) -> std::expected<void, std::string> {
-  const Ruleset ruleset = nat44_ruleset(settings_, pool);
-  if (table_.load(ruleset.keeping_elements)) return {};
+auto NftablesDevice::load() -> std::expected<void, std::string> {
+  const Ruleset text = kind_.ruleset(mappings_.pool());
+  if (table_.load(text.keeping_elements)) return {};
   // Its sets are of another kind: of another version, or with other limits.
   elements_.forget();
-  return table_.load(ruleset.anew);
+  return table_.load(text.anew);
 }
 
-void Nat44Device::adopt_elements() {
-  for (const std::string_view set : Nat44Elements::sets)
+void NftablesDevice::adopt_elements() {
+  for (const std::string_view set : NftablesElements::sets(kind_.family))
     if (const auto elements = table_.list(set)) elements_.adopt(set, *elements);
   if (elements_.leftover_count() > 0)
-    spdlog::info("nat44: {} elements of an earlier run stay in force until the server has looked at them",
-                 elements_.leftover_count());
+    spdlog::info("{}: {} elements of an earlier run stay in force until the server has looked at them",
+                 kind_.name, elements_.leftover_count());
 }
 
-void Nat44Device::apply(BatchId batch, std::vector<Operation> operations) {
+void NftablesDevice::apply(BatchId batch, std::vector<Operation> operations) {
   ++counters_.batches;
   std::vector<Result> results;
   results.reserve(operations.size());
@@ -105,7 +150,7 @@ void Nat44Device::apply(BatchId batch, std::vector<Operation> operations) {
   });
 }
 
-auto Nat44Device::carry_out(const Install& wanted) -> Result {
+auto NftablesDevice::carry_out(const Install& wanted) -> Result {
   const TimePoint now = surroundings_.now();
   const auto* const before = mappings_.find(now, wanted.key);
   const bool narrows = before != nullptr && !wanted.filters.empty() && before->filters != wanted.filters;
@@ -114,17 +159,17 @@ auto Nat44Device::carry_out(const Install& wanted) -> Result {
   return result;
 }
 
-auto Nat44Device::carry_out(const Remove& unwanted) -> Result {
+auto NftablesDevice::carry_out(const Remove& unwanted) -> Result {
   return mappings_.remove(surroundings_.now(), unwanted, find_traffic_);
 }
 
-auto Nat44Device::carry_out(const InstallPeer& wanted) -> Result {
+auto NftablesDevice::carry_out(const InstallPeer& wanted) -> Result {
   const MappingKey& key = wanted.key;
   if (const auto refusal = mappings_.refusal_of(key)) return std::unexpected(*refusal);
   if (key.internal_port == Port{0}) return std::unexpected(Refusal::unsupported_protocol);
   if (!is_unicast(wanted.remote_peer.address) || wanted.remote_peer.port == Port{0})
     return std::unexpected(Refusal::remote_peer_invalid);
-  if (mappings_.pool().empty()) return std::unexpected(Refusal::network_failure);
+  if (mappings_.lacks_address()) return std::unexpected(Refusal::network_failure);
   const TimePoint now = surroundings_.now();
   const io::FlowTuple tuple = flow_of(key, wanted.remote_peer);
   const auto found = conntrack_.find(tuple);
@@ -154,11 +199,11 @@ auto Nat44Device::carry_out(const InstallPeer& wanted) -> Result {
                  .port_count = 1};
 }
 
-auto Nat44Device::carry_out(const ReleasePeer& unwanted) -> Result {
+auto NftablesDevice::carry_out(const ReleasePeer& unwanted) -> Result {
   const TimePoint now = surroundings_.now();
   const auto external = mappings_.release_peer(now, unwanted.key, unwanted.remote_peer);
   if (!external)
-    return Applied{.external_address = IpAddress::unspecified(Family::ipv4), .external_port = {}};
+    return Applied{.external_address = IpAddress::unspecified(kind_.family), .external_port = {}};
   const Seconds left = let_go(unwanted.key, unwanted.remote_peer);
   if (left > Seconds{0}) mappings_.let_traffic(now, unwanted.key, now + left);
   return Applied{.external_address = external->address,
@@ -167,35 +212,38 @@ auto Nat44Device::carry_out(const ReleasePeer& unwanted) -> Result {
                  .port_count = 1};
 }
 
-auto Nat44Device::carry_out(const PutProfile& /*wanted*/) -> Result {
+auto NftablesDevice::carry_out(const PutProfile& /*wanted*/) -> Result {
   return std::unexpected(Refusal::profile_unsupported);
 }
 
-auto Nat44Device::carry_out(const DropProfile& /*unwanted*/) -> Result { return Applied{}; }
+auto NftablesDevice::carry_out(const DropProfile& /*unwanted*/) -> Result { return Applied{}; }
 
-auto Nat44Device::traffic(const MappingKey& key) -> std::optional<Traffic> {
+auto NftablesDevice::traffic(const MappingKey& key) -> std::optional<Traffic> {
   const auto noted = table_.find("flows", socket_of(key));
   if (!noted || !*noted) return std::nullopt;
-  const io::NftFields& data = (*noted)->data;
-  const Endpoint remote_peer{IpAddress{data.ipv4_at(8)}, data.port_at(12)};
-  const auto flow = conntrack_.find(flow_of(key, remote_peer));
-  if (!flow || !*flow || (*flow)->expires_in <= Seconds{0}) return std::nullopt;
-  return Traffic{.external = {IpAddress{data.ipv4_at(0)}, data.port_at(4)}, .left = (*flow)->expires_in};
+  const io::FlowTuple tuple = flow_of(key, remote_peer_of((*noted)->data, kind_.family));
+  const auto flow = conntrack_.find(tuple);
+  if (!flow || !*flow || (*flow)->original != tuple || (*flow)->expires_in <= Seconds{0}) return std::nullopt;
+  return Traffic{.external = (*flow)->reply.destination, .left = (*flow)->expires_in};
 }
 
-auto Nat44Device::let_go(const MappingKey& key, const Endpoint& remote_peer) -> Seconds {
+auto NftablesDevice::noted_since(const MappingKey& key, const Endpoint& remote_peer)
+    -> std::optional<Seconds> {
+  const auto noted = table_.find("flows", socket_of(key));
+  if (!noted || !*noted || remote_peer_of((*noted)->data, kind_.family) != remote_peer) return std::nullopt;
+  return noted_for - (*noted)->expires_in;
+}
+
+auto NftablesDevice::let_go(const MappingKey& key, const Endpoint& remote_peer) -> Seconds {
   const auto found = conntrack_.find(flow_of(key, remote_peer));
   if (!found || !*found) return Seconds{0};
   const io::Flow& flow = **found;
-  const Seconds idle = key.protocol == Protocol::tcp ? tcp_idle : settings_.udp_idle;
+  const Seconds idle = key.protocol == Protocol::tcp ? tcp_idle : kind_.udp_idle;
   Seconds left{};
-  if ((flow.status & IPS_SEEN_REPLY) != 0) {
+  if ((flow.status & IPS_SEEN_REPLY) != 0)
     left = std::min(flow.expires_in, idle);
-  } else if (const auto noted = table_.find("flows", socket_of(key)); noted && *noted) {
-    const io::NftFields& data = (*noted)->data;
-    if (Endpoint{IpAddress{data.ipv4_at(8)}, data.port_at(12)} == remote_peer)
-      left = std::min(idle - (noted_for - (*noted)->expires_in), idle);
-  }
+  else if (const auto since = noted_since(key, remote_peer))
+    left = std::min(idle - *since, idle);
   if (left <= Seconds{0}) {
     static_cast<void>(conntrack_.remove(flow.original));
     return Seconds{0};
@@ -204,24 +252,24 @@ auto Nat44Device::let_go(const MappingKey& key, const Endpoint& remote_peer) -> 
   return left;
 }
 
-auto Nat44Device::commit() -> bool {
+auto NftablesDevice::commit() -> bool {
   const std::vector<Number> changed = mappings_.take_changed();
   batch_.clear();
   elements_.update(surroundings_.now(), mappings_, changed, batch_);
   if (batch_.is_empty()) return true;
   const auto committed = table_.commit(batch_);
   if (committed) return true;
-  spdlog::warn("nat44: table ip {} has not got what it should: {}; it is loaded anew", nat44_table,
+  spdlog::warn("table {} has not got what it should: {}; it is loaded anew", kind_.table,
                to_string(committed.error()));
   return repair();
 }
 
-void Nat44Device::end_forbidden_flows() {
+void NftablesDevice::end_forbidden_flows() {
   const std::vector<MappingKey> narrowed = std::exchange(narrowed_, {});
   if (narrowed.empty()) return;
   const TimePoint now = surroundings_.now();
   const auto is_forbidden = [&](const io::Flow& flow) {
-    if ((flow.status & IPS_DST_NAT) == 0) return false;
+    // What began outside is answered by the socket inside.
     return std::ranges::any_of(narrowed, [&](const MappingKey& key) {
       const auto* const mapping = mappings_.find(now, key);
       const Endpoint& inside = flow.reply.source;
@@ -231,61 +279,59 @@ void Nat44Device::end_forbidden_flows() {
              !lets_in(mapping->filters, flow.reply.destination);
     });
   };
-  const auto forbidden = conntrack_.list(Family::ipv4, is_forbidden);
+  const auto forbidden = conntrack_.list(kind_.family, is_forbidden);
   if (!forbidden) return;
   for (const io::Flow& flow : *forbidden) static_cast<void>(conntrack_.remove(flow.original));
 }
 
-auto Nat44Device::repair() -> bool {
+auto NftablesDevice::repair() -> bool {
   const bool was_broken = next_repair_.has_value();
   elements_.forget();
   batch_.clear();
   static_cast<void>(mappings_.take_changed());
   std::string error;
-  if (const auto loaded = table_.load(nat44_ruleset(settings_, mappings_.pool()).anew); !loaded)
-    error = loaded.error();
+  if (const auto loaded = table_.load(kind_.ruleset(mappings_.pool()).anew); !loaded) error = loaded.error();
   elements_.update(surroundings_.now(), mappings_, mappings_.numbers(), batch_);
   if (error.empty() && !batch_.is_empty())
     if (const auto committed = table_.commit(batch_); !committed) error = to_string(committed.error());
   if (!error.empty()) {
     ++counters_.failed_repairs;
     if (!was_broken)
-      spdlog::error("nat44: table ip {} cannot be loaded, no mapping is made until it can: {}", nat44_table,
-                    error);
+      spdlog::error("table {} cannot be loaded, no mapping is made until it can: {}", kind_.table, error);
     next_repair_ = surroundings_.now() + repair_interval;
     return false;
   }
   ++counters_.repairs;
   next_repair_.reset();
   if (was_broken) {
-    spdlog::info("nat44: table ip {} is loaded again", nat44_table);
+    spdlog::info("table {} is loaded again", kind_.table);
     if (surroundings_.inventory)
       surroundings_.post([this] { surroundings_.inventory(mappings_.inventory(surroundings_.now())); });
   }
   return true;
 }
 
-void Nat44Device::look_after_table() {
+void NftablesDevice::look_after_table() {
   if (!table_.was_changed_by_others()) return;
-  spdlog::warn("nat44: somebody else has changed table ip {}; it is loaded anew, {} mappings with it",
-               nat44_table, mappings_.numbers().size());
+  spdlog::warn("somebody else has changed table {}; it is loaded anew, {} mappings with it", kind_.table,
+               mappings_.numbers().size());
   static_cast<void>(repair());
 }
 
-void Nat44Device::reconciled() {
+void NftablesDevice::reconciled() {
   batch_.clear();
   const std::size_t count = elements_.leftover_count();
   if (count == 0) return;
   elements_.remove_leftovers(batch_);
   if (!table_.commit(batch_)) static_cast<void>(repair());
-  spdlog::info("nat44: {} elements of an earlier run that nobody wants are removed", count);
+  spdlog::info("table {}: {} elements of an earlier run that nobody wants are removed", kind_.table, count);
 }
 
-auto Nat44Device::set_pool(std::vector<Ipv4Address> pool) -> std::expected<void, std::string> {
+auto NftablesDevice::set_pool(std::vector<Ipv4Address> pool) -> std::expected<void, std::string> {
   if (pool == mappings_.pool()) return {};
   const std::vector<Ipv4Address> before = mappings_.pool();
   std::vector<Event> events = mappings_.set_pool(surroundings_.now(), std::move(pool));
-  const auto loaded = load(mappings_.pool());
+  const auto loaded = load();
   if (!loaded || !commit()) static_cast<void>(repair());
   const auto is_gone = [&](const IpAddress& address) {
     return address.is_ipv4() && std::ranges::find(before, address.ipv4()) != before.end() &&
@@ -301,17 +347,17 @@ auto Nat44Device::set_pool(std::vector<Ipv4Address> pool) -> std::expected<void,
   return loaded;
 }
 
-void Nat44Device::tell(std::vector<Event> events) {
+void NftablesDevice::tell(std::vector<Event> events) {
   if (events.empty() || !surroundings_.events) return;
   surroundings_.post(
       [this, events = std::move(events)]() mutable { surroundings_.events(std::move(events)); });
 }
 
-void Nat44Device::keep_refreshing(const MappingKey& key) {
+void NftablesDevice::keep_refreshing(const MappingKey& key) {
   if (refreshed_.insert(key).second) refreshes_.emplace_back(surroundings_.now() + refresh_interval, key);
 }
 
-void Nat44Device::refresh(const MappingKey& key) {
+void NftablesDevice::refresh(const MappingKey& key) {
   const TimePoint now = surroundings_.now();
   const auto* const mapping = mappings_.find(now, key);
   bool is_kept = false;
@@ -332,7 +378,7 @@ void Nat44Device::refresh(const MappingKey& key) {
   if (is_kept) keep_refreshing(key);
 }
 
-void Nat44Device::advance() {
+void NftablesDevice::advance() {
   const TimePoint now = surroundings_.now();
   if (next_repair_) {
     if (*next_repair_ > now) return;
@@ -350,7 +396,7 @@ void Nat44Device::advance() {
   static_cast<void>(commit());
 }
 
-auto Nat44Device::next_deadline() const -> std::optional<TimePoint> {
+auto NftablesDevice::next_deadline() const -> std::optional<TimePoint> {
   if (next_repair_) return next_repair_;
   std::optional<TimePoint> next = mappings_.next_deadline();
   if (!refreshes_.empty() && (!next || refreshes_.front().first < *next)) next = refreshes_.front().first;
