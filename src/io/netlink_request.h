@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// How Netlink speaks: messages under construction, answers, refusals. For the files of Netlink only.
+// How this folder speaks netlink: messages under construction, answers, refusals. For its files only.
 #pragma once
 
 #include <linux/netlink.h>
@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <expected>
 #include <functional>
 #include <memory>
 #include <string>
@@ -19,6 +20,7 @@
 #include <libmnl/libmnl.h>
 
 #include "io/netlink.h"
+#include "io/system.h"
 
 namespace portolan::io {
 
@@ -35,7 +37,7 @@ class Request {
   auto operator*() -> nlmsghdr* { return message_; }
 
  private:
-  alignas(nlmsghdr) std::array<std::byte, 512> buffer_{};
+  alignas(nlmsghdr) std::array<std::byte, 1024> buffer_{};
   nlmsghdr* message_;
 };
 
@@ -85,24 +87,24 @@ struct Closer {
   void operator()(mnl_socket* socket) const { static_cast<void>(mnl_socket_close(socket)); }
 };
 
-struct Netlink::Socket {
+/// One request at a time, answered before the call returns.
+struct NetlinkSocket {
   std::unique_ptr<mnl_socket, Closer> socket;
   std::uint32_t sequence = 0;
   alignas(nlmsghdr) std::array<std::byte, 32768> buffer{};
 
+  /// For a protocol of the family, NETLINK_ROUTE say. Errors  errno and what failed
+  [[nodiscard]] auto open(int protocol) -> std::expected<void, SystemError>;
+  /// Sends one request and reads until its end; `visit` sees each message of the answer.
   auto ask(Request& request, const std::function<void(const nlmsghdr*)>& visit = {})
       -> std::expected<void, Refusal>;
   template <typename Entry, typename Visit>
   auto list(Request& request, Visit visit) -> std::expected<std::vector<Entry>, Refusal>;
-  auto find_route_interface(const Prefix& prefix) -> std::expected<unsigned, Refusal>;
-  /// Filters of one preference.
-  auto has_filters(const tcmsg& which) -> bool;
-  auto delete_filters(const tcmsg& which) -> std::expected<bool, std::string>;
 };
 
 /// `visit(message, entries)` for each message of a list, from the start again if the list was torn.
 template <typename Entry, typename Visit>
-auto Netlink::Socket::list(Request& request, Visit visit) -> std::expected<std::vector<Entry>, Refusal> {
+auto NetlinkSocket::list(Request& request, Visit visit) -> std::expected<std::vector<Entry>, Refusal> {
   constexpr int attempts_max = 10;
   std::expected<void, Refusal> answer;
   for (int attempt = 0; attempt < attempts_max; ++attempt) {
@@ -113,5 +115,12 @@ auto Netlink::Socket::list(Request& request, Visit visit) -> std::expected<std::
   }
   return std::unexpected(answer.error());
 }
+
+struct Netlink::Socket : NetlinkSocket {
+  auto find_route_interface(const Prefix& prefix) -> std::expected<unsigned, Refusal>;
+  /// Filters of one preference.
+  auto has_filters(const tcmsg& which) -> bool;
+  auto delete_filters(const tcmsg& which) -> std::expected<bool, std::string>;
+};
 
 }  // namespace portolan::io

@@ -28,8 +28,8 @@
 
 namespace portolan::io {
 
-/// The fields of a set's key or a map's value, as the kernel compares them: each in network byte order,
-/// filled up with zeros to four octets.
+/// The fields of a set's key or a map's value, as the kernel compares them: in network byte order, each
+/// filled up with zeros to a multiple of four octets. One that stands alone is not filled up.
 class NftFields {
  public:
   static constexpr std::size_t octets_max = 64;
@@ -54,6 +54,9 @@ class NftFields {
   [[nodiscard]] auto ipv6_at(std::size_t offset) const -> Ipv6Address;
 
  private:
+  auto append(std::span<const std::byte> field) -> NftFields&;
+  [[nodiscard]] auto octet_at(std::size_t offset) const -> std::uint8_t;
+
   std::array<std::byte, octets_max> octets_{};
   std::uint8_t size_ = 0;
 };
@@ -61,7 +64,7 @@ class NftFields {
 struct NftElement {
   std::string_view set;  ///< or map; static storage, or as long as the batch
   NftFields key;
-  NftFields key_end{};  ///< of an interval: its last key, included; empty: one key
+  NftFields key_end{};  ///< of an interval of several fields: its last key, included; empty: one key
   NftFields data{};     ///< of maps
   Seconds timeout{};    ///< 0: none
 };
@@ -70,8 +73,11 @@ struct NftElement {
 /// clear().
 class NftBatch {
  public:
+  /// An element that is there already stays as it is, unless it has other data: that fails the whole batch
+  /// with EBUSY.
   void add(const NftElement& element);
-  /// timeout and data do not matter. An element that is not there fails the whole batch with ENOENT.
+  /// timeout and data do not matter. An element that is not there, or has run out, fails the whole batch with
+  /// ENOENT.
   void remove(const NftElement& element);
   /// Removes all elements of a set.
   void remove_all(std::string_view set);
@@ -111,7 +117,7 @@ class NftTable {
   ~NftTable();
 
   /// Has nft(8) carry out `text` in one transaction, read from its standard input.
-  /// Errors  what nft says, or how to get it: "nft(8) is not installed: ..."
+  /// Errors  what nft says, or that it can't be run and where to get it
   [[nodiscard]] auto load(std::string_view text) -> std::expected<void, std::string>;
 
   /// Cost  one system call to send and one or a few to hear that it was done, whatever the sets hold
@@ -131,7 +137,7 @@ class NftTable {
   /// Deletes the table with all it has; true if there was one.
   auto remove() -> std::expected<bool, SystemError>;
 
-  /// Readable when somebody has changed the ruleset; our own changes among them.
+  /// Readable when somebody else, or load(), has changed the ruleset.
   [[nodiscard]] auto descriptor() const -> int;
   /// Takes all words that are there: whether another process than this has deleted or changed any part of the
   /// table, elements included. What load() itself did does not count, nor elements that ran out or that
