@@ -15,11 +15,6 @@
 namespace portolan::gateway {
 namespace {
 
-auto is_usable(Ipv4Address address) -> bool {
-  const std::uint32_t first = address.value >> 24U;
-  return first != 0 && first != 127 && first < 224 && address.value >> 16U != 0xa9feU;
-}
-
 /// The kernel drops what comes from a TUN with a source of its own, unless no check asks where such packets
 /// should come from; it takes the stricter of two settings.
 auto check_reverse_path() -> std::expected<void, std::string> {
@@ -36,12 +31,8 @@ auto check_reverse_path() -> std::expected<void, std::string> {
 }  // namespace
 
 OwnAddress::OwnAddress(OwnAddressSettings settings, std::string tun, io::HostChanges& host,
-                       io::AddressWatch watch, io::Netlink netlink)
-    : settings_(std::move(settings)),
-      tun_(std::move(tun)),
-      host_(&host),
-      watch_(std::move(watch)),
-      netlink_(std::move(netlink)) {}
+                       io::FollowedAddress followed)
+    : settings_(std::move(settings)), tun_(std::move(tun)), host_(&host), followed_(std::move(followed)) {}
 
 auto OwnAddress::open(const OwnAddressSettings& settings, std::string tun, io::HostChanges& host)
     -> std::expected<OwnAddress, std::string> {
@@ -65,12 +56,9 @@ auto OwnAddress::open(const OwnAddressSettings& settings, std::string tun, io::H
         "from outside any more: {}{}",
         fmt::join(shown, ", "), sockets.size() > shown_max ? ", ..." : "");
   }
-  // The watch first: so no change is missed between the first look and the first word.
-  auto watch = io::AddressWatch::open();
-  if (!watch) return std::unexpected(watch.error());
-  auto netlink = io::Netlink::open();
-  if (!netlink) return std::unexpected(netlink.error());
-  return OwnAddress(settings, std::move(tun), host, *std::move(watch), *std::move(netlink));
+  auto followed = io::FollowedAddress::open(settings.interface);
+  if (!followed) return std::unexpected(followed.error());
+  return OwnAddress(settings, std::move(tun), host, *std::move(followed));
 }
 
 auto OwnAddress::prepare_tun() const -> std::expected<void, std::string> {
@@ -81,57 +69,24 @@ auto OwnAddress::prepare_tun() const -> std::expected<void, std::string> {
   return {};
 }
 
-auto OwnAddress::choose(std::optional<Ipv4Address> present, std::span<const io::InterfaceAddress> addresses)
-    -> std::optional<Ipv4Address> {
-  std::optional<Ipv4Address> first;
-  for (const io::InterfaceAddress& each : addresses) {
-    if (!each.address.is_ipv4() || !is_usable(each.address.ipv4())) continue;
-    if (each.address.ipv4() == present) return present;
-    if (!first) first = each.address.ipv4();
-  }
-  return first;
-}
-
 auto OwnAddress::look(TimePoint now) -> std::expected<bool, std::string> {
   next_look_ = now + retry;
-  if (!first_look_) first_look_ = now;
-  if (now >= *first_look_ + patience) is_settled_ = true;
-  const auto interface = netlink_.find_interface(settings_.interface);
-  if (!interface) return std::unexpected(interface.error());
-  std::optional<Ipv4Address> found;
-  if (*interface) {
-    const auto addresses = netlink_.addresses((*interface)->index);
-    if (!addresses) return std::unexpected(addresses.error());
-    found = choose(address_, *addresses);
+  if (const auto looked = followed_.look(now); !looked) return std::unexpected(looked.error());
+  const std::optional<Ipv4Address> wanted = followed_.address();
+  const bool is_other = wanted != address_;
+  if (!wanted && is_other) {
+    if (const auto removed = host_->remove_redirect(settings_.interface); !removed)
+      spdlog::warn("left on this host: {}", removed.error());
+    interface_index_ = 0;
+  } else if (wanted && (is_other || followed_.interface_index() != interface_index_)) {
+    const io::Redirect redirect{.destination = *wanted, .ports = settings_.ports};
+    if (const auto redirected = host_->redirect(redirect, settings_.interface, tun_); !redirected)
+      return std::unexpected(redirected.error());
+    interface_index_ = followed_.interface_index();
   }
-  if (found) {
-    const bool is_other = found != address_;
-    if (is_other || (*interface)->index != interface_index_) {
-      const io::Redirect wanted{.destination = *found, .ports = settings_.ports};
-      if (const auto redirected = host_->redirect(wanted, settings_.interface, tun_); !redirected)
-        return std::unexpected(redirected.error());
-      interface_index_ = (*interface)->index;
-      address_ = found;
-    }
-    gone_since_.reset();
-    next_look_.reset();
-    is_settled_ = true;
-    return is_other;
-  }
-  if (address_ && !gone_since_) gone_since_ = now;
-  if (address_ && now < *gone_since_ + patience) {
-    next_look_ = *gone_since_ + patience;
-    return false;
-  }
-  next_look_.reset();
-  gone_since_.reset();
-  if (!is_settled_) next_look_ = *first_look_ + patience;
-  if (!address_) return false;
-  address_.reset();
-  interface_index_ = 0;
-  if (const auto removed = host_->remove_redirect(settings_.interface); !removed)
-    spdlog::warn("left on this host: {}", removed.error());
-  return true;
+  address_ = wanted;
+  next_look_ = followed_.next_look();
+  return is_other;
 }
 
 }  // namespace portolan::gateway

@@ -9,24 +9,20 @@
 
 #include <expected>
 #include <optional>
-#include <span>
 #include <string>
 
 #include "base/time.h"
 #include "gateway/nat64_settings.h"
-#include "io/address_watch.h"
+#include "io/followed_address.h"
 #include "io/host_network.h"
-#include "io/netlink.h"
 
 namespace portolan::gateway {
 
 class OwnAddress {
  public:
-  /// How long an address that is gone stays the pool's: those who renew it take the old one away before they
-  /// add the new one, and mappings can move only from one to the other.
-  static constexpr Seconds patience{30};
-  /// How soon what failed is tried again.
-  static constexpr Seconds retry{5};
+  /// How long an address that is gone stays the pool's, and how soon what failed is tried again.
+  static constexpr Seconds patience = io::FollowedAddress::patience;
+  static constexpr Seconds retry = io::FollowedAddress::retry;
   /// Fewest ports that the host keeps for connections of its own.
   static constexpr std::size_t host_ports_min = 256;
 
@@ -43,35 +39,25 @@ class OwnAddress {
   [[nodiscard]] auto look(TimePoint now) -> std::expected<bool, std::string>;
   /// Whether what is promised at the address need not wait for it: it is there, or has been waited for, since
   /// the first look, for `patience`.
-  [[nodiscard]] auto is_settled() const -> bool { return is_settled_; }
+  [[nodiscard]] auto is_settled() const -> bool { return followed_.is_settled(); }
   /// When to look though nothing is told.
   [[nodiscard]] auto next_look() const -> std::optional<TimePoint> { return next_look_; }
 
   /// The one that belongs in the pool.
   [[nodiscard]] auto address() const -> std::optional<Ipv4Address> { return address_; }
   [[nodiscard]] auto settings() const -> const OwnAddressSettings& { return settings_; }
-  [[nodiscard]] auto watch() const -> const io::AddressWatch& { return watch_; }
-
-  /// Which of an interface's addresses is taken: the one that was, as long as it is there; else the first
-  /// IPv4 address that the Internet could send to, link-local ones apart.
-  [[nodiscard]] static auto choose(std::optional<Ipv4Address> present,
-                                   std::span<const io::InterfaceAddress> addresses)
-      -> std::optional<Ipv4Address>;
+  [[nodiscard]] auto watch() const -> const io::AddressWatch& { return followed_.watch(); }
 
  private:
-  OwnAddress(OwnAddressSettings settings, std::string tun, io::HostChanges& host, io::AddressWatch watch,
-             io::Netlink netlink);
+  OwnAddress(OwnAddressSettings settings, std::string tun, io::HostChanges& host,
+             io::FollowedAddress followed);
 
   OwnAddressSettings settings_;
   std::string tun_;
   io::HostChanges* host_;
-  io::AddressWatch watch_;
-  io::Netlink netlink_;
-  std::optional<Ipv4Address> address_;
-  unsigned interface_index_ = 0;  ///< of the interface that hands over; 0: none
-  std::optional<TimePoint> gone_since_;
-  std::optional<TimePoint> first_look_;
-  bool is_settled_ = false;
+  io::FollowedAddress followed_;
+  std::optional<Ipv4Address> address_;  ///< that packets are handed over for
+  unsigned interface_index_ = 0;        ///< of the interface that hands over; 0: none
   std::optional<TimePoint> next_look_;
 };
 

@@ -74,6 +74,7 @@ void read_elements(const nlmsghdr* message, std::vector<NftFound>& found) {
     std::uint32_t flags = 0;
     for_each_nested(element, [&](int type, const nlattr* part) {
       if (type == NFTA_SET_ELEM_KEY) entry.key = read_fields(part);
+      if (type == NFTA_SET_ELEM_KEY_END) entry.key_end = read_fields(part);
       if (type == NFTA_SET_ELEM_DATA) entry.data = read_fields(part);
       if (type == NFTA_SET_ELEM_FLAGS) flags = ntohl(mnl_attr_get_u32(part));
       if (type == NFTA_SET_ELEM_EXPIRATION) {

@@ -218,21 +218,5 @@ TEST_F(OwnAddressTest, the_tun_lets_the_hosts_own_source_through) {
   EXPECT_EQ(io::read_sysctl("net.ipv4.conf.nat64.rp_filter"), "0");
 }
 
-TEST(OwnAddressChoice, takes_the_first_that_is_usable_and_stays_with_it) {
-  const auto entry = [](const char* text) {
-    return io::InterfaceAddress{.address = *IpAddress::parse(text)};
-  };
-  const auto choose = OwnAddress::choose;
-  EXPECT_EQ(choose(std::nullopt, {}), std::nullopt);
-  const std::vector useless{entry("2001:db8::1"), entry("169.254.1.1"), entry("127.0.0.1"),
-                            entry("0.0.0.0"),     entry("224.0.0.1"),   entry("255.255.255.255")};
-  EXPECT_EQ(choose(std::nullopt, useless), std::nullopt);
-  EXPECT_EQ(choose(Ipv4Address{0xa9fe0101}, useless), std::nullopt);
-  const std::vector two{entry("169.254.1.1"), entry("192.0.2.1"), entry("198.51.100.2")};
-  EXPECT_EQ(choose(std::nullopt, two), first);
-  EXPECT_EQ(choose(second, two), second);
-  EXPECT_EQ(choose(Ipv4Address{0xc0000203}, two), first);
-}
-
 }  // namespace
 }  // namespace portolan::gateway

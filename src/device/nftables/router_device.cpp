@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "device/nftables/router_device.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "io/netlink.h"
+#include "io/sysctl.h"
+#include "io/system.h"
+
+namespace portolan::device {
+
+RouterDevice::RouterDevice(io::EventLoop& loop, Handlers handlers)
+    : loop_(loop), handlers_(std::move(handlers)) {}
+
+auto RouterDevice::surroundings(Random& random) -> NftablesDevice::Surroundings {
+  return {.completion = handlers_.completion,
+          .events = handlers_.events,
+          .inventory = handlers_.inventory,
+          .now = io::monotonic_now,
+          .post = [this](std::function<void()> task) { loop_.post(std::move(task)); },
+          .random = &random};
+}
+
+auto RouterDevice::start(const Nat44Settings& settings, io::EventLoop& loop, Random& random,
+                         io::HostChanges& host, Handlers handlers)
+    -> std::expected<std::unique_ptr<RouterDevice>, std::string> {
+  std::unique_ptr<RouterDevice> router(new RouterDevice(loop, std::move(handlers)));
+  router->name_ = "nat44";
+  router->outside_ = settings.outside;
+  router->host_ = &host;
+  if (const auto complaint = io::forwarding_complaint(Family::ipv4)) spdlog::warn("{}", *complaint);
+  Nat44Settings at_start = settings;
+  if (settings.pool.empty()) {
+    auto followed = io::FollowedAddress::open(settings.outside);
+    if (!followed) return std::unexpected(followed.error());
+    router->followed_.emplace(*std::move(followed));
+    if (const auto looked = router->followed_->look(io::monotonic_now()); !looked)
+      return std::unexpected(fmt::format("nat44.outside {}: {}", settings.outside, looked.error()));
+    if (const auto address = router->followed_->address())
+      at_start.pool = {*address};
+    else
+      spdlog::warn("nat44: {} has no IPv4 address yet; hosts are told so until it has one", settings.outside);
+  } else if (const auto answered = router->answer_for(settings.pool); !answered) {
+    return std::unexpected(answered.error());
+  }
+  auto device = NftablesDevice::start(at_start, router->surroundings(random));
+  if (!device) return std::unexpected(device.error());
+  router->device_ = *std::move(device);
+  router->follow();
+  return router;
+}
+
+auto RouterDevice::start(const Firewall6Settings& settings, io::EventLoop& loop, Random& random,
+                         Handlers handlers) -> std::expected<std::unique_ptr<RouterDevice>, std::string> {
+  std::unique_ptr<RouterDevice> router(new RouterDevice(loop, std::move(handlers)));
+  router->name_ = "firewall6";
+  router->outside_ = settings.outside;
+  if (const auto complaint = io::forwarding_complaint(Family::ipv6)) spdlog::warn("{}", *complaint);
+  auto device = NftablesDevice::start(settings, router->surroundings(random));
+  if (!device) return std::unexpected(device.error());
+  router->device_ = *std::move(device);
+  router->follow();
+  return router;
+}
+
+auto RouterDevice::answer_for(const std::vector<Ipv4Address>& pool) -> std::expected<void, std::string> {
+  auto netlink = io::Netlink::open();
+  if (!netlink) return std::unexpected(netlink.error());
+  const auto interface = netlink->interface(outside_);
+  if (!interface)
+    return std::unexpected(
+        fmt::format("nat44.outside: {}: create it first, or correct the name", interface.error()));
+  const auto own = netlink->addresses(interface->index);
+  if (!own) return std::unexpected(own.error());
+  for (const Ipv4Address address : pool) {
+    const bool is_own = std::ranges::any_of(
+        *own, [&](const io::InterfaceAddress& each) { return each.address == IpAddress{address}; });
+    if (is_own) continue;
+    if (auto added = host_->add_proxy_neighbour(IpAddress{address}, outside_); !added) return added;
+  }
+  return {};
+}
+
+void RouterDevice::follow() {
+  timer_ = loop_.timer([this] {
+    device_->advance();
+    arm();
+  });
+  table_watch_ = loop_.on_readable(device_->descriptor(), [this] {
+    device_->look_after_table();
+    arm();
+  });
+  if (followed_) {
+    look_timer_ = loop_.timer([this] { look_at_address(); });
+    address_watch_ = loop_.on_readable(followed_->watch().descriptor(), [this] {
+      if (followed_->watch().take()) look_at_address();
+    });
+    if (const auto next = followed_->next_look()) look_timer_.arm(*next);
+  }
+  arm();
+}
+
+void RouterDevice::look_at_address() {
+  const bool was_settled = is_settled();
+  const auto changed = followed_->look(io::monotonic_now());
+  std::string trouble = changed ? std::string() : changed.error();
+  if (!trouble.empty() && trouble != trouble_) spdlog::error("nat44: {}, tried again", trouble);
+  trouble_ = std::move(trouble);
+  if (const auto next = followed_->next_look())
+    look_timer_.arm(*next);
+  else
+    look_timer_.disarm();
+  if (changed && *changed) {
+    const auto address = followed_->address();
+    if (address)
+      spdlog::info("nat44: the external address is {}", *address);
+    else
+      spdlog::warn("nat44: {} has no IPv4 address any more", outside_);
+    if (const auto set = device_->set_pool(address ? std::vector{*address} : std::vector<Ipv4Address>{});
+        !set)
+      spdlog::error("nat44: {}", set.error());
+    arm();
+  }
+  if (is_settled() != was_settled && handlers_.settled) handlers_.settled();
+}
+
+void RouterDevice::arm() {
+  if (const auto next = device_->next_deadline())
+    timer_.arm(*next);
+  else
+    timer_.disarm();
+}
+
+void RouterDevice::apply(BatchId batch, std::vector<Operation> operations) {
+  device_->apply(batch, std::move(operations));
+  arm();
+}
+
+void RouterDevice::reconciled() { device_->reconciled(); }
+
+auto RouterDevice::reload(const Nat44Settings& wanted) -> std::expected<void, std::string> {
+  if (followed_) return {};
+  if (auto answered = answer_for(wanted.pool); !answered) return answered;
+  for (const Ipv4Address address : device_->pool())
+    if (std::ranges::find(wanted.pool, address) == wanted.pool.end())
+      if (const auto removed = host_->remove_proxy_neighbour(IpAddress{address}, outside_); !removed)
+        spdlog::warn("left on this host: {}", removed.error());
+  auto set = device_->set_pool(wanted.pool);
+  arm();
+  return set;
+}
+
+auto RouterDevice::is_settled() const -> bool {
+  return !followed_ || (followed_->is_settled() && followed_->address().has_value());
+}
+
+void RouterDevice::log_counters() const {
+  const auto& counters = device_->counters();
+  spdlog::info("{}: {} batches, {} repairs, {} failed repairs", name_, counters.batches, counters.repairs,
+               counters.failed_repairs);
+}
+
+}  // namespace portolan::device
