@@ -187,7 +187,7 @@ auto NftablesDevice::carry_out(const InstallPeer& wanted) -> Result {
     const auto place = mappings_.place_peer(now, wanted, find_traffic_);
     if (!place) return std::unexpected(place.error());
     external = *place;
-    if (const auto made = conntrack_.create(tuple, external, lifetime); !made)
+    if (const auto made = make_flow(tuple, external, lifetime); !made)
       return std::unexpected(made.error().number == EEXIST ? Refusal::cannot_provide_external
                                                            : Refusal::no_resources);
   }
@@ -217,6 +217,20 @@ auto NftablesDevice::carry_out(const PutProfile& /*wanted*/) -> Result {
 }
 
 auto NftablesDevice::carry_out(const DropProfile& /*unwanted*/) -> Result { return Applied{}; }
+
+auto NftablesDevice::make_flow(const io::FlowTuple& tuple, const Endpoint& external, Seconds lifetime)
+    -> std::expected<void, io::SystemError> {
+  auto made = conntrack_.create(tuple, external, lifetime);
+  if (made || made.error().number != EEXIST) return made;
+  // The peer may have sent to the port before, when it was nobody's, and the host itself got it.
+  const io::FlowTuple answers{
+      .protocol = tuple.protocol, .source = tuple.destination, .destination = external};
+  const auto other = conntrack_.find(answers);
+  if (!other || !*other || (*other)->original != answers || (*other)->reply != answers.reversed())
+    return made;
+  static_cast<void>(conntrack_.remove(answers));
+  return conntrack_.create(tuple, external, lifetime);
+}
 
 auto NftablesDevice::traffic(const MappingKey& key) -> std::optional<Traffic> {
   const auto noted = table_.find("flows", socket_of(key));
@@ -370,7 +384,7 @@ void NftablesDevice::refresh(const MappingKey& key) {
       const auto flow = conntrack_.find(tuple);
       if (!flow) continue;
       if (!*flow)
-        static_cast<void>(conntrack_.create(tuple, peer.external, left));
+        static_cast<void>(make_flow(tuple, peer.external, left));
       else if ((*flow)->expires_in < left)
         static_cast<void>(conntrack_.keep((*flow)->original, left));
     }

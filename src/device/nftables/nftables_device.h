@@ -101,6 +101,8 @@ class NftablesDevice final : public Device {
   auto carry_out(const PutProfile& wanted) -> Result;
   auto carry_out(const DropProfile& unwanted) -> Result;
 
+  [[nodiscard]] auto make_flow(const io::FlowTuple& tuple, const Endpoint& external, Seconds lifetime)
+      -> std::expected<void, io::SystemError>;
   /// What the socket `key` has outside by its own traffic.
   [[nodiscard]] auto traffic(const MappingKey& key) -> std::optional<Traffic>;
   /// Whether the last noted flow of the socket is the one to `remote_peer`, and how long ago it began, if it

@@ -158,12 +158,13 @@ auto NftablesMappings::choose(TimePoint now, const Install& wanted, std::uint32_
         consider({.external = last, .count = fitting(now, wanted, last, count, Reach::chosen)}))
       return best;
   }
-  for (const std::optional<bool> odd :
-       {wanted.preserve_parity ? std::optional(is_odd) : std::nullopt, std::optional<bool>{}}) {
-    if (best.count > 0 && !odd) break;
-    for (const Ipv4Address address : addresses)
-      if (consider(choose_at(now, wanted, address, odd, count))) return best;
-  }
+  const auto anywhere = [&](std::optional<bool> odd) {
+    return std::ranges::any_of(addresses, [&](Ipv4Address address) {
+      return consider(choose_at(now, wanted, address, odd, count));
+    });
+  };
+  if (wanted.preserve_parity && (anywhere(is_odd) || best.count > 0)) return best;
+  anywhere(std::nullopt);
   return best;
 }
 

@@ -138,7 +138,8 @@ void Router::age(Seconds time) {
       if (flow.expires_in <= time) {
         static_cast<void>(conntrack_->remove(flow.original));
       } else {
-        static_cast<void>(conntrack_->keep(flow.original, flow.expires_in - time));
+        // The kernel tells whole seconds, of which one has just begun.
+        static_cast<void>(conntrack_->keep(flow.original, flow.expires_in + Seconds{1} - time));
       }
     }
   }
