@@ -9,6 +9,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "device/consecutive.h"
 #include "device/nftables/filter_elements.h"
 #include "device/nftables/ruleset.h"
 
@@ -156,7 +157,24 @@ auto NftablesDevice::carry_out(const Install& wanted) -> Result {
   const bool narrows = before != nullptr && !wanted.filters.empty() && before->filters != wanted.filters;
   const Result result = mappings_.install(now, wanted, find_traffic_);
   if (narrows && result) narrowed_.push_back(wanted.key);
+  if (result && kind_.rules.translates) end_stray_flows(wanted.key.protocol, *result);
   return result;
+}
+
+void NftablesDevice::end_stray_flows(Protocol protocol, const Applied& mapped) {
+  const Endpoint first{mapped.external_address, mapped.external_port};
+  for (std::uint32_t i = 0; i < mapped.port_count; ++i) {
+    const Endpoint external = ith(first, i);
+    const auto found =
+        table_.find("strays", io::NftFields().add(protocol).add(external.address).add(external.port));
+    if (!found || !*found) continue;
+    const io::FlowTuple tuple{.protocol = protocol,
+                              .source = remote_peer_of((*found)->data, Family::ipv4),
+                              .destination = external};
+    const auto flow = conntrack_.find(tuple);
+    if (flow && *flow && (*flow)->original == tuple && (*flow)->reply == tuple.reversed())
+      static_cast<void>(conntrack_.remove(tuple));
+  }
 }
 
 auto NftablesDevice::carry_out(const Remove& unwanted) -> Result {

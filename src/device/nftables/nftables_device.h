@@ -113,6 +113,8 @@ class NftablesDevice final : public Device {
   auto let_go(const MappingKey& key, const Endpoint& remote_peer) -> Seconds;
   /// Gives the kernel what has changed. False: it does not have it.
   auto commit() -> bool;
+  /// Has a peer that sent to a port before it was mapped get through now.
+  void end_stray_flows(Protocol protocol, const Applied& mapped);
   /// Ends flows from outside that filters no longer let in.
   void end_forbidden_flows();
   /// Loads everything anew.

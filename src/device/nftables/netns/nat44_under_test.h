@@ -43,6 +43,8 @@ class Nat44UnderTest final : public DeviceUnderTest {
   /// Ends the device, if there is one, as when its program is killed or ends, and starts another.
   void restart(const Nat44Settings& settings, bool is_killed = false);
 
+  void end() { device_.reset(); }
+
   auto device() -> NftablesDevice& { return *device_; }
   auto router() -> Router& { return router_; }
   auto inventories() -> std::vector<Inventory>& { return inventories_; }

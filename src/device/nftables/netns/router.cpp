@@ -126,7 +126,8 @@ auto Router::exchange(io::Tun& in, io::Tun& out, const Octets& packet) -> std::v
       if ((octets[4] << 8U | octets[5]) == marker) return came;
       continue;
     }
-    came.push_back(std::move(octets));
+    // What the kernel says of itself is of no interest.
+    if (octets[0] >> 4U == packet[0] >> 4U) came.push_back(std::move(octets));
   }
 }
 

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What a NAT44 by nftables has of its own: the table in the kernel, the pairing of addresses, protocols other
+// than TCP and UDP, and what others do to the table.
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "device/nftables/netns/nat44_under_test.h"
+#include "device/nftables/pairing.h"
+
+namespace portolan::device::testing {
+namespace {
+
+using nat::test::PacketBuilder;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr auto gre = static_cast<Protocol>(47);
+
+/// RFC 9260 appendix A, bit by bit.
+auto crc32c(const Octets& octets) -> std::uint32_t {
+  std::uint32_t crc = 0xffffffffU;
+  for (const std::uint8_t octet : octets) {
+    crc ^= octet;
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1U ^ (0x82f63b78U & (0U - (crc & 1U)));
+  }
+  return ~crc;
+}
+
+class Nat44Test : public ::testing::Test {
+ protected:
+  auto key(unsigned host, std::uint16_t port, Protocol protocol = Protocol::udp) const -> MappingKey {
+    return {.realm = {},
+            .internal_address = under.inside_address(host),
+            .protocol = protocol,
+            .external_family = Family::ipv4,
+            .internal_port = Port{port}};
+  }
+  static auto wish(const MappingKey& mapping, std::uint16_t port = 0) -> Install {
+    return {.key = mapping,
+            .external_address = IpAddress::unspecified(Family::ipv4),
+            .external_port = Port{port},
+            .match = Match::suggested,
+            .lifetime = Seconds{1000}};
+  }
+  auto apply(Operation operation) -> Result { return under.apply({std::move(operation)}).at(0); }
+  auto install(const MappingKey& mapping, std::uint16_t port = 0) -> Result {
+    return apply(wish(mapping, port));
+  }
+  auto at(std::uint16_t port) const -> Endpoint { return {under.external_address(), Port{port}}; }
+  auto in(const Endpoint& external, unsigned peer = 0, Protocol protocol = Protocol::udp)
+      -> std::optional<Endpoint> {
+    return under.send_inbound(protocol, external, peer);
+  }
+  auto inside(unsigned host, std::uint16_t port) const -> Endpoint {
+    return {under.inside_address(host), Port{port}};
+  }
+  void restart_with(const std::function<void(Nat44Settings&)>& change) {
+    Nat44Settings settings = Nat44UnderTest::settings();
+    change(settings);
+    under.restart(settings);
+  }
+
+  Nat44UnderTest under;
+};
+
+TEST_F(Nat44Test, hosts_traffic_leaves_from_ports_that_no_mapping_gets) {
+  std::set<Port> ports;
+  for (std::uint16_t port = 1000; port < 1100; ++port) {
+    const auto outside = under.send_outbound(key(1, port), 1);
+    ASSERT_TRUE(outside);
+    EXPECT_EQ(outside->address, under.external_address());
+    EXPECT_GE(outside->port, Port{32768});
+    ports.insert(outside->port);
+    const Result made = install(key(2, port), outside->port.value);
+    ASSERT_TRUE(made);
+    EXPECT_LE(made->external_port, Port{32767});
+  }
+  EXPECT_THAT(ports, SizeIs(100));
+}
+
+TEST_F(Nat44Test, a_host_has_one_address_of_the_pool_for_traffic_and_mappings) {
+  std::vector<Ipv4Address> pool;
+  for (std::uint32_t i = 0; i < 5; ++i) pool.push_back(Ipv4Address{0xc000020aU + i});
+  restart_with([&](Nat44Settings& settings) { settings.pool = pool; });
+  std::set<IpAddress> used;
+  for (unsigned host = 1; host <= 40; ++host) {
+    const auto outside = under.send_outbound(key(host, 3000), 1);
+    const auto other = under.send_outbound(key(host, 3001), 2);
+    const Result made = install(key(host, 4000));
+    ASSERT_TRUE(outside && other && made);
+    EXPECT_EQ(outside->address, other->address);
+    EXPECT_EQ(made->external_address, outside->address);
+    EXPECT_EQ(outside->address, IpAddress{pool[paired_address(under.inside_address(host).ipv4(), 5)]});
+    used.insert(outside->address);
+  }
+  EXPECT_THAT(used, SizeIs(5)) << "hosts spread over the pool";
+}
+
+TEST_F(Nat44Test, two_hosts_reach_each_other_by_their_external_endpoints) {
+  ASSERT_TRUE(install(key(1, 3000), 4000));
+  ASSERT_TRUE(install(key(2, 3000), 5000));
+  const auto came = under.router().send_back_inside(
+      PacketBuilder(to_string(under.inside_address(1)), Nat44UnderTest::external).udp(3000, 5000).build());
+  ASSERT_THAT(came, SizeIs(1));
+  EXPECT_EQ(source_of(came[0]), at(4000)) << "RFC 4787 REQ-9: as the other one would see it outside";
+  EXPECT_EQ(destination_of(came[0]), inside(2, 3000));
+  const auto back = under.router().send_back_inside(
+      PacketBuilder(to_string(under.inside_address(2)), Nat44UnderTest::external).udp(3000, 4000).build());
+  ASSERT_THAT(back, SizeIs(1));
+  EXPECT_EQ(source_of(back[0]), at(5000));
+  EXPECT_EQ(destination_of(back[0]), inside(1, 3000));
+}
+
+TEST_F(Nat44Test, a_filter_knows_hosts_inside_by_their_external_address) {
+  Install wanted = wish(key(2, 3000), 5000);
+  wanted.filters = {{.remote_peers = Prefix(under.external_address(), 128), .remote_port = Port{4000}}};
+  ASSERT_TRUE(apply(wanted));
+  ASSERT_TRUE(install(key(1, 3000), 4000));
+  ASSERT_TRUE(install(key(1, 3001), 4001));
+  const auto sent = [&](std::uint16_t port) {
+    return under.router().send_back_inside(
+        PacketBuilder(to_string(under.inside_address(1)), Nat44UnderTest::external).udp(port, 5000).build());
+  };
+  EXPECT_THAT(sent(3000), SizeIs(1));
+  EXPECT_THAT(sent(3001), IsEmpty());
+}
+
+TEST_F(Nat44Test, filters_are_prefixes_and_may_include_each_other) {
+  Install wanted = wish(key(1, 3000), 4000);
+  const auto filter = [](const char* prefix, std::uint16_t port = 0) {
+    return RemoteFilter{.remote_peers = *Prefix::parse(prefix), .remote_port = Port{port}};
+  };
+  wanted.filters = {filter("203.0.113.8/30"), filter("203.0.113.8/32"), filter("203.0.113.8/31"),
+                    filter("203.0.113.0/24", 1), filter("203.0.113.12/30", 5555)};
+  ASSERT_TRUE(apply(wanted));
+  for (unsigned peer = 0; peer < 12; ++peer) {
+    const unsigned last = 7 + peer;
+    const bool is_let_in = (last >= 8 && last < 12) || (last >= 12 && last < 16);
+    EXPECT_EQ(in(at(4000), peer).has_value(), is_let_in) << last;
+  }
+}
+
+TEST_F(Nat44Test, limits_of_mappings_and_filters_are_kept) {
+  restart_with([](Nat44Settings& settings) {
+    settings.mappings_max = 3;
+    settings.filters_max = 2;
+    settings.hold_down = Seconds{0};
+  });
+  const auto filtered = [&](std::uint16_t port, std::size_t count) {
+    Install wanted = wish(key(1, port));
+    wanted.filters.assign(count, {.remote_peers = *Prefix::parse("203.0.113.0/24"), .remote_port = {}});
+    return apply(wanted);
+  };
+  ASSERT_TRUE(filtered(3000, 1));
+  const Result excessive = filtered(3001, 2);
+  ASSERT_FALSE(excessive);
+  EXPECT_EQ(excessive.error(), Refusal::excessive_filters);
+  ASSERT_TRUE(filtered(3001, 1));
+  EXPECT_FALSE(filtered(3000, 2));
+  ASSERT_TRUE(filtered(3001, 0));
+  EXPECT_TRUE(filtered(3000, 2));
+  ASSERT_TRUE(install(key(1, 3002)));
+  const Result fourth = install(key(1, 3003));
+  ASSERT_FALSE(fourth);
+  EXPECT_EQ(fourth.error(), Refusal::no_resources);
+  ASSERT_TRUE(apply(Remove{.key = key(1, 3002)}));
+  EXPECT_TRUE(install(key(1, 3003)));
+}
+
+TEST_F(Nat44Test, a_protocol_without_ports_is_mapped_as_a_whole) {
+  const Result made = install(key(1, 0, gre));
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->external_address, under.external_address());
+  EXPECT_EQ(made->external_port, Port{0});
+  const Result second = install(key(2, 0, gre));
+  ASSERT_FALSE(second) << "there is one address, and it is taken";
+  EXPECT_EQ(second.error(), Refusal::no_resources);
+  const auto sent = [&] {
+    return under.router().send_in_from_outside(
+        PacketBuilder("203.0.113.7", Nat44UnderTest::external).protocol(41).payload("tunnelled").build());
+  };
+  EXPECT_THAT(sent(), IsEmpty());
+  ASSERT_TRUE(install(key(1, 0, static_cast<Protocol>(41))));
+  const auto came = sent();
+  ASSERT_THAT(came, SizeIs(1));
+  EXPECT_EQ(destination_of(came[0]).address, under.inside_address(1));
+  EXPECT_FALSE(install(key(1, 5, gre))) << "it has no port 5";
+}
+
+TEST_F(Nat44Test, sctp_has_ports_like_tcp) {
+  ASSERT_TRUE(install(key(1, 3000, Protocol::sctp), 4000));
+  // An INIT chunk: the verification tag of its packet is 0 (RFC 9260 s8.5.1).
+  Octets sctp{0x15, 0xb3, 0x0f, 0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 20,
+              1,    2,    3,    4,    0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1};
+  const std::uint32_t checksum = crc32c(sctp);
+  for (std::size_t i = 0; i < 4; ++i) sctp[8 + i] = static_cast<std::uint8_t>(checksum >> 8 * i);
+  Octets packet = PacketBuilder("203.0.113.7", Nat44UnderTest::external)
+                      .protocol(132)
+                      .payload(Octets(sctp.begin() + 8, sctp.end()))
+                      .build();
+  // The builder leaves the first eight octets of what it does not know zero.
+  std::copy_n(sctp.begin(), 8, packet.begin() + 20);
+  const auto came = under.router().send_in_from_outside(packet);
+  ASSERT_THAT(came, SizeIs(1));
+  EXPECT_EQ(destination_of(came[0]), inside(1, 3000));
+}
+
+TEST_F(Nat44Test, all_ports_and_all_protocols_are_mapped_if_the_operator_lets_them) {
+  EXPECT_FALSE(install(key(1, 0, Protocol::udp)));
+  restart_with([](Nat44Settings& settings) { settings.maps_all_ports = true; });
+  ASSERT_TRUE(install(key(1, 0, Protocol::udp)));
+  ASSERT_TRUE(install(key(2, 3000), 4000));
+  ASSERT_TRUE(install(key(3, 0, Protocol::all)));
+  EXPECT_EQ(in(at(9999)), inside(1, 9999));
+  EXPECT_EQ(in(at(4000)), inside(2, 3000)) << "what is mapped by its port is somebody's own";
+  EXPECT_EQ(in(at(9999), 1, Protocol::tcp), inside(3, 9999));
+  EXPECT_EQ(under.send_outbound(key(1, 7777), 3), at(7777)) << "a port is the same on both sides";
+  EXPECT_FALSE(install(key(2, 0, Protocol::udp))) << "taken";
+  Install filtered = wish(key(1, 0, Protocol::udp));
+  filtered.filters = {{.remote_peers = *Prefix::parse("203.0.113.0/24"), .remote_port = {}}};
+  const Result refused = apply(filtered);
+  ASSERT_FALSE(refused) << "its filters could not be kept";
+  EXPECT_EQ(refused.error(), Refusal::excessive_filters);
+  ASSERT_TRUE(apply(Remove{.key = key(1, 0, Protocol::udp)}));
+  EXPECT_EQ(in(at(9998)), inside(3, 9998));
+}
+
+TEST_F(Nat44Test, a_peer_that_sent_before_the_port_was_mapped_gets_through_then) {
+  EXPECT_FALSE(in(at(4000), 1));
+  ASSERT_TRUE(install(key(1, 3000), 4000));
+  EXPECT_EQ(in(at(4000), 1), inside(1, 3000));
+  ASSERT_TRUE(apply(Remove{.key = key(1, 3000)}));
+  EXPECT_EQ(in(at(4000), 1), inside(1, 3000)) << "a flow goes on";
+  EXPECT_FALSE(in(at(4000), 2));
+  EXPECT_FALSE(in(at(4000), 3));
+  ASSERT_TRUE(install(key(1, 3000), 4000));
+  EXPECT_EQ(in(at(4000), 3), inside(1, 3000)) << "the last one to try";
+  EXPECT_FALSE(in(at(4000), 2));
+  ASSERT_TRUE(install(key(1, 3000), 4000));
+  EXPECT_EQ(in(at(4000), 2), inside(1, 3000)) << "and with each renewal one more";
+}
+
+TEST_F(Nat44Test, hosts_that_are_not_inside_get_nothing) {
+  MappingKey elsewhere = key(1, 3000);
+  elsewhere.internal_address = *IpAddress::parse("203.0.113.77");
+  const Result result = install(elsewhere);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error(), Refusal::not_inside);
+  MappingKey realm = key(1, 3000);
+  realm.realm = Realm{1};
+  const Result other = install(realm);
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error(), Refusal::not_inside);
+}
+
+TEST_F(Nat44Test, what_nobody_asked_for_does_not_get_inside) {
+  const auto sent = [&] {
+    return under.router().send_in_from_outside(
+        PacketBuilder("203.0.113.7", to_string(under.inside_address(1))).udp(5555, 3000).build());
+  };
+  EXPECT_THAT(sent(), IsEmpty());
+  restart_with([](Nat44Settings& settings) { settings.drops_unasked = false; });
+  EXPECT_THAT(sent(), SizeIs(1)) << "if others are to decide";
+}
+
+TEST_F(Nat44Test, a_table_that_was_flushed_deleted_or_changed_is_repaired_and_flows_live_on) {
+  ASSERT_TRUE(install(key(1, 3000), 4000));
+  Install filtered = wish(key(1, 3001), 4001);
+  filtered.filters = {{.remote_peers = Prefix(under.remote_peer(1).address, 128), .remote_port = {}}};
+  ASSERT_TRUE(apply(filtered));
+  const auto flow = under.send_outbound(key(2, 3000), 1);
+  ASSERT_TRUE(flow);
+  under.device().look_after_table();
+  EXPECT_EQ(under.device().counters().repairs, 0U) << "its own changes are none of somebody else";
+  const std::vector<std::string> harm{"flush ruleset", "delete table ip portolan_nat44",
+                                      "flush table ip portolan_nat44", "flush map ip portolan_nat44 inbound"};
+  for (std::size_t i = 0; i < harm.size(); ++i) {
+    nft(harm[i]);
+    EXPECT_FALSE(in(at(4000), static_cast<unsigned>(20 + i))) << harm[i];
+    under.device().look_after_table();
+    EXPECT_EQ(under.device().counters().repairs, i + 1);
+    EXPECT_EQ(in(at(4000), static_cast<unsigned>(30 + i)), inside(1, 3000)) << harm[i];
+    EXPECT_EQ(in(at(4001), 1), inside(1, 3001)) << harm[i];
+    EXPECT_FALSE(in(at(4001), 2)) << harm[i];
+    EXPECT_EQ(under.send_outbound(key(2, 3000), 1), flow) << harm[i];
+  }
+}
+
+TEST_F(Nat44Test, tables_of_others_are_not_touched_and_their_changes_are_no_concern) {
+  nft("add table inet theirs");
+  nft("add chain inet theirs forward '{ type filter hook forward priority 0; policy drop; }'");
+  nft("add rule inet theirs forward ct state established,related accept");
+  nft("add rule inet theirs forward ip protocol 253 accept");  // the test's own markers
+  under.device().look_after_table();
+  EXPECT_EQ(under.device().counters().repairs, 0U);
+  ASSERT_TRUE(install(key(1, 3000), 4000));
+  EXPECT_FALSE(in(at(4000), 1)) << "their policy counts";
+  nft("add rule inet theirs forward ct status dnat accept");
+  EXPECT_TRUE(in(at(4000), 2)) << "the rule that operations.md gives";
+  restart_with([](Nat44Settings&) {});
+  nft("list table inet theirs > /dev/null");
+}
+
+TEST_F(Nat44Test, a_batch_that_finds_no_table_is_not_lost) {
+  ASSERT_TRUE(install(key(1, 3000), 4000));
+  nft("delete table ip portolan_nat44");
+  ASSERT_TRUE(install(key(1, 3001), 4001));
+  EXPECT_EQ(in(at(4000)), inside(1, 3000));
+  EXPECT_EQ(in(at(4001)), inside(1, 3001));
+}
+
+TEST_F(Nat44Test, what_a_killed_program_left_stays_until_the_server_has_looked_at_it) {
+  ASSERT_TRUE(install(key(1, 3000), 4000));
+  ASSERT_TRUE(install(key(1, 3001), 4001));
+  Install filtered = wish(key(1, 3002), 4002);
+  filtered.filters = {{.remote_peers = *Prefix::parse("203.0.113.8/31"), .remote_port = {}}};
+  ASSERT_TRUE(apply(filtered));
+  const auto flow = under.send_outbound(key(2, 3000), 1);
+  under.restart(Nat44UnderTest::settings(), true);
+  EXPECT_EQ(in(at(4000), 1), inside(1, 3000));
+  EXPECT_EQ(in(at(4001), 1), inside(1, 3001));
+  EXPECT_EQ(under.send_outbound(key(2, 3000), 1), flow);
+  ASSERT_TRUE(install(key(1, 3000), 4000));
+  under.device().reconciled();
+  EXPECT_EQ(in(at(4000), 2), inside(1, 3000));
+  EXPECT_FALSE(in(at(4001), 2)) << "nobody wanted it any more";
+  EXPECT_FALSE(in(at(4002), 2));
+  ASSERT_TRUE(apply(filtered)) << "as new";
+  EXPECT_TRUE(in(at(4002), 1));
+}
+
+TEST_F(Nat44Test, a_table_of_another_kind_is_made_anew) {
+  ASSERT_TRUE(install(key(1, 3000), 4000));
+  Nat44Settings settings = Nat44UnderTest::settings();
+  settings.mappings_max = 100;
+  under.restart(settings, true);
+  ASSERT_TRUE(install(key(1, 3000), 4000));
+  EXPECT_EQ(in(at(4000)), inside(1, 3000));
+}
+
+TEST_F(Nat44Test, at_the_end_the_table_goes_or_stays) {
+  under.device().set_stays_at_exit(true);
+  restart_with([](Nat44Settings&) {});
+  nft("list table ip portolan_nat44 > /dev/null");
+  under.end();
+  EXPECT_THROW(nft("list table ip portolan_nat44 2>/dev/null"), std::runtime_error);
+}
+
+TEST_F(Nat44Test, an_established_flow_goes_on_while_thousands_of_mappings_are_made) {
+  restart_with([](Nat44Settings& settings) {
+    settings.mappings_max = 65536;
+    settings.explicit_ports = {.first = Port{1024}, .last = Port{32767}};
+  });
+  const auto flow = under.send_outbound(key(9, 3000), 1);
+  ASSERT_TRUE(flow);
+  constexpr std::uint16_t batches = 100;
+  constexpr std::uint16_t per_batch = 200;
+  for (std::uint16_t i = 0; i < batches; ++i) {
+    std::vector<Operation> operations;
+    for (std::uint16_t j = 0; j < per_batch; ++j)
+      operations.emplace_back(
+          wish(key(1 + i % 8U, static_cast<std::uint16_t>(10000 + i / 8 * per_batch + j))));
+    for (const Result& result : under.apply(std::move(operations))) ASSERT_TRUE(result);
+    ASSERT_EQ(in(*flow, 1), inside(9, 3000)) << i;
+    ASSERT_EQ(under.send_outbound(key(9, 3000), 1), flow) << i;
+  }
+  ASSERT_TRUE(install(key(9, 4000)));
+  EXPECT_EQ(in(*flow, 1), inside(9, 3000));
+}
+
+}  // namespace
+}  // namespace portolan::device::testing
