@@ -18,7 +18,8 @@
 
 namespace portolan::io {
 
-/// One direction of a flow.
+/// One direction of a flow. Of ICMP echo the identifier stands in both ports; protocols without ports have
+/// zeros.
 struct FlowTuple {
   Protocol protocol = Protocol::udp;
   Endpoint source;
@@ -50,11 +51,15 @@ class Conntrack {
   [[nodiscard]] auto find(const FlowTuple& tuple) -> std::expected<std::optional<Flow>, SystemError>;
 
   /// Makes a flow that has seen no packet, kept for `lifetime`; its source leaves as `mapped_source` (which
-  /// may be the source itself: no translation). For TCP a SYN is what it waits for. Errors  EEXIST: a flow
-  /// has that tuple, or its answers' tuple, already
+  /// may be the source itself: no translation). Its peer may send the first packet, too. To rules the first
+  /// packet is that of a new flow, but for the mapping. For TCP it is as after a SYN that was lost. When the
+  /// table is full it is not among those that go. Some weeks are the longest lifetime there is; more is cut.
+  /// Errors  EEXIST: a flow has that tuple, or its answers' tuple, already; EINVAL: the families differ;
+  ///         EOPNOTSUPP: translation is asked for, the kernel has no NAT
   [[nodiscard]] auto create(const FlowTuple& original, const Endpoint& mapped_source, Seconds lifetime)
       -> std::expected<void, SystemError>;
-  /// Has the flow, if no packet comes, end after `lifetime` from now; packets give it their own times.
+  /// Has the flow, if no packet comes, end after `lifetime` from now; packets give it their own times. As of
+  /// create(), some weeks at most.
   /// Errors  ENOENT: there is no such flow
   [[nodiscard]] auto keep(const FlowTuple& original, Seconds lifetime) -> std::expected<void, SystemError>;
   /// Ends a flow. True if there was one.
@@ -71,7 +76,8 @@ class Conntrack {
   std::unique_ptr<State> state_;
 };
 
-/// Word of flows that end.
+/// Word of flows that end. The kernel need not tell of those that began when nobody listened
+/// (net.netfilter.nf_conntrack_events=2, its default).
 class FlowWatch {
  public:
   [[nodiscard]] static auto open() -> std::expected<FlowWatch, std::string>;
