@@ -90,7 +90,9 @@ auto NftablesMappings::install(TimePoint now, const Install& wanted, const FindT
     // What is left of a set goes on as the port that is asked for.
     forget(std::exchange(number, 0));
   }
-  const std::optional<Traffic> own = key.internal_port == Port{0} ? std::nullopt : traffic(key);
+  // Without translation traffic decides nothing: its flows live as long as they do.
+  const bool asks = rules_.translates && key.internal_port != Port{0};
+  const std::optional<Traffic> own = asks ? traffic(key) : std::nullopt;
   if (wanted.match == Match::exact) {
     const std::optional<Endpoint> present = number != 0 ? std::optional(at(number).external)
                                                         : (own ? std::optional(own->external) : std::nullopt);
@@ -120,7 +122,7 @@ auto NftablesMappings::install(TimePoint now, const Install& wanted, const FindT
   Mapping& mapping = at(number);
   Seconds lifetime = std::max(wanted.lifetime, left(mapping.peers_until(), now));
   if (own) lifetime = std::max(lifetime, own->left);
-  for (std::uint32_t i = 1; i < mapping.port_count; ++i)
+  for (std::uint32_t i = 1; asks && i < mapping.port_count; ++i)
     if (const auto other = traffic(ith(key, i))) lifetime = std::max(lifetime, other->left);
   mapping.explicit_until = now + lifetime;
   mapping.traffic_until = {};
@@ -169,7 +171,8 @@ auto NftablesMappings::place_peer(TimePoint now, const InstallPeer& wanted, cons
     if (present->peers.size() >= peers_per_mapping) return std::unexpected(Refusal::no_resources);
     external = ith(present->external, static_cast<std::uint32_t>(wanted.key.internal_port.value -
                                                                  present->key.internal_port.value));
-  } else if (const auto own = traffic(wanted.key); own && may_have(now, wanted.key, own->external)) {
+  } else if (const auto own = rules_.translates ? traffic(wanted.key) : std::nullopt;
+             own && may_have(now, wanted.key, own->external)) {
     external = own->external;
   }
   if (external) {

@@ -44,9 +44,9 @@ auto is_unicast(const IpAddress& peer) -> bool {
   return first != 0 && first != 127 && first < 224;
 }
 
-auto remote_peer_of(const io::NftFields& noted, Family family) -> Endpoint {
-  if (family == Family::ipv4) return {IpAddress{noted.ipv4_at(0)}, noted.port_at(4)};
-  return {IpAddress{noted.ipv6_at(0)}, noted.port_at(16)};
+/// What nat44.nft notes of a flow.
+auto remote_peer_of(const io::NftFields& noted) -> Endpoint {
+  return {IpAddress{noted.ipv4_at(0)}, noted.port_at(4)};
 }
 
 }  // namespace
@@ -168,9 +168,8 @@ void NftablesDevice::end_stray_flows(Protocol protocol, const Applied& mapped) {
     const auto found =
         table_.find("strays", io::NftFields().add(protocol).add(external.address).add(external.port));
     if (!found || !*found) continue;
-    const io::FlowTuple tuple{.protocol = protocol,
-                              .source = remote_peer_of((*found)->data, Family::ipv4),
-                              .destination = external};
+    const io::FlowTuple tuple{
+        .protocol = protocol, .source = remote_peer_of((*found)->data), .destination = external};
     const auto flow = conntrack_.find(tuple);
     if (flow && *flow && (*flow)->original == tuple && (*flow)->reply == tuple.reversed())
       static_cast<void>(conntrack_.remove(tuple));
@@ -251,18 +250,34 @@ auto NftablesDevice::make_flow(const io::FlowTuple& tuple, const Endpoint& exter
 }
 
 auto NftablesDevice::traffic(const MappingKey& key) -> std::optional<Traffic> {
+  if (kind_.family == Family::ipv6) return traffic_of_sender(key);
   const auto noted = table_.find("flows", socket_of(key));
   if (!noted || !*noted) return std::nullopt;
-  const io::FlowTuple tuple = flow_of(key, remote_peer_of((*noted)->data, kind_.family));
+  const io::FlowTuple tuple = flow_of(key, remote_peer_of((*noted)->data));
   const auto flow = conntrack_.find(tuple);
   if (!flow || !*flow || (*flow)->original != tuple || (*flow)->expires_in <= Seconds{0}) return std::nullopt;
   return Traffic{.external = (*flow)->reply.destination, .left = (*flow)->expires_in};
 }
 
+auto NftablesDevice::traffic_of_sender(const MappingKey& key) -> std::optional<Traffic> {
+  const auto noted = table_.find("senders", socket_of(key));
+  if (!noted || !*noted) return std::nullopt;
+  // Only deletions come here, and only those of sockets that have sent.
+  const Endpoint socket{key.internal_address, key.internal_port};
+  const auto flows = conntrack_.list(kind_.family, [&](const io::Flow& flow) {
+    return flow.original.protocol == key.protocol && flow.original.source == socket;
+  });
+  if (!flows || flows->empty()) return std::nullopt;
+  const auto last = std::ranges::max_element(*flows, {}, &io::Flow::expires_in);
+  return Traffic{.external = socket, .left = last->expires_in};
+}
+
 auto NftablesDevice::noted_since(const MappingKey& key, const Endpoint& remote_peer)
     -> std::optional<Seconds> {
-  const auto noted = table_.find("flows", socket_of(key));
-  if (!noted || !*noted || remote_peer_of((*noted)->data, kind_.family) != remote_peer) return std::nullopt;
+  const bool is_nat = kind_.rules.translates;
+  const auto noted = table_.find(is_nat ? "flows" : "senders", socket_of(key));
+  if (!noted || !*noted) return std::nullopt;
+  if (is_nat && remote_peer_of((*noted)->data) != remote_peer) return std::nullopt;
   return noted_for - (*noted)->expires_in;
 }
 

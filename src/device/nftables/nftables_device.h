@@ -105,6 +105,7 @@ class NftablesDevice final : public Device {
       -> std::expected<void, io::SystemError>;
   /// What the socket `key` has outside by its own traffic.
   [[nodiscard]] auto traffic(const MappingKey& key) -> std::optional<Traffic>;
+  [[nodiscard]] auto traffic_of_sender(const MappingKey& key) -> std::optional<Traffic>;
   /// Whether the last noted flow of the socket is the one to `remote_peer`, and how long ago it began, if it
   /// is.
   [[nodiscard]] auto noted_since(const MappingKey& key, const Endpoint& remote_peer)
