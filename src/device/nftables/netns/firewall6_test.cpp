@@ -125,11 +125,12 @@ TEST_F(Firewall6Test, a_pinhole_lets_in_what_nothing_else_does_until_it_ends) {
   EXPECT_FALSE(in(1, 3000, 1));
   ASSERT_TRUE(apply(wish(key(1, 3000))));
   EXPECT_TRUE(in(1, 3000, 1));
+  EXPECT_TRUE(out(1, 3000, 1));
   const Result removed = apply(Remove{.key = key(1, 3000)});
   ASSERT_TRUE(removed);
   EXPECT_EQ(removed->external_port, Port{3000});
   EXPECT_FALSE(in(1, 3000, 2));
-  EXPECT_TRUE(in(1, 3000, 1)) << "what it let in goes on";
+  EXPECT_TRUE(in(1, 3000, 1)) << "what was answered goes on";
 }
 
 TEST_F(Firewall6Test, answers_to_hosts_pass_and_so_do_pings) {
