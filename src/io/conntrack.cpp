@@ -174,6 +174,9 @@ Conntrack::Conntrack(Conntrack&&) noexcept = default;
 auto Conntrack::operator=(Conntrack&&) noexcept -> Conntrack& = default;
 Conntrack::~Conntrack() = default;
 
+auto Flow::is_answered() const -> bool { return (status & IPS_SEEN_REPLY) != 0; }
+auto Flow::is_translated() const -> bool { return (status & IPS_NAT_MASK) != 0; }
+
 auto Conntrack::open() -> std::expected<Conntrack, std::string> {
   Conntrack conntrack{std::make_unique<State>()};
   if (const auto opened = conntrack.state_->socket.open(NETLINK_NETFILTER); !opened)

@@ -36,6 +36,10 @@ struct Flow {
   std::uint32_t status = 0;  ///< IPS_ bits of linux/netfilter/nf_conntrack_common.h
 
   auto operator==(const Flow&) const -> bool = default;
+  /// Whether a packet went each way.
+  [[nodiscard]] auto is_answered() const -> bool;
+  /// Whether an address or port is another one for the other side.
+  [[nodiscard]] auto is_translated() const -> bool;
 };
 
 /// Thread: one at a time.

@@ -16,7 +16,7 @@ EDGES = {
     "nat": ["base/"],
     "nat/*": ["base/", "nat/"],
     "device": ["base/"],
-    "device/*": ["base/", "device/device.h", "device/inventory.h", "nat/", "control/", "io/"],
+    "device/*": ["base/", "device/device.h", "device/inventory.h", "device/consecutive.h", "nat/", "control/", "io/"],
     "store": ["base/"],
     "store/*": ["base/", "store/store.h", "io/"],
     "control": ["base/", "device/device.h", "device/inventory.h", "nat/pool_range.h", "nat/view.h"],

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "device/nftables/nftables_device.h"
 
-#include <linux/netfilter/nf_conntrack_common.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -287,7 +285,7 @@ auto NftablesDevice::let_go(const MappingKey& key, const Endpoint& remote_peer) 
   const io::Flow& flow = **found;
   const Seconds idle = key.protocol == Protocol::tcp ? tcp_idle : kind_.udp_idle;
   Seconds left{};
-  if ((flow.status & IPS_SEEN_REPLY) != 0)
+  if (flow.is_answered())
     left = std::min(flow.expires_in, idle);
   else if (const auto since = noted_since(key, remote_peer))
     left = std::min(idle - *since, idle);
@@ -385,7 +383,7 @@ auto NftablesDevice::set_pool(std::vector<Ipv4Address> pool) -> std::expected<vo
            std::ranges::find(mappings_.pool(), address.ipv4()) == mappings_.pool().end();
   };
   const auto gone = conntrack_.list(Family::ipv4, [&](const io::Flow& flow) {
-    return (flow.status & IPS_NAT_MASK) != 0 &&
+    return flow.is_translated() &&
            (is_gone(flow.reply.destination.address) || is_gone(flow.original.destination.address));
   });
   if (gone)

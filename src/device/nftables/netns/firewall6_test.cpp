@@ -8,7 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "device/nftables/netns/router.h"
+#include "device/nftables/netns/test_router.h"
 #include "device/nftables/nftables_device.h"
 
 namespace portolan::device::testing {

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "device/nftables/netns/nat44_under_test.h"
+#include "device/nftables/netns/test_nat44.h"
 #include "device/nftables/nftables_device.h"
 #include "device/pool_contract_test.h"
 #include "device/port_range_contract_test.h"

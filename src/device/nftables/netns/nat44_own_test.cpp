@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "device/nftables/netns/nat44_under_test.h"
+#include "device/nftables/netns/test_nat44.h"
 #include "device/nftables/pairing.h"
 
 namespace portolan::device::testing {

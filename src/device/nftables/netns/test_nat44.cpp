@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "device/nftables/netns/nat44_under_test.h"
+#include "device/nftables/netns/test_nat44.h"
 
 #include <algorithm>
 #include <stdexcept>

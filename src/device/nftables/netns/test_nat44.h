@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "device/contract_test.h"
-#include "device/nftables/netns/router.h"
+#include "device/nftables/netns/test_router.h"
 #include "device/nftables/nftables_device.h"
 
 namespace portolan::device::testing {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "device/nftables/netns/router.h"
+#include "device/nftables/netns/test_router.h"
 
 #include <poll.h>
 #include <sched.h>
