@@ -27,6 +27,7 @@ auto config(Choices& choices, bool has_port_sets) -> Config {
                 .updates_per_advance_max = 2,
                 .inside = {{.subscriber_prefix_length = 128}},
                 .external_addresses = {external_address(0).ipv4()},
+                .nat_pmp_addresses = {external_address(0).ipv4()},
                 .version_1 = true};
   config.profiles = {
       {.users = *Prefix::parse("2001:db8:113::/64"),

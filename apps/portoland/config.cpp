@@ -2,6 +2,7 @@
 #include "portoland/config.h"
 
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 #include <optional>
 #include <set>
@@ -11,6 +12,7 @@
 
 #include "gateway/nat64_config_reader.h"
 #include "portoland/config_mapping.h"
+#include "portoland/config_nftables.h"
 #include "portoland/config_pcp.h"
 #include "portoland/config_reload.h"
 #include "wire/protocol.h"
@@ -54,7 +56,7 @@ void read_inside(Reader& reader, const toml::table& root, Settings& settings) {
 void read_simulated(Reader& reader, const toml::table& root, Settings& settings) {
   const toml::table* simulated = reader.table(root, "simulated");
   if (simulated == nullptr) {
-    if (settings.device == DeviceKind::simulated)
+    if (settings.has(DeviceKind::simulated))
       reader.fail_missing(root, "[simulated]", "device = \"simulated\" needs a pool");
     return;
   }
@@ -106,23 +108,57 @@ void read_remote(Reader& reader, const toml::table& root, RemoteSettings& remote
       reader.fail_missing(*table, fmt::format("nat64_remote.{}", key), "\"tls:\" needs that file, in PEM");
 }
 
-void read_root(Reader& reader, const toml::table& root, Settings& settings) {
-  reader.refuse_unknown(root, "",
-                        {"device", "store", "store_path", "runtime_directory", "pcp", "user", "prefix64",
-                         "third_party_id", "mapping", "inside", "nat64", "nat64_remote", "simulated"});
-  if (root.get("device") == nullptr)
-    reader.fail_missing(
+constexpr std::array<std::pair<std::string_view, DeviceKind>, 5> device_names{
+    {{"nat64", DeviceKind::nat64},
+     {"nat64-remote", DeviceKind::nat64_remote},
+     {"nat44", DeviceKind::nat44},
+     {"firewall6", DeviceKind::firewall6},
+     {"simulated", DeviceKind::simulated}}};
+
+/// One name, or a list of them.
+void read_devices(Reader& reader, const toml::table& root, Settings& settings) {
+  constexpr std::string_view names = "\"nat64\", \"nat64-remote\", \"nat44\", \"firewall6\" or \"simulated\"";
+  const toml::node* node = root.get("device");
+  if (node == nullptr)
+    return reader.fail_missing(
         root, "device",
-        "write device = \"nat64\", \"nat64-remote\" for a portolan-nat64, or \"simulated\" for a "
-        "dry run");
-  if (const auto device = reader.text(root, "", "device")) {
-    if (*device == "simulated")
-      settings.device = DeviceKind::simulated;
-    else if (*device == "nat64-remote")
-      settings.device = DeviceKind::nat64_remote;
-    else if (*device != "nat64")
-      reader.fail(*root.get("device"), "device", "must be \"nat64\", \"nat64-remote\" or \"simulated\"");
+        "write device = \"nat64\", \"nat64-remote\" for a portolan-nat64, \"nat44\" or \"firewall6\" for the "
+        "kernel's, several as [\"nat44\", \"firewall6\"], or \"simulated\" for a dry run");
+  std::vector<DeviceKind> devices;
+  const auto read = [&](const toml::node& element) {
+    const auto text = element.value_exact<std::string>();
+    const auto* const known =
+        std::ranges::find(device_names, text.value_or(""), [](const auto& named) { return named.first; });
+    if (known == device_names.end())
+      reader.fail(element, "device", fmt::format("must be {}, or a list of them", names));
+    else if (std::ranges::find(devices, known->second) != devices.end())
+      reader.fail(element, "device", "is named twice: remove one");
+    else
+      devices.push_back(known->second);
+  };
+  if (const toml::array* list = node->as_array()) {
+    if (list->empty() || list->size() > device_names.size())
+      return reader.fail(*node, "device", fmt::format("must be {}, or a list of them", names));
+    for (const toml::node& element : *list) read(element);
+  } else {
+    read(*node);
   }
+  if (devices.empty()) return;
+  settings.devices = std::move(devices);
+  if (settings.has(DeviceKind::nat64) && settings.has(DeviceKind::nat64_remote))
+    reader.fail(*node, "device", "has two NAT64: keep \"nat64\" or \"nat64-remote\"");
+  // It would answer for all hosts, and no packet of theirs would pass.
+  if (settings.has(DeviceKind::simulated) && settings.devices.size() > 1)
+    reader.fail(*node, "device",
+                "has \"simulated\" beside others: that one serves all hosts, and stands alone");
+}
+
+void read_root(Reader& reader, const toml::table& root, Settings& settings) {
+  reader.refuse_unknown(
+      root, "",
+      {"device", "store", "store_path", "runtime_directory", "pcp", "user", "prefix64", "third_party_id",
+       "mapping", "inside", "nat64", "nat64_remote", "nat44", "firewall6", "simulated"});
+  read_devices(reader, root, settings);
   if (const auto store = reader.text(root, "", "store")) {
     if (*store == "memory")
       settings.store = StoreKind::memory;
@@ -154,9 +190,11 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
   detail::read_pcp(reader, root, settings);
   detail::read_users(reader, root, settings);
   read_inside(reader, root, settings);
-  gateway::read_nat64(reader, root, settings.device == DeviceKind::nat64 ? "device = \"nat64\"" : "",
+  gateway::read_nat64(reader, root, settings.has(DeviceKind::nat64) ? "device \"nat64\"" : "",
                       settings.nat64);
-  read_remote(reader, root, settings.remote, settings.device == DeviceKind::nat64_remote);
+  read_remote(reader, root, settings.remote, settings.has(DeviceKind::nat64_remote));
+  detail::read_nat44(reader, root, settings);
+  detail::read_firewall6(reader, root, settings);
   read_simulated(reader, root, settings);
   detail::read_prefix64(reader, root, settings);
   if (!reader.has_errors()) detail::read_mappings(reader, root, settings);

@@ -4,6 +4,8 @@
 // line, key, value and remedy. docs/man/portoland.toml.5 describes every key.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <expected>
 #include <filesystem>
 #include <string>
@@ -11,13 +13,14 @@
 #include <vector>
 
 #include "base/address.h"
+#include "device/nftables/settings.h"
 #include "gateway/nat64_settings.h"
 #include "io/stream.h"
 #include "server/config.h"
 
 namespace portolan::portoland {
 
-enum class DeviceKind : std::uint8_t { nat64, nat64_remote, simulated };
+enum class DeviceKind : std::uint8_t { nat64, nat64_remote, nat44, firewall6, simulated };
 
 struct InsideInterface {
   std::string interface;
@@ -45,7 +48,8 @@ struct SimulatedSettings {
 };
 
 struct Settings {
-  DeviceKind device = DeviceKind::nat64;
+  /// Each once. A NAT64 is in this process or in another one; "simulated" is alone.
+  std::vector<DeviceKind> devices{DeviceKind::nat64};
   StoreKind store = StoreKind::sqlite;
   std::filesystem::path store_path = "/var/lib/portolan/portoland.db";
   std::filesystem::path runtime_directory = "/run/portolan";
@@ -57,7 +61,11 @@ struct Settings {
   std::vector<InsideInterface> inside;
   Nat64Settings nat64;
   RemoteSettings remote;
+  device::Nat44Settings nat44;
+  device::Firewall6Settings firewall6;
   SimulatedSettings simulated;
+
+  [[nodiscard]] auto has(DeviceKind kind) const -> bool { return std::ranges::count(devices, kind) > 0; }
 };
 
 /// Reads `text`; `file` is what error messages call it. With `running` it is to take the place of those

@@ -15,6 +15,8 @@ constexpr std::size_t mappings_max = 10'000;
 /// As many as a device takes for one mapping.
 constexpr std::size_t peers_max = 8;
 
+constexpr std::string_view not_in_pool = "is not in the device's pool: add it there, or take one that is";
+
 using StaticMapping = server::Config::StaticMapping;
 
 /// One table mapping.
@@ -85,31 +87,71 @@ class MappingReader {
     return port;
   }
 
+  /// Whether one of the devices can have it.
   void check_device(const StaticMapping& mapping) {
-    const bool is_nat64 = settings_.device != DeviceKind::simulated;
-    const IpAddress& external = mapping.external_address;
-    const bool is_in_pool =
-        is_nat64 ? external.is_ipv4() && std::ranges::any_of(settings_.nat64.pool,
-                                                             [&](const nat::PoolRange& range) {
-                                                               return range.contains(external.ipv4());
-                                                             })
-                 : std::ranges::find(settings_.simulated.pool, external) != settings_.simulated.pool.end();
-    // Only the gateway itself knows the pool of another process.
-    if (!is_in_pool && settings_.device != DeviceKind::nat64_remote)
-      fail("external_address", "is not in the device's pool: add it there, or take one that is");
-    const IpAddress& internal = mapping.key.internal_address;
-    const auto is_translated = [&] {
-      return std::ranges::any_of(gateway::all_prefixes(settings_.nat64),
-                                 [&](const Prefix& prefix) { return prefix.contains(internal); });
-    };
-    if (is_nat64 && (internal.is_ipv4() || is_translated()))
-      fail("internal_address", "must be an IPv6 address outside nat64.prefix");
-    if (!is_nat64 && (mapping.external_port < settings_.simulated.first_port ||
-                      mapping.external_port > settings_.simulated.last_port))
-      fail("external_port", "is not between simulated.first_port and simulated.last_port");
+    const bool is_inside_ipv4 = mapping.key.internal_address.is_ipv4();
+    const bool is_outside_ipv4 = mapping.external_address.is_ipv4();
+    if (settings_.has(DeviceKind::simulated))
+      check_simulated(mapping);
+    else if (!is_inside_ipv4 && is_outside_ipv4 &&
+             (settings_.has(DeviceKind::nat64) || settings_.has(DeviceKind::nat64_remote)))
+      check_nat64(mapping);
+    else if (is_inside_ipv4 && is_outside_ipv4 && settings_.has(DeviceKind::nat44))
+      check_nat44(mapping);
+    else if (!is_inside_ipv4 && !is_outside_ipv4 && settings_.has(DeviceKind::firewall6))
+      check_firewall6(mapping);
+    else
+      fail("internal_address",
+           fmt::format("and external_address are {} and {}: no device maps the one to the other",
+                       mapping.key.internal_address.family(), mapping.external_address.family()));
     if (mapping.key.protocol == Protocol::udp && (mapping.external_port == Port{wire::client_port} ||
                                                   mapping.external_port == Port{wire::server_port}))
       fail("external_port", "is a port of PCP itself, which no host may have (RFC 6887 s11.3)");
+  }
+
+  void check_simulated(const StaticMapping& mapping) {
+    const SimulatedSettings& simulated = settings_.simulated;
+    if (std::ranges::find(simulated.pool, mapping.external_address) == simulated.pool.end())
+      fail("external_address", not_in_pool);
+    if (mapping.external_port < simulated.first_port || mapping.external_port > simulated.last_port)
+      fail("external_port", "is not between simulated.first_port and simulated.last_port");
+  }
+
+  void check_nat64(const StaticMapping& mapping) {
+    const auto contains = [&](const nat::PoolRange& range) {
+      return range.contains(mapping.external_address.ipv4());
+    };
+    // Only the gateway itself knows the pool of another process.
+    if (settings_.has(DeviceKind::nat64) && std::ranges::none_of(settings_.nat64.pool, contains))
+      fail("external_address", not_in_pool);
+    if (contains_address(gateway::all_prefixes(settings_.nat64), mapping.key.internal_address))
+      fail("internal_address", "must be an IPv6 address outside nat64.prefix");
+  }
+
+  void check_nat44(const StaticMapping& mapping) {
+    const device::Nat44Settings& nat44 = settings_.nat44;
+    // Without a pool the address is the interface's, whichever that is by then.
+    if (!nat44.pool.empty() &&
+        std::ranges::find(nat44.pool, mapping.external_address.ipv4()) == nat44.pool.end())
+      fail("external_address", not_in_pool);
+    if (!nat44.explicit_ports.contains(mapping.external_port))
+      fail("external_port", fmt::format("is not among nat44.explicit_ports, {} to {}",
+                                        nat44.explicit_ports.first, nat44.explicit_ports.last));
+    if (!contains_address(nat44.inside, mapping.key.internal_address))
+      fail("internal_address", "is in none of the prefixes of nat44.inside");
+  }
+
+  void check_firewall6(const StaticMapping& mapping) {
+    if (!contains_address(settings_.firewall6.inside, mapping.key.internal_address))
+      fail("internal_address", "is in none of the prefixes of firewall6.inside");
+    if (mapping.external_address != mapping.key.internal_address)
+      fail("external_address", "must be mapping.internal_address: a firewall translates nothing");
+    if (mapping.external_port != mapping.key.internal_port)
+      fail("external_port", "must be mapping.internal_port: a firewall translates nothing");
+  }
+
+  static auto contains_address(const std::vector<Prefix>& prefixes, const IpAddress& address) -> bool {
+    return std::ranges::any_of(prefixes, [&](const Prefix& prefix) { return prefix.contains(address); });
   }
 
   void read_peers(StaticMapping& mapping) {
@@ -139,14 +181,15 @@ class MappingReader {
 
 void read_mappings(Reader& reader, const toml::table& root, Settings& settings) {
   // Lines of the tables that have an endpoint already.
-  std::map<std::tuple<Protocol, IpAddress, Port>, unsigned> internal;
-  std::map<std::tuple<Protocol, IpAddress, Port>, unsigned> external;
+  std::map<std::tuple<Protocol, IpAddress, Port, Family>, unsigned> internal;
+  std::map<std::tuple<Protocol, IpAddress, Port, Family>, unsigned> external;
   for (const toml::table* table : reader.tables(root, "mapping", mappings_max)) {
     auto mapping = MappingReader(reader, *table, settings).read();
     if (!mapping) continue;
     const unsigned line = table->source().begin.line;
     const auto claim = [&](auto& claimed, std::string_view key, const IpAddress& address, Port port) {
-      const auto [other, is_new] = claimed.try_emplace({mapping->key.protocol, address, port}, line);
+      const auto [other, is_new] =
+          claimed.try_emplace({mapping->key.protocol, address, port, mapping->key.external_family}, line);
       if (!is_new)
         reader.fail(*table->get(key), fmt::format("mapping.{}", key),
                     fmt::format("has this port in line {} already: change one of the two", other->second));

@@ -231,7 +231,7 @@ void read_prefix64(Reader& reader, const toml::table& root, Settings& settings) 
                    });
     prefixes.push_back(std::move(nat64));
   }
-  if (prefixes.empty() && settings.device == DeviceKind::nat64)
+  if (prefixes.empty() && settings.has(DeviceKind::nat64))
     for (const Prefix& prefix : gateway::all_prefixes(settings.nat64))
       prefixes.push_back({.prefix = prefix, .ipv4_prefixes = {}});
   // Those with lists first (RFC 7225 s4.2).

@@ -41,7 +41,7 @@ auto with(std::string_view from, std::string_view to) -> std::string {
 TEST(Settings, a_complete_file_is_read) {
   const auto settings = parse_settings(good, "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();
-  EXPECT_EQ(settings->device, DeviceKind::nat64);
+  EXPECT_THAT(settings->devices, ElementsAre(DeviceKind::nat64));
   EXPECT_EQ(settings->listen_port, Port{5351});
   EXPECT_EQ(settings->server.minimum_lifetime, Seconds{2});
   EXPECT_EQ(settings->server.maximum_lifetime, Seconds{86400});
@@ -629,7 +629,7 @@ connect = "unix:/run/portolan/nat64.sock"
 TEST(Settings, a_nat64_in_another_process_is_named_by_its_socket) {
   const auto settings = parse_settings(remote, "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();
-  EXPECT_EQ(settings->device, DeviceKind::nat64_remote);
+  EXPECT_THAT(settings->devices, ElementsAre(DeviceKind::nat64_remote));
   EXPECT_EQ(settings->remote.connect.path, "/run/portolan/nat64.sock");
   EXPECT_THAT(settings->server.prefix64, ::testing::IsEmpty());
 }

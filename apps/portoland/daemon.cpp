@@ -83,7 +83,7 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
 
 void Daemon::connect_device() {
   // A device in this process has begun with it, and has nothing yet. Another one says what it has.
-  if (is_device_connected_ || settings_.device == DeviceKind::nat64_remote) return;
+  if (is_device_connected_ || settings_.has(DeviceKind::nat64_remote)) return;
   // What was promised at an address that is not there yet would be lost, or move.
   if (!is_pool_settled_()) return;
   is_device_connected_ = true;
@@ -167,8 +167,10 @@ void Daemon::tell_store_error() {
 }
 
 auto Daemon::make_device() -> std::expected<void, std::string> {
-  if (settings_.device == DeviceKind::nat64) return make_nat64();
-  if (settings_.device == DeviceKind::nat64_remote) return make_remote();
+  if (settings_.has(DeviceKind::nat64)) return make_nat64();
+  if (settings_.has(DeviceKind::nat64_remote)) return make_remote();
+  if (!settings_.has(DeviceKind::simulated))
+    return std::unexpected(std::string("no device of these can be made"));
   auto simulated = std::make_unique<device::SimulatedDevice>(
       device::SimulatedConfig{.pool = settings_.simulated.pool,
                               .first_port = settings_.simulated.first_port,

@@ -245,11 +245,15 @@ void Server::send_error(TimePoint now, const Inbound& datagram, ResultCode resul
   });
 }
 
+auto Server::nat_pmp_address() const -> std::optional<Ipv4Address> {
+  if (config_.nat_pmp_addresses.empty()) return learned_address_;
+  return config_.nat_pmp_addresses.front();
+}
+
 void Server::answer_nat_pmp_address(TimePoint now, const Inbound& datagram) {
   const Asker asker = asker_of(datagram.client.address, datagram.path);
   // The address the client's mappings have, if it has any.
-  std::optional<Ipv4Address> address;
-  if (!config_.external_addresses.empty()) address = config_.external_addresses.front();
+  std::optional<Ipv4Address> address = nat_pmp_address();
   contracts_.for_each_of(asker.subscriber, [&](const Contract& contract) {
     if (contract.external_address.is_ipv4()) address = contract.external_address.ipv4();
   });
@@ -371,11 +375,11 @@ void Server::send_announcements(TimePoint now) {
       for (const auto& data : prefix64_data_) writer.raw(wire::OptionCode::prefix64, data);
       multicast(inside, family, writer.size());
       // It tells one epoch to all: there must be one.
-      const bool speaks_nat_pmp = config_.nat_pmp && family == Family::ipv4 &&
-                                  !config_.external_addresses.empty() &&
-                                  config_.epoch_scope == EpochScope::server;
+      const auto external = nat_pmp_address();
+      const bool speaks_nat_pmp =
+          config_.nat_pmp && family == Family::ipv4 && external && config_.epoch_scope == EpochScope::server;
       if (!speaks_nat_pmp) continue;
-      const nat_pmp::AddressResponse address{.external_address = config_.external_addresses.front()};
+      const nat_pmp::AddressResponse address{.external_address = *external};
       multicast(inside, family,
                 nat_pmp::write_response({.result = nat_pmp::ResultCode::success,
                                          .epoch_time_s = epoch_time_s(now, {}),

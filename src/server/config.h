@@ -68,8 +68,10 @@ struct Config {
 
   /// Families of the external addresses the device gives.
   std::vector<Family> external_families{Family::ipv4};
-  /// Its IPv4 external addresses, for NAT-PMP's question after them (RFC 6886 s3.2).
+  /// Its IPv4 external addresses, as far as they are configured: mappings at one that is gone move.
   std::vector<Ipv4Address> external_addresses{};
+  /// Those that IPv4 hosts get, for NAT-PMP's question after them (RFC 6886 s3.2).
+  std::vector<Ipv4Address> nat_pmp_addresses{};
 
   /// Versions besides PCP 2. NAT-PMP is answered to IPv4 clients only: it has no other addresses.
   bool version_1 = false;

@@ -162,7 +162,7 @@ TEST(Conformance, nat_pmp_failures_say_which_request_failed_and_when) {
 
 TEST(Conformance, nat_pmp_is_told_the_address_that_its_mappings_have) {
   Config config;
-  config.external_addresses = {*Ipv4Address::parse("192.0.2.14"), *Ipv4Address::parse("192.0.2.15")};
+  config.nat_pmp_addresses = {*Ipv4Address::parse("192.0.2.14"), *Ipv4Address::parse("192.0.2.15")};
   World world(config, {.pool = {*IpAddress::parse("192.0.2.14"), *IpAddress::parse("192.0.2.15")}});
   world.ask(MapAsk{.from = ipv4_host, .suggested_external_address = "192.0.2.15"});
   EXPECT_EQ(std::get<wire::nat_pmp::AddressResponse>(pmp(world, "0000").body).external_address,

@@ -200,6 +200,11 @@ auto Server::path_number(const Path& path) -> std::uint16_t {
   return number;
 }
 
+void Server::learn_address(TimePoint now, std::optional<Ipv4Address> address) {
+  if (std::exchange(learned_address_, address) == address) return;
+  if (address && nat_pmp_address() == address) announcements_.begin(now, config_.announcements);
+}
+
 auto Server::announce_restart(TimePoint now) -> bool {
   // Epochs count seconds: to clients a second restart within one is the same, and it is being announced.
   if (announcements_.next_due() && now < config_.epoch_base + Seconds{1}) return false;

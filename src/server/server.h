@@ -126,6 +126,10 @@ class Server {
   /// The store's word on `commit`.
   void committed(TimePoint now, store::CommitId commit, bool ok);
 
+  /// The external address of IPv4 hosts, where the configuration names none, because it is the interface's of
+  /// the moment; none if there is none. Another one is announced (RFC 6886 s3.2.1).
+  void learn_address(TimePoint now, std::optional<Ipv4Address> address);
+
   /// State may have been lost: tells clients (RFC 6887 s14.1.3). The epoch begins at `now`; false if it did
   /// so less than a second ago.
   auto announce_restart(TimePoint now) -> bool;
@@ -318,6 +322,8 @@ class Server {
   void answer_unparsed(TimePoint now, const Inbound& datagram, wire::ResultCode result);
   void send_error(TimePoint now, const Inbound& datagram, wire::ResultCode result, Seconds lifetime,
                   std::uint8_t version, bool parsed);
+  /// What NAT-PMP clients are told who have no mapping.
+  [[nodiscard]] auto nat_pmp_address() const -> std::optional<Ipv4Address>;
   void answer_nat_pmp_address(TimePoint now, const Inbound& datagram);
   void answer_nat_pmp_map(TimePoint now, const Inbound& datagram, const Item& item, const Contract& mapping,
                           Seconds lifetime);
@@ -345,6 +351,7 @@ class Server {
   Counters counters_;
   Actions actions_;
   std::vector<Path> paths_;
+  std::optional<Ipv4Address> learned_address_;
   /// Limits may have become smaller than what was promised.
   bool was_reconfigured_ = false;
   /// Data of the PREFIX64 options.

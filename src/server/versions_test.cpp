@@ -19,7 +19,7 @@ constexpr const char* host = "198.51.100.1";
 
 auto pmp_config() -> Config {
   Config config;
-  config.external_addresses = {*Ipv4Address::parse("192.0.2.14")};
+  config.nat_pmp_addresses = {*Ipv4Address::parse("192.0.2.14")};
   return config;
 }
 
