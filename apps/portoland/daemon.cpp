@@ -169,8 +169,8 @@ void Daemon::tell_store_error() {
 auto Daemon::make_device() -> std::expected<void, std::string> {
   if (settings_.has(DeviceKind::nat64)) return make_nat64();
   if (settings_.has(DeviceKind::nat64_remote)) return make_remote();
-  if (!settings_.has(DeviceKind::simulated))
-    return std::unexpected(std::string("no device of these can be made"));
+  if (settings_.has(DeviceKind::nat44)) return make_nat44();
+  if (settings_.has(DeviceKind::firewall6)) return make_firewall6();
   auto simulated = std::make_unique<device::SimulatedDevice>(
       device::SimulatedConfig{.pool = settings_.simulated.pool,
                               .first_port = settings_.simulated.first_port,
@@ -209,6 +209,50 @@ auto Daemon::make_nat64() -> std::expected<void, std::string> {
   return {};
 }
 
+auto Daemon::make_nat44() -> std::expected<void, std::string> {
+  const auto learn = [this](const device::RouterDevice& router) {
+    if (settings_.nat44.pool.empty()) server_.learn_address(io::monotonic_now(), router.followed_address());
+  };
+  auto started = device::RouterDevice::start(settings_.nat44, loop_, random_, host_,
+                                             {.completion = completion(),
+                                              .events = event_handler(),
+                                              .inventory = inventory_handler(),
+                                              .changed = [this, learn] {
+                                                learn(*router_);
+                                                connect_device();
+                                                carry_out_actions();
+                                              }});
+  if (!started) return std::unexpected(started.error());
+  router_ = started->get();
+  learn(*router_);
+  is_pool_settled_ = [this] { return router_->is_settled(); };
+  reload_device_ = [this](const Settings& wanted) { return router_->reload(wanted.nat44); };
+  log_device_counters_ = [this] { router_->log_counters(); };
+  device_ = *std::move(started);
+  return {};
+}
+
+auto Daemon::make_firewall6() -> std::expected<void, std::string> {
+  auto started = device::RouterDevice::start(settings_.firewall6, loop_, random_,
+                                             {.completion = completion(),
+                                              .events = event_handler(),
+                                              .inventory = inventory_handler(),
+                                              .changed = {}});
+  if (!started) return std::unexpected(started.error());
+  router_ = started->get();
+  reload_device_ = [](const Settings&) { return std::expected<void, std::string>{}; };
+  log_device_counters_ = [this] { router_->log_counters(); };
+  device_ = *std::move(started);
+  return {};
+}
+
+auto Daemon::inventory_handler() -> device::Device::InventoryHandler {
+  return [this](const device::Inventory& inventory) {
+    server_.connected(io::monotonic_now(), inventory);
+    carry_out_actions();
+  };
+}
+
 auto Daemon::make_remote() -> std::expected<void, std::string> {
   io::TlsIdentity identity;
   if (settings_.remote.connect.kind == io::StreamAddress::Kind::tls) {
@@ -219,19 +263,13 @@ auto Daemon::make_remote() -> std::expected<void, std::string> {
   auto remote = std::make_unique<device::RemoteDevice>(
       loop_, settings_.remote.connect, std::move(identity),
       device::ConversationOptions{.boot_id = random_.next()},
-      device::RemoteDevice::Handlers{.completion = completion(),
-                                     .events = event_handler(),
-                                     .inventory =
-                                         [this](const device::Inventory& inventory) {
-                                           server_.connected(io::monotonic_now(), inventory);
-                                           carry_out_actions();
-                                         },
-                                     .note =
-                                         [](const device::Conversation::Note& note) {
-                                           spdlog::log(
-                                               note.is_warning ? spdlog::level::warn : spdlog::level::info,
-                                               "nat64: {}", note.text);
-                                         }});
+      device::RemoteDevice::Handlers{
+          .completion = completion(),
+          .events = event_handler(),
+          .inventory = inventory_handler(),
+          .note = [](const device::Conversation::Note& note) {
+            spdlog::log(note.is_warning ? spdlog::level::warn : spdlog::level::info, "nat64: {}", note.text);
+          }});
   reload_device_ = [](const Settings&) { return std::expected<void, std::string>{}; };
   log_device_counters_ = [device = remote.get()] {
     spdlog::info("the NAT64 is {}; portolan-nat64 show tells what it has",

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "device/nftables/router_device.h"
 #include "gateway/event_log.h"
 #include "io/event_loop.h"
 #include "io/host_network.h"
@@ -53,6 +54,8 @@ class Daemon {
   [[nodiscard]] auto make_device() -> std::expected<void, std::string>;
   [[nodiscard]] auto make_nat64() -> std::expected<void, std::string>;
   [[nodiscard]] auto make_remote() -> std::expected<void, std::string>;
+  [[nodiscard]] auto make_nat44() -> std::expected<void, std::string>;
+  [[nodiscard]] auto make_firewall6() -> std::expected<void, std::string>;
 
   /// Has receive() called when requests wait.
   void listen();
@@ -69,6 +72,7 @@ class Daemon {
   void connect_device();
   [[nodiscard]] auto completion() -> device::Device::Completion;
   [[nodiscard]] auto event_handler() -> device::Device::EventHandler;
+  [[nodiscard]] auto inventory_handler() -> device::Device::InventoryHandler;
   [[nodiscard]] auto posting() -> std::function<void(std::function<void()>)>;
 
   Settings settings_;
@@ -84,6 +88,7 @@ class Daemon {
   std::function<std::string()> store_error_ = [] { return std::string(); };
   std::string told_store_error_;
   std::unique_ptr<device::Device> device_;
+  device::RouterDevice* router_ = nullptr;
   /// Of the NAT64 in this process.
   std::optional<gateway::EventLog> event_log_;
   /// Gives the device what of other settings is its own. Errors: nothing has changed.

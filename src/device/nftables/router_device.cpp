@@ -125,7 +125,8 @@ void RouterDevice::look_at_address() {
       spdlog::error("nat44: {}", set.error());
     arm();
   }
-  if (is_settled() != was_settled && handlers_.settled) handlers_.settled();
+  const bool has_changed = (changed && *changed) || is_settled() != was_settled;
+  if (has_changed && handlers_.changed) handlers_.changed();
 }
 
 void RouterDevice::arm() {
@@ -156,6 +157,10 @@ auto RouterDevice::reload(const Nat44Settings& wanted) -> std::expected<void, st
 
 auto RouterDevice::is_settled() const -> bool {
   return !followed_ || (followed_->is_settled() && followed_->address().has_value());
+}
+
+auto RouterDevice::followed_address() const -> std::optional<Ipv4Address> {
+  return followed_ ? followed_->address() : std::nullopt;
 }
 
 void RouterDevice::log_counters() const {

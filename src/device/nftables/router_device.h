@@ -27,8 +27,8 @@ class RouterDevice final : public Device {
     EventHandler events;
     /// As Device says; not called for the first time before the device is connected.
     InventoryHandler inventory;
-    /// The pool is settled now, or no longer.
-    std::function<void()> settled;
+    /// Another address is the external one, or none is; or is_settled() has changed. Not of the start.
+    std::function<void()> changed;
   };
   /// Warns if the host does not forward, and answers on the outside interface for pool addresses that it does
   /// not have, listed in `host`. `loop`, `random` and `host` outlive it. Errors  text for the operator
@@ -47,6 +47,8 @@ class RouterDevice final : public Device {
   /// Whether there is an address that what was promised before the start can be at, or the wait for one is
   /// over.
   [[nodiscard]] auto is_settled() const -> bool;
+  /// The outside interface's, if the settings say no other.
+  [[nodiscard]] auto followed_address() const -> std::optional<Ipv4Address>;
   void log_counters() const;
 
  private:
