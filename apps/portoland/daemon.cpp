@@ -233,7 +233,7 @@ auto Daemon::make_nat44() -> std::expected<void, std::string> {
 }
 
 auto Daemon::make_firewall6() -> std::expected<void, std::string> {
-  auto started = device::RouterDevice::start(settings_.firewall6, loop_, random_,
+  auto started = device::RouterDevice::start(settings_.firewall6, loop_, random_, host_,
                                              {.completion = completion(),
                                               .events = event_handler(),
                                               .inventory = inventory_handler(),

@@ -24,6 +24,7 @@
 #include <fmt/format.h>
 
 #include "io/file_descriptor.h"
+#include "io/nft_table.h"
 #include "io/reserved_ports.h"
 #include "io/sysctl.h"
 #include "io/system.h"
@@ -68,8 +69,13 @@ struct ReservedPortsChange {
   PortRange ports;
   auto operator==(const ReservedPortsChange&) const -> bool = default;
 };
+/// Whoever notes it loads it.
+struct NftTableChange {
+  NftTableName table;
+  auto operator==(const NftTableChange&) const -> bool = default;
+};
 using Change = std::variant<RouteChange, AddressChange, NeighbourChange, SysctlChange, IngressHookChange,
-                            RedirectChange, ReservedPortsChange>;
+                            RedirectChange, ReservedPortsChange, NftTableChange>;
 
 /// One line, for the log and the journal alike.
 auto to_string(const Change& change) -> std::string {
@@ -95,6 +101,10 @@ auto to_string(const Change& change) -> std::string {
     }
     auto operator()(const ReservedPortsChange& entry) const {
       return fmt::format("reserved-ports {}", io::to_string(entry.ports));
+    }
+    auto operator()(const NftTableChange& entry) const {
+      return fmt::format("nft-table {} {}", entry.table.family == Family::ipv4 ? "ip" : "ip6",
+                         entry.table.name);
     }
   } const line;
   return std::visit(line, change);
@@ -124,6 +134,8 @@ auto parse_change(std::string_view line) -> std::optional<Change> {
     return SysctlChange{.name = words[1], .before = words[2], .after = words[4]};
   if (words.size() == 2 && words[0] == "reserved-ports")
     if (const auto ports = parse_port_range(words[1])) return ReservedPortsChange{*ports};
+  if (words.size() == 3 && words[0] == "nft-table" && (words[1] == "ip" || words[1] == "ip6"))
+    return NftTableChange{{words[1] == "ip" ? Family::ipv4 : Family::ipv6, words[2]}};
   if (words.size() == 3 && words[0] == "ingress-hook" && words[1] == "dev")
     return IngressHookChange{words[2]};
   if (words.size() == 8 && words[0] == "redirect" && words[2] == "ports" && words[4] == "dev" &&
@@ -270,6 +282,7 @@ auto HostChanges::State::carry_out(const Change& change) -> std::expected<bool, 
     return true;
   }
   if (const auto* entry = std::get_if<ReservedPortsChange>(&change)) return io::reserve_ports(entry->ports);
+  if (std::holds_alternative<NftTableChange>(change)) return true;
   const auto on_interface = [&](const std::string& name, auto add) -> std::expected<bool, std::string> {
     const auto interface = netlink.interface(name);
     if (!interface) return std::unexpected(interface.error());
@@ -314,6 +327,13 @@ auto HostChanges::State::undo_one(const Change& change) -> std::expected<bool, s
     return true;
   }
   if (const auto* entry = std::get_if<ReservedPortsChange>(&change)) return io::release_ports(entry->ports);
+  if (const auto* entry = std::get_if<NftTableChange>(&change)) {
+    auto table = NftTable::open(entry->table);
+    if (!table) return std::unexpected(table.error());
+    const auto removed = table->remove();
+    if (!removed) return std::unexpected(io::to_string(removed.error()));
+    return *removed;
+  }
   const auto on_interface = [&](const std::string& name, auto remove) -> std::expected<bool, std::string> {
     const auto interface = netlink.find_interface(name);
     if (!interface) return std::unexpected(interface.error());
@@ -516,6 +536,14 @@ auto HostChanges::reserve_ports(const PortRange& ports) -> std::expected<void, s
   // Left until later, others that overlap would look like somebody else's, and take some of these with them.
   if (const auto freed = free_left_ports_but(ports); !freed) return freed;
   return state_->want(ReservedPortsChange{ports});
+}
+
+auto HostChanges::note_table(const NftTableName& table, bool stays) -> std::expected<void, std::string> {
+  const NftTableChange change{table};
+  if (!stays) return state_->want(change);
+  // That of an earlier run stays too.
+  if (std::erase(state_->left, Change{change}) == 0) return {};
+  return state_->rewrite_journal();
 }
 
 auto HostChanges::set_sysctl(std::string_view name, std::string_view value)

@@ -23,6 +23,7 @@
 
 #include "base/address.h"
 #include "io/netlink.h"
+#include "io/nft_table.h"
 
 namespace portolan::io {
 
@@ -68,6 +69,8 @@ class HostChanges {
   [[nodiscard]] auto free_left_ports_but(const PortRange& ports) -> std::expected<void, std::string>;
   [[nodiscard]] auto set_sysctl(std::string_view name, std::string_view value)
       -> std::expected<void, std::string>;
+  /// A table of nftables that the caller loads; undone by deleting it, unless it `stays`.
+  [[nodiscard]] auto note_table(const NftTableName& table, bool stays) -> std::expected<void, std::string>;
 
   /// Takes proxy neighbour entries on `interface` that carry our mark for leftovers, as if the journal had
   /// named them. For use without a journal; two daemons on one interface then need different marks.

@@ -105,6 +105,8 @@ struct NftFound {
 struct NftTableName {
   Family family = Family::ipv4;  ///< table of nft's family "ip" or "ip6"
   std::string name;
+
+  auto operator==(const NftTableName&) const -> bool = default;
 };
 
 /// Thread: one at a time.

@@ -40,13 +40,18 @@ auto RouterDevice::start(const Nat44Settings& settings, io::EventLoop& loop, Ran
     router->followed_.emplace(*std::move(followed));
     if (const auto looked = router->followed_->look(io::monotonic_now()); !looked)
       return std::unexpected(fmt::format("nat44.outside {}: {}", settings.outside, looked.error()));
-    if (const auto address = router->followed_->address())
+    if (const auto address = router->followed_->address()) {
       at_start.pool = {*address};
-    else
+      spdlog::info("nat44: the external address is {}, that of {}", *address, settings.outside);
+    } else {
       spdlog::warn("nat44: {} has no IPv4 address yet; hosts are told so until it has one", settings.outside);
+    }
   } else if (const auto answered = router->answer_for(settings.pool); !answered) {
     return std::unexpected(answered.error());
   }
+  const io::NftTableName table{.family = Family::ipv4, .name = std::string(nat44_table)};
+  if (const auto noted = host.note_table(table, settings.stays_at_exit); !noted)
+    return std::unexpected(noted.error());
   auto device = NftablesDevice::start(at_start, router->surroundings(random));
   if (!device) return std::unexpected(device.error());
   router->device_ = *std::move(device);
@@ -55,11 +60,15 @@ auto RouterDevice::start(const Nat44Settings& settings, io::EventLoop& loop, Ran
 }
 
 auto RouterDevice::start(const Firewall6Settings& settings, io::EventLoop& loop, Random& random,
-                         Handlers handlers) -> std::expected<std::unique_ptr<RouterDevice>, std::string> {
+                         io::HostChanges& host, Handlers handlers)
+    -> std::expected<std::unique_ptr<RouterDevice>, std::string> {
   std::unique_ptr<RouterDevice> router(new RouterDevice(loop, std::move(handlers)));
   router->name_ = "firewall6";
   router->outside_ = settings.outside;
   if (const auto complaint = io::forwarding_complaint(Family::ipv6)) spdlog::warn("{}", *complaint);
+  const io::NftTableName table{.family = Family::ipv6, .name = std::string(firewall6_table)};
+  if (const auto noted = host.note_table(table, settings.stays_at_exit); !noted)
+    return std::unexpected(noted.error());
   auto device = NftablesDevice::start(settings, router->surroundings(random));
   if (!device) return std::unexpected(device.error());
   router->device_ = *std::move(device);

@@ -36,7 +36,7 @@ class RouterDevice final : public Device {
                                   io::HostChanges& host, Handlers handlers)
       -> std::expected<std::unique_ptr<RouterDevice>, std::string>;
   [[nodiscard]] static auto start(const Firewall6Settings& settings, io::EventLoop& loop, Random& random,
-                                  Handlers handlers)
+                                  io::HostChanges& host, Handlers handlers)
       -> std::expected<std::unique_ptr<RouterDevice>, std::string>;
 
   void apply(BatchId batch, std::vector<Operation> operations) override;

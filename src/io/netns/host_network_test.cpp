@@ -18,6 +18,7 @@
 #include <gtest/gtest.h>
 
 #include "io/netns/private_network.h"
+#include "io/nft_table.h"
 #include "io/sysctl.h"
 #include "io/testing.h"
 #include "io/tun.h"
@@ -387,6 +388,38 @@ TEST_F(HostNetworkTest, second_live_instance_is_refused) {
   const auto second = HostChanges::open({.journal = journal()});
   ASSERT_FALSE(second);
   EXPECT_THAT(second.error(), HasSubstr("second instance"));
+}
+
+TEST_F(HostNetworkTest, a_table_of_a_killed_run_goes_or_stays_as_the_next_wants) {
+  const NftTableName name{.family = Family::ipv6, .name = "portolan_test"};
+  auto table = NftTable::open(name);
+  ASSERT_TRUE(table) << table.error();
+  const auto leave_behind = [&] {
+    in_killed_process({.journal = journal()}, [&](HostChanges& host) {
+      if (!host.note_table(name, false)) ::_exit(1);
+    });
+    ASSERT_TRUE(table->load("table ip6 portolan_test { }"));
+  };
+  leave_behind();
+  {
+    HostChanges next = changes();
+    EXPECT_THAT(next.leftovers(), ElementsAre("nft-table ip6 portolan_test"));
+    ASSERT_TRUE(next.note_table(name, true));
+    EXPECT_THAT(next.undo_leftovers(), IsEmpty());
+  }
+  EXPECT_EQ(table->exists(), true) << "it was to stay";
+  leave_behind();
+  {
+    HostChanges next = changes();
+    ASSERT_TRUE(next.note_table(name, false));
+    EXPECT_THAT(next.undo_leftovers(), IsEmpty());
+    EXPECT_EQ(table->exists(), true);
+    EXPECT_THAT(next.list(), ElementsAre("nft-table ip6 portolan_test"));
+  }
+  EXPECT_EQ(table->exists(), false) << "undone at exit";
+  leave_behind();
+  EXPECT_THAT(changes().undo_leftovers(), ElementsAre("nft-table ip6 portolan_test"));
+  EXPECT_EQ(table->exists(), false) << "nobody wants it";
 }
 
 TEST_F(HostNetworkTest, without_a_journal_marked_neighbours_are_found) {

@@ -20,7 +20,7 @@ using ::testing::SizeIs;
 
 constexpr auto gre = static_cast<Protocol>(47);
 
-/// RFC 9260 appendix A, bit by bit.
+/// RFC 9260 sA, bit by bit.
 auto crc32c(const Octets& octets) -> std::uint32_t {
   std::uint32_t crc = 0xffffffffU;
   for (const std::uint8_t octet : octets) {
