@@ -98,6 +98,7 @@ auto run_program(const std::string& name, std::vector<std::string> arguments, st
 
   arguments.insert(arguments.begin(), name);
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size() + 1);
   for (auto& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
 

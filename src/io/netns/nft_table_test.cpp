@@ -27,7 +27,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::octets_of;
 using ::testing::SizeIs;
-using testing::wait_readable;
 
 constexpr std::string_view skeleton = R"(
 table ip test {
