@@ -43,7 +43,8 @@ auto with(std::string_view from, std::string_view to) -> std::string {
 
 /// A line more in table nat44.
 auto with_nat44(std::string_view line) -> std::string {
-  return with("outside = \"wan0\"\ninside = [\"198", std::string(line) + "\noutside = \"wan0\"\ninside = [\"198");
+  return with("outside = \"wan0\"\ninside = [\"198",
+              std::string(line) + "\noutside = \"wan0\"\ninside = [\"198");
 }
 auto with_firewall6(std::string_view line) -> std::string {
   return with("[nat64]", std::string(line) + "\n[nat64]");
@@ -52,8 +53,7 @@ auto with_firewall6(std::string_view line) -> std::string {
 TEST(DeviceSettings, a_home_router_has_three_devices) {
   const auto settings = parse_settings(router, "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();
-  EXPECT_THAT(settings->devices,
-              ElementsAre(DeviceKind::nat44, DeviceKind::firewall6, DeviceKind::nat64));
+  EXPECT_THAT(settings->devices, ElementsAre(DeviceKind::nat44, DeviceKind::firewall6, DeviceKind::nat64));
   EXPECT_EQ(settings->nat44.outside, "wan0");
   EXPECT_THAT(settings->nat44.inside, ElementsAre(*Prefix::parse("198.51.100.0/24")));
   EXPECT_THAT(settings->nat44.pool, IsEmpty());
@@ -78,7 +78,8 @@ TEST(DeviceSettings, devices_that_cannot_be_together_are_refused) {
   EXPECT_THAT(with_devices("[\"nat46\"]"), Contains(HasSubstr("device = \"nat46\": must be \"nat64\"")));
   EXPECT_THAT(with_devices("[]"), Contains(HasSubstr("or a list of them")));
   EXPECT_THAT(with_devices("[1]"), Contains(HasSubstr("or a list of them")));
-  EXPECT_THAT(with_devices("\"firewall6\""), IsEmpty()) << "one of them, and tables that wait for another day";
+  EXPECT_THAT(with_devices("\"firewall6\""), IsEmpty())
+      << "one of them, and tables that wait for another day";
 }
 
 TEST(DeviceSettings, a_device_needs_its_table) {
@@ -106,7 +107,8 @@ at_exit = "keep")"),
                                        "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();
   const device::Nat44Settings& nat44 = settings->nat44;
-  EXPECT_THAT(nat44.pool, ElementsAre(Ipv4Address{0xc0000210}, Ipv4Address{0xc0000211}, Ipv4Address{0xc0000214}));
+  EXPECT_THAT(nat44.pool,
+              ElementsAre(Ipv4Address{0xc0000210}, Ipv4Address{0xc0000211}, Ipv4Address{0xc0000214}));
   EXPECT_EQ(nat44.explicit_ports, (PortRange{.first = Port{2000}, .last = Port{2999}}));
   EXPECT_EQ(nat44.implicit_ports, (PortRange{.first = Port{3000}, .last = Port{3999}}));
   EXPECT_EQ(nat44.hold_down, Seconds{60});
@@ -120,8 +122,9 @@ at_exit = "keep")"),
 
 TEST(DeviceSettings, every_key_of_firewall6_is_read) {
   const auto settings = parse_settings(
-      with_firewall6("pinholes_max = 1000\nfilters_max = 2000\nmaps_all_ports = false\ndrops_unasked = false\n"
-                     "mark = 4294967295\nat_exit = \"keep\""),
+      with_firewall6(
+          "pinholes_max = 1000\nfilters_max = 2000\nmaps_all_ports = false\ndrops_unasked = false\n"
+          "mark = 4294967295\nat_exit = \"keep\""),
       "test.toml");
   ASSERT_TRUE(settings) << settings.error().front();
   const device::Firewall6Settings& firewall6 = settings->firewall6;
@@ -139,9 +142,11 @@ TEST(DeviceSettings, wrong_values_of_nat44_are_named_with_their_line) {
       {"explicit_ports = [0, 1000]", "test.toml:6: nat44.explicit_ports = [ 0, 1000 ]: begins with 0"},
       {"explicit_ports = [2000, 1000]", "must be the first and the last port"},
       {"explicit_ports = \"1024-2000\"", "must be the first and the last port, such as [1024, 65535]"},
-      {"explicit_ports = [1024, 40000]", "nat44.explicit_ports = [ 1024, 40000 ]: overlaps nat44.implicit_ports = "
-                                         "[32768, 65535]"},
-      {"implicit_ports = [20000, 30000]", "nat44.implicit_ports = [ 20000, 30000 ]: overlaps nat44.explicit_ports"},
+      {"explicit_ports = [1024, 40000]",
+       "nat44.explicit_ports = [ 1024, 40000 ]: overlaps nat44.implicit_ports = "
+       "[32768, 65535]"},
+      {"implicit_ports = [20000, 30000]",
+       "nat44.implicit_ports = [ 20000, 30000 ]: overlaps nat44.explicit_ports"},
       {"implicit_ports = [1000, 1020]", "begins below 1024"},
       {"hold_down = -1", "must be a number from 0"},
       {"udp_idle = 119", "nat44.udp_idle = 119: must be a number from 120"},
@@ -206,7 +211,8 @@ TEST(DeviceSettings, an_outside_interface_is_one_and_not_inside) {
     return errors_of(with("outside = \"wan0\"\ninside = [\"198",
                           "outside = \"" + std::string(name) + "\"\ninside = [\"198"));
   };
-  EXPECT_THAT(errors("lan0"), ElementsAre(HasSubstr("nat44.outside = \"lan0\": is an [[inside]] interface too")));
+  EXPECT_THAT(errors("lan0"),
+              ElementsAre(HasSubstr("nat44.outside = \"lan0\": is an [[inside]] interface too")));
   EXPECT_THAT(errors("a23456789012345"), IsEmpty());
   EXPECT_THAT(errors("a234567890123456"), ElementsAre(HasSubstr("is no interface name")));
 }
@@ -214,9 +220,10 @@ TEST(DeviceSettings, an_outside_interface_is_one_and_not_inside) {
 TEST(DeviceSettings, one_address_for_nat44_and_nat64_has_ports_for_each) {
   constexpr std::string_view pool = "pool = [\"192.0.2.14\"]";
   constexpr std::string_view own = "[nat64.own_address]\ninterface = \"wan0\"\nports = [40960, 65535]";
-  EXPECT_THAT(errors_of(with(pool, own)),
-              ElementsAre(AllOf(HasSubstr("test.toml:5: nat44.implicit_ports = [32768, 65535] as it is left out"),
-                                HasSubstr("overlaps nat64.own_address.ports = [40960, 65535]"))));
+  EXPECT_THAT(
+      errors_of(with(pool, own)),
+      ElementsAre(AllOf(HasSubstr("test.toml:5: nat44.implicit_ports = [32768, 65535] as it is left out"),
+                        HasSubstr("overlaps nat64.own_address.ports = [40960, 65535]"))));
   std::string apart = with_nat44("implicit_ports = [32768, 40959]");
   apart.replace(apart.find(pool), pool.size(), own);
   EXPECT_THAT(errors_of(apart), IsEmpty());
@@ -229,7 +236,8 @@ TEST(DeviceSettings, the_operators_mappings_go_to_the_device_that_can_have_them)
                      std::string(external) + "\"\nexternal_port = " + std::to_string(port) + "\n");
   };
   EXPECT_THAT(mapping("2001:db8:112::1", "192.0.2.14", 80), IsEmpty()) << "nat64";
-  EXPECT_THAT(mapping("2001:db8:112::1", "192.0.2.15"), ElementsAre(HasSubstr("is not in the device's pool")));
+  EXPECT_THAT(mapping("2001:db8:112::1", "192.0.2.15"),
+              ElementsAre(HasSubstr("is not in the device's pool")));
   EXPECT_THAT(mapping("198.51.100.1", "203.0.113.9"), IsEmpty()) << "nat44, whose address comes and goes";
   EXPECT_THAT(mapping("198.51.100.1", "203.0.113.9", 40000),
               ElementsAre(HasSubstr("is not among nat44.explicit_ports, 1024 to 32767")));
@@ -243,7 +251,8 @@ TEST(DeviceSettings, the_operators_mappings_go_to_the_device_that_can_have_them)
               ElementsAre(HasSubstr("must be mapping.internal_port")));
   EXPECT_THAT(mapping("2001:db8:113::1", "2001:db8:113::1"),
               ElementsAre(HasSubstr("is in none of the prefixes of firewall6.inside")));
-  EXPECT_THAT(mapping("198.51.100.1", "2001:db8:112::1"), ElementsAre(HasSubstr("no device maps the one to")));
+  EXPECT_THAT(mapping("198.51.100.1", "2001:db8:112::1"),
+              ElementsAre(HasSubstr("no device maps the one to")));
 }
 
 TEST(DeviceSettings, a_host_may_have_a_mapping_and_a_pinhole_of_one_port) {
@@ -279,8 +288,9 @@ TEST(DeviceSettings, while_it_runs_only_pools_change) {
   EXPECT_THAT(changed("pool = [\"192.0.2.16\"]\n", ""), ElementsAre(HasSubstr("nat44.pool")));
   EXPECT_THAT(changed("[\"nat44\", \"firewall6\", \"nat64\"]", "[\"nat44\", \"firewall6\"]"),
               ElementsAre(HasSubstr("test.toml:1: device = [ \"nat44\", \"firewall6\" ]: can't change")));
-  EXPECT_THAT(changed("198.51.100.0/24", "198.51.100.0/25"),
-              ElementsAre(HasSubstr("test.toml:8: nat44.inside = [ \"198.51.100.0/25\" ]: can't change while")));
+  EXPECT_THAT(
+      changed("198.51.100.0/24", "198.51.100.0/25"),
+      ElementsAre(HasSubstr("test.toml:8: nat44.inside = [ \"198.51.100.0/25\" ]: can't change while")));
   EXPECT_THAT(changed("2001:db8:112::/48", "2001:db8:113::/48"), ElementsAre(HasSubstr("firewall6.inside")));
   EXPECT_THAT(changed("[nat64]", "mark = 1\n[nat64]"), ElementsAre(HasSubstr("firewall6.mark = 1")));
   for (const std::string_view line :

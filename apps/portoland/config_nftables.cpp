@@ -50,26 +50,24 @@ class TableReader {
   void inside(std::vector<Prefix>& inside) {
     const bool is_ipv4 = family_ == Family::ipv4;
     const std::string_view example = is_ipv4 ? "192.0.2.0/24" : "2001:db8:112::/48";
-    reader_.texts(table_, where_, "inside", fmt::format("[\"{}\"]", example),
-                  [&](const std::string& text, const toml::node& node) {
-                    const auto fail = [&](std::string_view problem) {
-                      reader_.fail(node, name("inside"), problem);
-                    };
-                    const auto prefix = Prefix::parse(text);
-                    if (!prefix || prefix->address().family() != family_)
-                      return fail(fmt::format("is no {} prefix: write it as \"{}\", without bits behind the length",
-                                              family_, example));
-                    if (prefix->address().is_unspecified())
-                      return fail("has addresses that are no hosts': write the prefixes of the inside networks");
-                    if (!is_unicast(*prefix))
-                      return fail("has no addresses that are of use beyond a link: write those of hosts");
-                    const auto other = std::ranges::find_if(inside, [&](const Prefix& each) {
-                      return each.contains(prefix->address()) || prefix->contains(each.address());
-                    });
-                    if (other != inside.end())
-                      return fail(fmt::format("overlaps {}: remove one of the two", *other));
-                    inside.push_back(*prefix);
-                  });
+    reader_.texts(
+        table_, where_, "inside", fmt::format("[\"{}\"]", example),
+        [&](const std::string& text, const toml::node& node) {
+          const auto fail = [&](std::string_view problem) { reader_.fail(node, name("inside"), problem); };
+          const auto prefix = Prefix::parse(text);
+          if (!prefix || prefix->address().family() != family_)
+            return fail(fmt::format("is no {} prefix: write it as \"{}\", without bits behind the length",
+                                    family_, example));
+          if (prefix->address().is_unspecified())
+            return fail("has addresses that are no hosts': write the prefixes of the inside networks");
+          if (!is_unicast(*prefix))
+            return fail("has no addresses that are of use beyond a link: write those of hosts");
+          const auto other = std::ranges::find_if(inside, [&](const Prefix& each) {
+            return each.contains(prefix->address()) || prefix->contains(each.address());
+          });
+          if (other != inside.end()) return fail(fmt::format("overlaps {}: remove one of the two", *other));
+          inside.push_back(*prefix);
+        });
   }
 
   void elements(std::string_view key, std::uint32_t& value) {
@@ -108,7 +106,8 @@ auto overlap(const PortRange& one, const PortRange& other) -> bool {
 }
 
 auto contains(const std::vector<Prefix>& prefixes, Ipv4Address address) -> bool {
-  return std::ranges::any_of(prefixes, [&](const Prefix& prefix) { return prefix.contains(IpAddress{address}); });
+  return std::ranges::any_of(prefixes,
+                             [&](const Prefix& prefix) { return prefix.contains(IpAddress{address}); });
 }
 
 /// External addresses, one by one: the device pairs hosts with them by number.
@@ -132,7 +131,8 @@ void read_nat44_pool(Reader& reader, const toml::table& table, Settings& setting
       const Ipv4Address address{static_cast<std::uint32_t>(range->first.value + i)};
       if (std::ranges::find(pool, address) != pool.end()) return fail("is listed twice: remove one");
       if (contains(settings.nat44.inside, address))
-        return fail(fmt::format("has {}, which is in nat44.inside: external addresses are no host's", address));
+        return fail(
+            fmt::format("has {}, which is in nat44.inside: external addresses are no host's", address));
       const auto has = [&](const nat::PoolRange& other) { return other.contains(address); };
       if (settings.has(DeviceKind::nat64) && std::ranges::any_of(settings.nat64.pool, has))
         return fail(fmt::format("has {}, which is in nat64.pool: an address is one device's", address));
@@ -141,7 +141,8 @@ void read_nat44_pool(Reader& reader, const toml::table& table, Settings& setting
   };
   reader.texts(table, "nat44.", "pool", "[\"192.0.2.14\"]", take);
   if (is_too_large)
-    reader.fail(*node, "nat44.pool", fmt::format("has more than {} addresses: take some out", Nat44Settings::pool_max));
+    reader.fail(*node, "nat44.pool",
+                fmt::format("has more than {} addresses: take some out", Nat44Settings::pool_max));
 }
 
 void read_nat44_ports(Reader& reader, const toml::table& table, Settings& settings) {
@@ -166,18 +167,20 @@ void read_nat44_ports(Reader& reader, const toml::table& table, Settings& settin
   if (has_implicit && nat44.implicit_ports.first < implicit_port_min)
     fail(false, fmt::format("begins below {}: those are for services", implicit_port_min));
   if (overlap(nat44.explicit_ports, nat44.implicit_ports))
-    fail(!has_implicit, fmt::format("overlaps nat44.{} = [{}, {}]: a port is for mappings or for hosts' own traffic",
-                                    has_implicit ? "explicit_ports" : "implicit_ports",
-                                    (has_implicit ? nat44.explicit_ports : nat44.implicit_ports).first,
-                                    (has_implicit ? nat44.explicit_ports : nat44.implicit_ports).last));
+    fail(!has_implicit,
+         fmt::format("overlaps nat44.{} = [{}, {}]: a port is for mappings or for hosts' own traffic",
+                     has_implicit ? "explicit_ports" : "implicit_ports",
+                     (has_implicit ? nat44.explicit_ports : nat44.implicit_ports).first,
+                     (has_implicit ? nat44.explicit_ports : nat44.implicit_ports).last));
   // One address for both: each has ports of its own.
   const auto& own = settings.nat64.own_address;
-  if (!settings.has(DeviceKind::nat64) || !own || own->interface != nat44.outside || !nat44.pool.empty()) return;
+  if (!settings.has(DeviceKind::nat64) || !own || own->interface != nat44.outside || !nat44.pool.empty())
+    return;
   for (const bool is_explicit : {true, false})
     if (overlap(is_explicit ? nat44.explicit_ports : nat44.implicit_ports, own->ports))
       fail(is_explicit,
-           fmt::format("overlaps nat64.own_address.ports = [{}, {}], which are of the same address", own->ports.first,
-                       own->ports.last));
+           fmt::format("overlaps nat64.own_address.ports = [{}, {}], which are of the same address",
+                       own->ports.first, own->ports.last));
 }
 
 }  // namespace
@@ -186,14 +189,16 @@ void read_nat44(Reader& reader, const toml::table& root, Settings& settings) {
   const toml::table* table = reader.table(root, "nat44");
   if (table == nullptr) {
     if (settings.has(DeviceKind::nat44))
-      reader.fail_missing(root, "[nat44]",
-                          "write where the Internet is and whom to translate: outside = \"wan0\" and inside = "
-                          "[\"192.0.2.0/24\"]");
+      reader.fail_missing(
+          root, "[nat44]",
+          "write where the Internet is and whom to translate: outside = \"wan0\" and inside = "
+          "[\"192.0.2.0/24\"]");
     return;
   }
-  reader.refuse_unknown(*table, "nat44.",
-                        {"outside", "inside", "pool", "explicit_ports", "implicit_ports", "hold_down", "udp_idle",
-                         "mappings_max", "filters_max", "maps_all_ports", "drops_unasked", "at_exit"});
+  reader.refuse_unknown(
+      *table, "nat44.",
+      {"outside", "inside", "pool", "explicit_ports", "implicit_ports", "hold_down", "udp_idle",
+       "mappings_max", "filters_max", "maps_all_ports", "drops_unasked", "at_exit"});
   TableReader nftables(reader, *table, "nat44", Family::ipv4, settings);
   Nat44Settings& nat44 = settings.nat44;
   nftables.outside(nat44.outside);
@@ -222,8 +227,8 @@ void read_firewall6(Reader& reader, const toml::table& root, Settings& settings)
     return;
   }
   reader.refuse_unknown(*table, "firewall6.",
-                        {"outside", "inside", "pinholes_max", "filters_max", "maps_all_ports", "drops_unasked",
-                         "mark", "at_exit"});
+                        {"outside", "inside", "pinholes_max", "filters_max", "maps_all_ports",
+                         "drops_unasked", "mark", "at_exit"});
   TableReader nftables(reader, *table, "firewall6", Family::ipv6, settings);
   Firewall6Settings& firewall6 = settings.firewall6;
   nftables.outside(firewall6.outside);
@@ -232,9 +237,10 @@ void read_firewall6(Reader& reader, const toml::table& root, Settings& settings)
     for (const Prefix& nat64 : gateway::all_prefixes(settings.nat64))
       for (const Prefix& inside : firewall6.inside)
         if (inside.contains(nat64.address()) || nat64.contains(inside.address()))
-          nftables.fail("inside", fmt::format("has {}, which overlaps nat64.prefix {}: those addresses are the "
-                                              "IPv4 Internet's",
-                                              inside, nat64));
+          nftables.fail("inside",
+                        fmt::format("has {}, which overlaps nat64.prefix {}: those addresses are the "
+                                    "IPv4 Internet's",
+                                    inside, nat64));
   nftables.elements("pinholes_max", firewall6.pinholes_max);
   nftables.elements("filters_max", firewall6.filters_max);
   reader.flag(*table, "firewall6.", "maps_all_ports", firewall6.maps_all_ports);
@@ -243,8 +249,9 @@ void read_firewall6(Reader& reader, const toml::table& root, Settings& settings)
                 [&](auto value) { firewall6.mark = static_cast<std::uint32_t>(value); });
   nftables.at_exit(firewall6.stays_at_exit);
   if (!firewall6.drops_unasked && firewall6.mark == 0)
-    nftables.fail("drops_unasked",
-                  "leaves it to another firewall to let pinholes pass, which knows them by firewall6.mark: set that");
+    nftables.fail(
+        "drops_unasked",
+        "leaves it to another firewall to let pinholes pass, which knows them by firewall6.mark: set that");
 }
 
 void refuse_changes(Reader& reader, const toml::table& root, const Nat44Settings& wanted,
