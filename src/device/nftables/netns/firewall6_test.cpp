@@ -226,7 +226,7 @@ TEST_F(Firewall6Test, another_firewall_may_do_the_dropping) {
   restart(marking);
   EXPECT_TRUE(in(1, 3000, 1));
   nft("add table inet theirs");
-  nft("add chain inet theirs forward '{ type filter hook forward priority 10; policy drop; }'");
+  nft("add chain inet theirs forward '{ type filter hook forward priority 0; policy drop; }'");
   nft("add rule inet theirs forward ip protocol 253 accept");  // the test's own markers
   nft("add rule inet theirs forward meta mark 0x50 accept");
   EXPECT_FALSE(in(1, 3001, 1));
