@@ -199,6 +199,9 @@ auto NftablesDevice::carry_out(const InstallPeer& wanted) -> Result {
     else if (!conntrack_.keep(flow->original, lifetime))
       return std::unexpected(Refusal::no_resources);
   } else {
+    // The watch first: the kernel tells the end only of flows that began while somebody listened.
+    if (!flow_watch_)
+      if (auto watch = io::FlowWatch::open()) flow_watch_.emplace(*std::move(watch));
     const auto place = mappings_.place_peer(now, wanted, find_traffic_);
     if (!place) return std::unexpected(place.error());
     external = *place;
@@ -402,7 +405,7 @@ void NftablesDevice::keep_refreshing(const MappingKey& key) {
   if (refreshed_.insert(key).second) refreshes_.emplace_back(surroundings_.now() + refresh_interval, key);
 }
 
-void NftablesDevice::refresh(const MappingKey& key) {
+auto NftablesDevice::refresh(const MappingKey& key) -> bool {
   const TimePoint now = surroundings_.now();
   const auto* const mapping = mappings_.find(now, key);
   bool is_kept = false;
@@ -419,8 +422,22 @@ void NftablesDevice::refresh(const MappingKey& key) {
       else if ((*flow)->expires_in < left)
         static_cast<void>(conntrack_.keep((*flow)->original, left));
     }
-  refreshed_.erase(key);
-  if (is_kept) keep_refreshing(key);
+  return is_kept;
+}
+
+void NftablesDevice::look_at_flows() {
+  if (!flow_watch_) return;
+  std::vector<MappingKey> ended;
+  // Words that are lost are made up for by the next refresh.
+  static_cast<void>(flow_watch_->take([&](const io::Flow& flow) {
+    const MappingKey key{.realm = {},
+                         .internal_address = flow.original.source.address,
+                         .protocol = flow.original.protocol,
+                         .external_family = kind_.family,
+                         .internal_port = flow.original.source.port};
+    if (refreshed_.contains(key)) ended.push_back(key);
+  }));
+  for (const MappingKey& key : ended) static_cast<void>(refresh(key));
 }
 
 void NftablesDevice::advance() {
@@ -435,7 +452,8 @@ void NftablesDevice::advance() {
   for (int i = 0; i < refreshes_at_once && !refreshes_.empty() && refreshes_.front().first <= now; ++i) {
     const MappingKey key = refreshes_.front().second;
     refreshes_.pop_front();
-    refresh(key);
+    refreshed_.erase(key);
+    if (refresh(key)) keep_refreshing(key);
   }
   mappings_.advance(now);
   static_cast<void>(commit());

@@ -64,6 +64,15 @@ class NftablesDevice final : public Device {
   /// Repairs the table if somebody else has changed it.
   void look_after_table();
 
+  /// Watches for the end of flows, as long as PEER keeps any: what keeps_flows() and look_at_flows() are
+  /// about. -1 if it does not.
+  [[nodiscard]] auto flow_descriptor() const -> int { return flow_watch_ ? flow_watch_->descriptor() : -1; }
+  [[nodiscard]] auto keeps_flows() const -> bool { return !refreshed_.empty(); }
+  /// Makes flows anew that ended though PEER keeps them.
+  void look_at_flows();
+  /// To be called when nobody waits for flow_descriptor() any more.
+  void stop_watching_flows() { flow_watch_.reset(); }
+
   struct Counters {
     std::uint64_t batches = 0;
     std::uint64_t repairs = 0;
@@ -121,7 +130,8 @@ class NftablesDevice final : public Device {
   /// Loads everything anew.
   auto repair() -> bool;
   void keep_refreshing(const MappingKey& key);
-  void refresh(const MappingKey& key);
+  /// Has the kernel keep what PEER does; whether there is anything.
+  auto refresh(const MappingKey& key) -> bool;
   void tell(std::vector<Event> events);
 
   Kind kind_;
@@ -135,6 +145,7 @@ class NftablesDevice final : public Device {
   /// Sockets whose flows PEER keeps, by when the kernel is told so again.
   std::deque<std::pair<TimePoint, MappingKey>> refreshes_;
   std::unordered_set<MappingKey, MappingKeyHash> refreshed_;
+  std::optional<io::FlowWatch> flow_watch_;
   /// Mappings that have got other filters in this batch.
   std::vector<MappingKey> narrowed_;
   std::optional<TimePoint> next_repair_;

@@ -139,6 +139,12 @@ void RouterDevice::look_at_address() {
 }
 
 void RouterDevice::arm() {
+  if (flow_watch_.is_active() && !device_->keeps_flows()) {
+    flow_watch_.cancel();
+    device_->stop_watching_flows();
+  } else if (!flow_watch_.is_active() && device_->flow_descriptor() >= 0) {
+    flow_watch_ = loop_.on_readable(device_->flow_descriptor(), [this] { device_->look_at_flows(); });
+  }
   if (const auto next = device_->next_deadline())
     timer_.arm(*next);
   else

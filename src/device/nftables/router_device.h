@@ -72,6 +72,7 @@ class RouterDevice final : public Device {
   io::Timer look_timer_;
   io::Watch table_watch_;
   io::Watch address_watch_;
+  io::Watch flow_watch_;
 };
 
 }  // namespace portolan::device

@@ -244,6 +244,30 @@ TEST_F(Nat44Test, a_peer_that_sent_before_the_port_was_mapped_gets_through_then)
   EXPECT_EQ(in(at(4000), 2), inside(1, 3000)) << "and with each renewal one more";
 }
 
+TEST_F(Nat44Test, a_flow_that_peer_keeps_is_made_anew_if_it_ends_before_its_time) {
+  const auto peer = [&](Seconds lifetime) {
+    return apply(InstallPeer{.key = key(1, 3000),
+                             .remote_peer = under.remote_peer(1),
+                             .external_address = IpAddress::unspecified(Family::ipv4),
+                             .external_port = Port{4000},
+                             .lifetime = lifetime});
+  };
+  ASSERT_TRUE(peer(Seconds{1000}));
+  ASSERT_TRUE(under.device().keeps_flows());
+  const io::FlowTuple tuple{
+      .protocol = Protocol::udp, .source = inside(1, 3000), .destination = under.remote_peer(1)};
+  ASSERT_EQ(under.router().conntrack().remove(tuple), true);
+  EXPECT_FALSE(in(at(4000), 1));
+  under.device().look_at_flows();
+  EXPECT_EQ(in(at(4000), 1), inside(1, 3000));
+  ASSERT_EQ(under.router().conntrack().remove(tuple), true);
+  under.device().stop_watching_flows();
+  under.pass(Seconds{11});
+  EXPECT_EQ(in(at(4000), 1), inside(1, 3000)) << "in time even if no word comes";
+  under.pass(Seconds{1000});
+  EXPECT_FALSE(under.device().keeps_flows());
+}
+
 TEST_F(Nat44Test, hosts_that_are_not_inside_get_nothing) {
   MappingKey elsewhere = key(1, 3000);
   elsewhere.internal_address = *IpAddress::parse("203.0.113.77");
