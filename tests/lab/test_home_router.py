@@ -344,7 +344,7 @@ def test_another_address_takes_the_mappings_along(router):  # pylint: disable=re
     update = client.receive()
     while update.opcode != pcp.MAP:
         update = client.receive()
-    assert (update.external_address, update.external) == (OTHER_EXTERNAL, port), "told unasked"
+    assert (update.address, update.external) == (OTHER_EXTERNAL, port), "told unasked"
     with listening(router.laptop, laptop4, 8080) as server:
         assert reaches(router.far, (OTHER_EXTERNAL, port), server)
     client.close()
