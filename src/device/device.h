@@ -266,6 +266,11 @@ struct Inventory {
   std::vector<PutProfile> profiles{};
   bool is_first = true;
   bool is_last = true;
+  /// Of a device made of several: which mappings it has told all about with the last part, those of the one
+  /// that is there (again); empty: all. The same in each part.
+  std::function<bool(const MappingKey&)> is_about{};
+  /// Whether it tells of profiles.
+  bool is_about_profiles = true;
 };
 
 /// A NAT or firewall that carries out batches.

@@ -68,6 +68,9 @@ struct Config {
 
   /// Families of the external addresses the device gives.
   std::vector<Family> external_families{Family::ipv4};
+  /// Of which family a host of the first one gets them, if not all hosts get all: the device is made of
+  /// several. Empty: they do, or the device says who does not.
+  std::vector<std::pair<Family, Family>> external_family_of{};
   /// Its IPv4 external addresses, as far as they are configured: mappings at one that is gone move.
   std::vector<Ipv4Address> external_addresses{};
   /// Those that IPv4 hosts get, for NAT-PMP's question after them (RFC 6886 s3.2).

@@ -164,7 +164,7 @@ auto Server::is_admissible(TimePoint now, const Inbound& datagram, const Wanted&
   if (contract == nullptr && !wanted.deletes() && !wanted.key.is_peer() &&
       statics_.contains(wanted.key.mapping))
     return refuse(ResultCode::network_failure);
-  if (contract == nullptr && !wanted.deletes() && !gives(wanted.key.mapping.external_family))
+  if (contract == nullptr && !wanted.deletes() && !gives(wanted.key.mapping))
     return config_.unsupp_family ? refuse(unsupp_family) : refuse(ResultCode::no_resources);
   return true;
 }
@@ -239,6 +239,7 @@ void Server::begin(TimePoint now, const Inbound& datagram, std::size_t first, Ba
     answer_error(now, datagram, result);
   };
   std::size_t wanted_ports = 0;
+  bool is_reconciled = true;
   for (const Item& item : items) {
     // What leaves its filters as they are asks for none (RFC 6887 s7.4).
     const bool adds_filters =
@@ -246,12 +247,14 @@ void Server::begin(TimePoint now, const Inbound& datagram, std::size_t first, Ba
     if (adds_filters && item.details->filters.size() >
                             asker_of(item.key.mapping.internal_address, item.path).policy->filters_max)
       return refuse(ResultCode::excessive_remote_peers);
-    if (!item.before && item.lifetime > Seconds{0}) wanted_ports += item.port_count;
+    if (item.before || item.lifetime == Seconds{0}) continue;
+    wanted_ports += item.port_count;
+    is_reconciled = is_reconciled && !is_reconciling(item.key.mapping);
   }
   if (wanted_ports > 0 && contracts_.ports() + contracts_.reserved() + wanted_ports > config_.mappings_max)
     return refuse(ResultCode::no_resources);
   // New mappings might be given what others were promised, and the device does not have yet.
-  if (pipeline_.size() >= config_.batches_in_flight_max || (wanted_ports > 0 && is_reconciling())) {
+  if (pipeline_.size() >= config_.batches_in_flight_max || !is_reconciled) {
     ++counters_.dropped_overload;
     return batch.drop_from(first);
   }
@@ -309,8 +312,12 @@ auto Server::realm_of(const RequestOptions& options) const -> std::expected<Real
   return std::unexpected(ResultCode::third_party_id_unknown);
 }
 
-auto Server::gives(Family family) const -> bool {
-  return std::ranges::find(config_.external_families, family) != config_.external_families.end();
+auto Server::gives(const MappingKey& key) const -> bool {
+  if (std::ranges::find(config_.external_families, key.external_family) == config_.external_families.end())
+    return false;
+  const std::pair families{key.internal_address.family(), key.external_family};
+  const auto& given = config_.external_family_of;
+  return given.empty() || std::ranges::find(given, families) != given.end();
 }
 
 auto Server::added_octets(const RequestOptions& options) const -> std::size_t {

@@ -44,16 +44,17 @@ void Server::connected(TimePoint now, const device::Inventory& inventory) {
       reconciliation_.reset();
       release_repairs(now, unfinished);
     }
-    device_profiles_.begin();
+    if (inventory.is_about_profiles) device_profiles_.begin();
     reconciliation_ = Reconciliation{.round = ++last_round_,
-                                     .last_batch_before = {last_batch_},
-                                     .keys_before = KeySet(0, in_flight_.hash_function())};
+                                     .keys_before = KeySet(0, in_flight_.hash_function()),
+                                     .is_about = inventory.is_about,
+                                     .is_about_profiles = inventory.is_about_profiles};
     for (const auto& [key, waiting] : in_flight_) reconciliation_->keys_before.insert(key);
   }
   if (!reconciliation_ || reconciliation_->is_aborted) return;
   for (const device::PutProfile& held : inventory.profiles) device_profiles_.has(held);
-  if (!inventory.mappings.empty() || !inventory.peers.empty() || inventory.is_last)
-    device_profiles_.knows_all();
+  const bool has_told_profiles = !inventory.mappings.empty() || !inventory.peers.empty() || inventory.is_last;
+  if (reconciliation_->is_about_profiles && has_told_profiles) device_profiles_.knows_all();
   for (const device::MappingRecord& held : inventory.mappings)
     compare(now, {.mapping = held.key, .remote_peer = {}}, {held.external_address, held.external_port},
             held.port_count, [&](const Contract& contract) { return is_as_promised(now, held, contract); });
@@ -98,8 +99,13 @@ auto Server::is_owned(const ContractKey& key, const Endpoint& external) const ->
          external == Endpoint{wanted->second.external_address, wanted->second.external_port};
 }
 
+/// What is restored counts for the right subscribers only once their profiles are there.
+auto Server::waits_for_profiles() const -> bool {
+  return reconciliation_->is_about_profiles && device_profiles_.has_more();
+}
+
 auto Server::has_repairs() const -> bool {
-  return reconciliation_ && !reconciliation_->is_aborted && !device_profiles_.has_more() &&
+  return reconciliation_ && !reconciliation_->is_aborted && !waits_for_profiles() &&
          reconciliation_->outstanding.size() + profile_repairs() < repair_batches_max &&
          (!reconciliation_->waiting.empty() ||
           (reconciliation_->is_inventory_complete &&
@@ -108,7 +114,7 @@ auto Server::has_repairs() const -> bool {
 }
 
 void Server::submit_profiles() {
-  const bool reconciles = reconciliation_.has_value();
+  const bool reconciles = reconciliation_ && reconciliation_->is_about_profiles;
   if (reconciles && reconciliation_->is_aborted) return;
   // Otherwise one at a time: the device has all of it soon enough, and may be out of reach.
   const auto has_room = [&] {
@@ -165,7 +171,7 @@ void Server::reconcile(TimePoint now) {
   }
   if (!reconciliation_->outstanding.empty() || profile_repairs() > 0) return;
   if (!reconciliation_->is_aborted) {
-    if (has_repairs() || device_profiles_.has_more() || !reconciliation_->blocked.empty() ||
+    if (has_repairs() || waits_for_profiles() || !reconciliation_->blocked.empty() ||
         !reconciliation_->is_inventory_complete)
       return;
     actions_.reconciled = true;
@@ -193,7 +199,8 @@ auto Server::next_repair(TimePoint now, std::size_t& looks) -> std::optional<Rep
   for (;;) {
     while (const Contract* contract =
                contracts_.next_unconfirmed(reconciliation_->cursor, reconciliation_->round, looks))
-      if (contract->expires > now && contract->key.is_peer() == reconciliation_->is_at_peers)
+      if (contract->expires > now && contract->key.is_peer() == reconciliation_->is_at_peers &&
+          reconciliation_->covers(contract->key.mapping))
         return Repair{.key = contract->key, .port_count = contract->port_count};
     if (contracts_.has_more(reconciliation_->cursor)) return {};
     if (reconciliation_->is_at_peers) break;
@@ -295,7 +302,7 @@ void Server::repaired(TimePoint now, std::size_t batch, std::span<const device::
   }
   if (reconciliation_->is_aborted) {
     std::ranges::move(take_unfinished(), std::back_inserter(done));
-    device_profiles_.begin();
+    if (reconciliation_->is_about_profiles) device_profiles_.begin();
   }
   if (!events.empty()) happened(now, events);
   release_repairs(now, done);

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -47,10 +48,12 @@ using KeySet = boost::unordered_flat_set<MappingKey, MappingKeyHash>;
 struct Reconciliation {
   /// Contracts confirmed in it are as promised.
   std::uint32_t round = 0;
-  /// Batches up to this one are carried out when the device is reconciled, if they were not before.
-  device::BatchId last_batch_before{};
-  /// Their keys.
+  /// Of operations under way when it began: they are carried out when the device is reconciled, if they were
+  /// not before.
   KeySet keys_before;
+  /// Which mappings, if not all: the device is made of several, and one of them is there (again).
+  std::function<bool(const MappingKey&)> is_about{};
+  bool is_about_profiles = true;
   bool is_inventory_complete = false;
   /// The device was out of reach again: what is under way is waited for.
   bool is_aborted = false;
@@ -68,6 +71,8 @@ struct Reconciliation {
     std::vector<Repair> repairs;
   };
   std::vector<Outstanding> outstanding{};
+
+  [[nodiscard]] auto covers(const MappingKey& key) const -> bool { return !is_about || is_about(key); }
 };
 
 /// Makes `contract` at the device what it was, wherever its owner may have ports by now.

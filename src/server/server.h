@@ -120,7 +120,7 @@ class Server {
   /// at the same external endpoint, or moves if that is not to be had; what nobody owns is removed; lifetimes
   /// and filters are corrected. In batches of Apply::reconciles; then comes Actions::reconciled. Until then
   /// requests for new mappings are dropped, and clients ask again: they might be given what others were
-  /// promised.
+  /// promised. All of this is about the mappings that the inventory is about.
   void connected(TimePoint now, const device::Inventory& inventory);
 
   /// The store's word on `commit`.
@@ -146,6 +146,10 @@ class Server {
   [[nodiscard]] auto epoch_time_s(TimePoint now, const Prefix& subscriber) const -> std::uint32_t;
   [[nodiscard]] auto is_read_only() const -> bool { return is_read_only_; }
   [[nodiscard]] auto is_reconciling() const -> bool { return reconciliation_.has_value(); }
+  /// Whether the device that has `key`, one of several, is being reconciled.
+  [[nodiscard]] auto is_reconciling(const MappingKey& key) const -> bool {
+    return reconciliation_ && reconciliation_->covers(key);
+  }
   [[nodiscard]] auto counters() const -> const Counters& { return counters_; }
   [[nodiscard]] auto contracts() const -> const ContractTable& { return contracts_; }
   [[nodiscard]] auto device_profiles() const -> const DeviceProfiles& { return device_profiles_; }
@@ -248,8 +252,8 @@ class Server {
   [[nodiscard]] auto defer_if_busy(const Inbound& datagram, const MappingKey& first, std::uint16_t port_count)
       -> bool;
   [[nodiscard]] auto realm_of(const RequestOptions& options) const -> std::expected<Realm, wire::ResultCode>;
-  /// Whether the device has external addresses of `family`.
-  [[nodiscard]] auto gives(Family family) const -> bool;
+  /// Whether the device gives such hosts external addresses of such a family.
+  [[nodiscard]] auto gives(const MappingKey& key) const -> bool;
   /// Octets the answer may have beyond the request's.
   [[nodiscard]] auto added_octets(const RequestOptions& options) const -> std::size_t;
 
@@ -262,6 +266,7 @@ class Server {
   /// Submits what can be, and ends the reconciliation when nothing is left.
   void reconcile(TimePoint now);
   [[nodiscard]] auto has_repairs() const -> bool;
+  [[nodiscard]] auto waits_for_profiles() const -> bool;
   /// The next thing to repair, if `looks` suffice to find it.
   [[nodiscard]] auto next_repair(TimePoint now, std::size_t& looks) -> std::optional<Repair>;
   /// Whether `repair` can begin; its keys are taken.

@@ -36,11 +36,10 @@ auto is_as_wanted(const Contract& contract, const Config::StaticMapping& mapping
 void Server::review_statics(TimePoint now) {
   if (unsettled_statics_.empty() || now < next_static_review_) return;
   next_static_review_ = now + review_interval;
-  if (is_undoing_ || is_read_only_ || is_reconciling() || pipeline_.size() >= config_.batches_in_flight_max)
-    return;
+  if (is_undoing_ || is_read_only_ || pipeline_.size() >= config_.batches_in_flight_max) return;
   Batch batch;
   boost::unordered::erase_if(unsettled_statics_, [&](const auto& unsettled) {
-    if (in_flight_.contains(unsettled.first)) return false;
+    if (in_flight_.contains(unsettled.first) || is_reconciling(unsettled.first)) return false;
     auto item = change_of_static(unsettled.first);
     if (!item) return true;
     if (!item->before && contracts_.ports() + contracts_.reserved() >= config_.mappings_max) {

@@ -204,6 +204,39 @@ TEST(NatPmp, a_restart_is_announced_with_the_external_address_while_all_share_an
   EXPECT_TRUE(addresses_announced(silent).empty());
 }
 
+TEST(NatPmp, an_address_that_is_the_interfaces_of_the_moment_is_learned_and_announced) {
+  Config config;
+  config.inside.front().families = {Family::ipv4};
+  config.announcements = 1;
+  World world(config);
+  const auto told = [&] {
+    return std::get<nat_pmp::AddressResponse>(pmp(world, "0000").body).external_address;
+  };
+  const auto announced = [&] {
+    world.announced.clear();
+    world.pass({});
+    std::vector<Ipv4Address> addresses;
+    for (const Answer& each : world.announced)
+      if (const auto response = nat_pmp::decode_response(each.octets))
+        addresses.push_back(std::get<nat_pmp::AddressResponse>(response->body).external_address);
+    return addresses;
+  };
+  const Ipv4Address first = *Ipv4Address::parse("192.0.2.14");
+  const Ipv4Address second = *Ipv4Address::parse("192.0.2.15");
+  world.server.learn_address(world.now, first);
+  EXPECT_EQ(announced(), std::vector{first});
+  EXPECT_EQ(told(), first);
+  world.server.learn_address(world.now, first);
+  EXPECT_TRUE(announced().empty()) << "it is no other";
+  world.server.learn_address(world.now, second);
+  EXPECT_EQ(announced(), std::vector{second});
+  world.server.learn_address(world.now, std::nullopt);
+  EXPECT_EQ(pmp(world, "0000").result, nat_pmp::ResultCode::network_failure);
+  world.server.reconfigure(world.now, pmp_config());
+  world.server.learn_address(world.now, second);
+  EXPECT_EQ(told(), first) << "a configured one comes first";
+}
+
 TEST(NatPmp, the_companion_port_is_kept_for_the_same_host) {
   World world(pmp_config());
   const auto made = pmp(world, "0002 0000 1388 1388 00000e10");
