@@ -66,6 +66,15 @@ TEST(DeviceSettings, a_home_router_has_three_devices) {
   EXPECT_THAT(settings->server.prefix64, SizeIs(1)) << "told as without the others";
 }
 
+TEST(DeviceSettings, the_examples_have_no_mistakes) {
+  const auto router_example = load_settings(PORTOLAN_EXAMPLES "/home-router.toml");
+  ASSERT_TRUE(router_example) << router_example.error().front();
+  EXPECT_THAT(router_example->devices,
+              ElementsAre(DeviceKind::nat44, DeviceKind::firewall6, DeviceKind::nat64));
+  const auto gateway_example = load_settings(PORTOLAN_EXAMPLES "/portoland.toml");
+  ASSERT_TRUE(gateway_example) << gateway_example.error().front();
+}
+
 TEST(DeviceSettings, devices_that_cannot_be_together_are_refused) {
   const auto with_devices = [](std::string_view devices) {
     return errors_of(with("[\"nat44\", \"firewall6\", \"nat64\"]", devices));

@@ -5,9 +5,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include "device/nat64_remote/remote_device.h"
-#include "device/simulated/simulated_device.h"
-#include "gateway/nat64_gateway.h"
 #include "portoland/engine_config.h"
 #include "store/memory/no_store.h"
 #include "store/sqlite/sqlite_store.h"
@@ -70,25 +67,15 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(settings), loop, std::move(*socket),
                                             std::move(*netlink), std::move(*return_paths), std::move(*host)));
   if (const auto opened = daemon->open_store(); !opened) return std::unexpected(opened.error());
-  if (const auto made = daemon->make_device(); !made) return std::unexpected(made.error());
+  if (const auto made = daemon->make_devices(); !made) return std::unexpected(made.error());
   for (const std::string& change : daemon->host_.undo_leftovers())
     spdlog::info("undid what an earlier run left: {}", change);
   for (const std::string& change : daemon->host_.list()) spdlog::info("changed on this host: {}", change);
   daemon->listen();
-  daemon->connect_device();
+  daemon->devices_->connect();
   daemon->server_.advance(io::monotonic_now());
   daemon->carry_out_actions();
   return daemon;
-}
-
-void Daemon::connect_device() {
-  // A device in this process has begun with it, and has nothing yet. Another one says what it has.
-  if (is_device_connected_ || settings_.has(DeviceKind::nat64_remote)) return;
-  // What was promised at an address that is not there yet would be lost, or move.
-  if (!is_pool_settled_()) return;
-  is_device_connected_ = true;
-  server_.connected(io::monotonic_now(), {});
-  carry_out_actions();
 }
 
 Daemon::Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io::Netlink netlink,
@@ -114,9 +101,8 @@ Daemon::~Daemon() {
   readable_.cancel();
   // What is under way is finished, and asks for nothing more.
   store_.reset();
-  event_log_.reset();
-  // The device goes before what it made on the host.
-  device_.reset();
+  // The devices go before what they made on the host.
+  devices_.reset();
   for (const std::string& failure : host_.undo()) spdlog::warn("left on this host: {}", failure);
 }
 
@@ -166,116 +152,25 @@ void Daemon::tell_store_error() {
   told_store_error_ = std::move(error);
 }
 
-auto Daemon::make_device() -> std::expected<void, std::string> {
-  if (settings_.has(DeviceKind::nat64)) return make_nat64();
-  if (settings_.has(DeviceKind::nat64_remote)) return make_remote();
-  if (settings_.has(DeviceKind::nat44)) return make_nat44();
-  if (settings_.has(DeviceKind::firewall6)) return make_firewall6();
-  auto simulated = std::make_unique<device::SimulatedDevice>(
-      device::SimulatedConfig{.pool = settings_.simulated.pool,
-                              .first_port = settings_.simulated.first_port,
-                              .last_port = settings_.simulated.last_port},
-      completion(), io::monotonic_now, posting(), event_handler());
-  reload_device_ = [device = simulated.get()](const Settings& wanted) {
-    device->set_pool(wanted.simulated.pool);
-    return std::expected<void, std::string>{};
-  };
-  device_ = std::move(simulated);
-  spdlog::warn("device \"simulated\": mappings are answered, nothing is translated");
-  return {};
-}
-
-auto Daemon::make_nat64() -> std::expected<void, std::string> {
-  auto event_file = gateway::EventLog::open(settings_.nat64.events);
-  if (!event_file) return std::unexpected(event_file.error());
-  auto gateway =
-      gateway::Nat64Gateway::start(settings_.nat64, host_, completion(), posting(), event_handler(), true);
-  if (!gateway) return std::unexpected(gateway.error());
-  is_pool_settled_ = [nat64 = gateway->get()] { return nat64->is_pool_settled(); };
-  // What moves with the pool comes as events.
-  (*gateway)->follow(loop_, [this] { connect_device(); });
-  event_log_.emplace(loop_, (*gateway)->device());
-  event_log_->use(*std::move(event_file), settings_.nat64.events);
-  reload_device_ = [this,
-                    nat64 = gateway->get()](const Settings& wanted) -> std::expected<void, std::string> {
-    auto file = gateway::EventLog::open(wanted.nat64.events);
-    if (!file) return std::unexpected(file.error());
-    if (auto reloaded = nat64->reload(wanted.nat64); !reloaded) return reloaded;
-    event_log_->use(*std::move(file), wanted.nat64.events);
-    return {};
-  };
-  log_device_counters_ = [nat64 = gateway->get()] { nat64->log_counters(); };
-  device_ = *std::move(gateway);
-  return {};
-}
-
-auto Daemon::make_nat44() -> std::expected<void, std::string> {
-  const auto learn = [this](const device::RouterDevice& router) {
-    if (settings_.nat44.pool.empty()) server_.learn_address(io::monotonic_now(), router.followed_address());
-  };
-  auto started = device::RouterDevice::start(settings_.nat44, loop_, random_, host_,
-                                             {.completion = completion(),
-                                              .events = event_handler(),
-                                              .inventory = inventory_handler(),
-                                              .changed = [this, learn] {
-                                                learn(*router_);
-                                                connect_device();
-                                                carry_out_actions();
-                                              }});
-  if (!started) return std::unexpected(started.error());
-  router_ = started->get();
-  learn(*router_);
-  is_pool_settled_ = [this] { return router_->is_settled(); };
-  reload_device_ = [this](const Settings& wanted) { return router_->reload(wanted.nat44); };
-  log_device_counters_ = [this] { router_->log_counters(); };
-  device_ = *std::move(started);
-  return {};
-}
-
-auto Daemon::make_firewall6() -> std::expected<void, std::string> {
-  auto started = device::RouterDevice::start(settings_.firewall6, loop_, random_, host_,
-                                             {.completion = completion(),
-                                              .events = event_handler(),
-                                              .inventory = inventory_handler(),
-                                              .changed = {}});
-  if (!started) return std::unexpected(started.error());
-  router_ = started->get();
-  reload_device_ = [](const Settings&) { return std::expected<void, std::string>{}; };
-  log_device_counters_ = [this] { router_->log_counters(); };
-  device_ = *std::move(started);
-  return {};
-}
-
-auto Daemon::inventory_handler() -> device::Device::InventoryHandler {
-  return [this](const device::Inventory& inventory) {
+auto Daemon::make_devices() -> std::expected<void, std::string> {
+  const auto take_inventory = [this](const device::Inventory& inventory) {
     server_.connected(io::monotonic_now(), inventory);
     carry_out_actions();
   };
-}
-
-auto Daemon::make_remote() -> std::expected<void, std::string> {
-  io::TlsIdentity identity;
-  if (settings_.remote.connect.kind == io::StreamAddress::Kind::tls) {
-    auto loaded = io::TlsIdentity::load(settings_.remote.tls);
-    if (!loaded) return std::unexpected(loaded.error());
-    identity = *std::move(loaded);
-  }
-  auto remote = std::make_unique<device::RemoteDevice>(
-      loop_, settings_.remote.connect, std::move(identity),
-      device::ConversationOptions{.boot_id = random_.next()},
-      device::RemoteDevice::Handlers{
-          .completion = completion(),
-          .events = event_handler(),
-          .inventory = inventory_handler(),
-          .note = [](const device::Conversation::Note& note) {
-            spdlog::log(note.is_warning ? spdlog::level::warn : spdlog::level::info, "nat64: {}", note.text);
-          }});
-  reload_device_ = [](const Settings&) { return std::expected<void, std::string>{}; };
-  log_device_counters_ = [device = remote.get()] {
-    spdlog::info("the NAT64 is {}; portolan-nat64 show tells what it has",
-                 device->is_serving() ? "there" : "out of reach");
+  const auto take_address = [this](std::optional<Ipv4Address> address) {
+    server_.learn_address(io::monotonic_now(), address);
+    // Before there are devices, the start goes on to carry out all there is.
+    if (devices_) carry_out_actions();
   };
-  device_ = std::move(remote);
+  auto devices = Devices::start(settings_, {.loop = loop_,
+                                            .host = host_,
+                                            .boot_id = random_.next(),
+                                            .completion = completion(),
+                                            .events = event_handler(),
+                                            .inventory = take_inventory,
+                                            .address = take_address});
+  if (!devices) return std::unexpected(devices.error());
+  devices_ = *std::move(devices);
   return {};
 }
 
@@ -336,11 +231,11 @@ void Daemon::carry_out_actions() {
   for (server::Apply& apply : actions.apply) {
     ++batches_with_device_;
     if (apply.reconciles)
-      device_->reconcile(apply.batch, std::move(apply.operations));
+      devices_->device().reconcile(apply.batch, std::move(apply.operations));
     else
-      device_->apply(apply.batch, std::move(apply.operations));
+      devices_->device().apply(apply.batch, std::move(apply.operations));
   }
-  if (actions.reconciled) device_->reconciled();
+  if (actions.reconciled) devices_->device().reconciled();
   for (server::Commit& commit : actions.commit) store_->commit(commit.commit, std::move(commit.rows));
   for (const server::RefusedStatic& refused : actions.refused_statics)
     spdlog::warn("mapping of {} to port {} of {} is not in force, and tried again: {}", refused.key.protocol,
@@ -432,7 +327,7 @@ void Daemon::log_counters() const {
       "from another interface than answers go to {}, answers not sent {}",
       counters.dropped_too_short, counters.dropped_response, counters.dropped_overload, dropped_.not_inside,
       dropped_.not_unicast, dropped_.wrong_inside, dropped_.unsent);
-  log_device_counters_();
+  devices_->log_counters();
 }
 
 }  // namespace portolan::portoland

@@ -11,8 +11,6 @@
 #include <vector>
 
 #include "device/device.h"
-#include "device/nftables/router_device.h"
-#include "gateway/event_log.h"
 #include "io/event_loop.h"
 #include "io/host_network.h"
 #include "io/netlink.h"
@@ -20,6 +18,7 @@
 #include "io/system.h"
 #include "io/udp.h"
 #include "portoland/config.h"
+#include "portoland/devices.h"
 #include "server/server.h"
 #include "store/store.h"
 
@@ -50,12 +49,8 @@ class Daemon {
   [[nodiscard]] auto open_store() -> std::expected<void, std::string>;
   /// Says once that the store does not write, and once that it does again.
   void tell_store_error();
-  /// Makes the configured device; its changes to the host are listed in host_.
-  [[nodiscard]] auto make_device() -> std::expected<void, std::string>;
-  [[nodiscard]] auto make_nat64() -> std::expected<void, std::string>;
-  [[nodiscard]] auto make_remote() -> std::expected<void, std::string>;
-  [[nodiscard]] auto make_nat44() -> std::expected<void, std::string>;
-  [[nodiscard]] auto make_firewall6() -> std::expected<void, std::string>;
+  /// Makes the configured devices; their changes to the host are listed in host_.
+  [[nodiscard]] auto make_devices() -> std::expected<void, std::string>;
 
   /// Has receive() called when requests wait.
   void listen();
@@ -68,11 +63,8 @@ class Daemon {
   /// Index of the inside interface `interface_index` in the settings, if it is one.
   [[nodiscard]] auto inside_of(unsigned interface_index) -> std::optional<std::size_t>;
   void learn_interfaces();
-  /// Has the server bring a device in this process to what was promised, once its pool is there.
-  void connect_device();
   [[nodiscard]] auto completion() -> device::Device::Completion;
   [[nodiscard]] auto event_handler() -> device::Device::EventHandler;
-  [[nodiscard]] auto inventory_handler() -> device::Device::InventoryHandler;
   [[nodiscard]] auto posting() -> std::function<void(std::function<void()>)>;
 
   Settings settings_;
@@ -87,16 +79,7 @@ class Daemon {
   /// Why the store's last commit failed; empty if it did not.
   std::function<std::string()> store_error_ = [] { return std::string(); };
   std::string told_store_error_;
-  std::unique_ptr<device::Device> device_;
-  device::RouterDevice* router_ = nullptr;
-  /// Of the NAT64 in this process.
-  std::optional<gateway::EventLog> event_log_;
-  /// Gives the device what of other settings is its own. Errors: nothing has changed.
-  std::function<std::expected<void, std::string>(const Settings&)> reload_device_;
-  std::function<bool()> is_pool_settled_ = [] { return true; };
-  bool is_device_connected_ = false;
-  /// Says what the device has counted.
-  std::function<void()> log_device_counters_ = [] {};
+  std::unique_ptr<Devices> devices_;
 
   std::size_t batches_with_device_ = 0;
   /// Kept between calls for their memory.

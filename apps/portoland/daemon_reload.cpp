@@ -7,11 +7,11 @@
 namespace portolan::portoland {
 
 auto Daemon::reload(Settings wanted) -> std::expected<void, std::string> {
-  if (const auto reloaded = reload_device_(wanted); !reloaded) return reloaded;
+  if (const auto reloaded = devices_->reload(wanted); !reloaded) return reloaded;
   // From here on nothing fails.
   settings_ = std::move(wanted);
   server_.reconfigure(io::monotonic_now(), server_config(settings_, io::monotonic_now()));
-  connect_device();
+  devices_->connect();
   server_.advance(io::monotonic_now());
   carry_out_actions();
   return {};

@@ -30,6 +30,12 @@ auto server_config(const Settings& settings, TimePoint now) -> server::Config {
   config.external_families.clear();
   if (is_nat64 || settings.has(DeviceKind::nat44)) add(config.external_families, Family::ipv4);
   if (settings.has(DeviceKind::firewall6)) add(config.external_families, Family::ipv6);
+  if (settings.devices.size() > 1) {
+    if (is_nat64) config.external_family_of.emplace_back(Family::ipv6, Family::ipv4);
+    if (settings.has(DeviceKind::nat44)) config.external_family_of.emplace_back(Family::ipv4, Family::ipv4);
+    if (settings.has(DeviceKind::firewall6))
+      config.external_family_of.emplace_back(Family::ipv6, Family::ipv6);
+  }
   if (settings.has(DeviceKind::nat44)) config.nat_pmp_addresses = settings.nat44.pool;
   if (is_simulated) {
     for (const IpAddress& address : settings.simulated.pool) {

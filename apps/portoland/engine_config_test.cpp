@@ -33,6 +33,9 @@ TEST(EngineConfig, several_devices_give_what_each_gives) {
   const auto config =
       server_config(settings_of({DeviceKind::firewall6, DeviceKind::nat64, DeviceKind::nat44}), {});
   EXPECT_THAT(config.external_families, ElementsAre(Family::ipv4, Family::ipv6));
+  EXPECT_THAT(config.external_family_of,
+              ElementsAre(std::pair(Family::ipv6, Family::ipv4), std::pair(Family::ipv4, Family::ipv4),
+                          std::pair(Family::ipv6, Family::ipv6)));
   EXPECT_THAT(config.inside.at(0).families, ElementsAre(Family::ipv6, Family::ipv4));
   EXPECT_THAT(config.nat_pmp_addresses, ElementsAre(Ipv4Address{0xc0000210}))
       << "IPv4 hosts have none of the NAT64's";

@@ -78,6 +78,10 @@ class Conversation {
   void advance(TimePoint now);
   [[nodiscard]] auto next_deadline() const -> std::optional<TimePoint>;
   [[nodiscard]] auto take_actions() -> Actions;
+  /// Whether batches are sent.
+  [[nodiscard]] auto is_in_reach() const -> bool {
+    return state_ == State::repairing || state_ == State::serving;
+  }
   [[nodiscard]] auto is_serving() const -> bool { return state_ == State::serving; }
 
  private:

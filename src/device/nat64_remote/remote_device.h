@@ -38,6 +38,8 @@ class RemoteDevice final : public Device {
   void reconcile(BatchId batch, std::vector<Operation> operations) override;
   void reconciled() override;
 
+  /// Whether it has told what it has, so that it carries out batches.
+  [[nodiscard]] auto is_in_reach() const -> bool { return conversation_.is_in_reach(); }
   /// Whether the NAT64 is there and has all that was promised.
   [[nodiscard]] auto is_serving() const -> bool { return conversation_.is_serving(); }
 

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "portoland/devices.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "device/nat64_remote/remote_device.h"
+#include "device/simulated/simulated_device.h"
+#include "gateway/nat64_gateway.h"
+#include "io/system.h"
+
+namespace portolan::portoland {
+namespace {
+
+using device::Served;
+
+/// Of a NAT64 in another process beside other devices: what waits for it holds up all that came later, so
+/// nothing waits, and silence is noticed soon.
+constexpr Seconds patience_beside_others{0};
+constexpr Seconds silence_asked_beside_others{1};
+constexpr Seconds silence_max_beside_others{3};
+
+auto served_by(DeviceKind kind, const Settings& settings) -> Served {
+  switch (kind) {
+    case DeviceKind::nat44:
+      return {
+          .internal_family = Family::ipv4, .external_family = Family::ipv4, .inside = settings.nat44.inside};
+    case DeviceKind::firewall6:
+      return {.internal_family = Family::ipv6,
+              .external_family = Family::ipv6,
+              .inside = settings.firewall6.inside};
+    // Which IPv6 addresses are no hosts' it says itself.
+    case DeviceKind::nat64:
+    case DeviceKind::nat64_remote:
+    case DeviceKind::simulated: break;
+  }
+  return {.internal_family = Family::ipv6, .external_family = Family::ipv4, .keeps_profiles = true};
+}
+
+}  // namespace
+
+auto Devices::start(const Settings& settings, Wiring wiring)
+    -> std::expected<std::unique_ptr<Devices>, std::string> {
+  std::unique_ptr<Devices> devices(new Devices(std::move(wiring)));
+  const Wiring& daemon = devices->wiring_;
+  if (settings.devices.size() == 1) {
+    auto made = devices->make(
+        settings.devices.front(), settings,
+        {.completion = daemon.completion, .events = daemon.events, .inventory = daemon.inventory});
+    if (!made) return std::unexpected(made.error());
+    devices->device_ = *std::move(made);
+    return devices;
+  }
+  auto several = std::make_unique<device::SeveralDevices>(
+      device::SeveralDevices::Handlers{.completion = daemon.completion,
+                                       .events = daemon.events,
+                                       .inventory = daemon.inventory,
+                                       .post = devices->posting()});
+  for (const DeviceKind kind : settings.devices) {
+    const Place place = several->add(served_by(kind, settings));
+    auto made = devices->make(kind, settings, place);
+    if (!made) return std::unexpected(made.error());
+    several->put(place.number, *std::move(made),
+                 kind == DeviceKind::nat64_remote ? devices->is_remote_in_reach_ : std::function<bool()>());
+  }
+  devices->device_ = std::move(several);
+  return devices;
+}
+
+Devices::~Devices() {
+  event_log_.reset();
+  device_.reset();
+}
+
+auto Devices::posting() -> std::function<void(std::function<void()>)> {
+  return [&loop = wiring_.loop](std::function<void()> task) { loop.post(std::move(task)); };
+}
+
+void Devices::connect() {
+  for (std::size_t i = 0; i < pending_.size();) {
+    // What was promised at an address that is not there yet would be lost, or move.
+    if (!pending_[i].is_ready()) {
+      ++i;
+      continue;
+    }
+    const auto inventory = std::move(pending_[i].inventory);
+    pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i));
+    inventory({});
+  }
+}
+
+auto Devices::reload(const Settings& wanted) -> std::expected<void, std::string> {
+  for (const auto& reload : reloads_)
+    if (auto reloaded = reload(wanted); !reloaded) return reloaded;
+  return {};
+}
+
+void Devices::log_counters() const {
+  for (const auto& log : log_counters_) log();
+}
+
+auto Devices::make(DeviceKind kind, const Settings& settings, const Place& place) -> Made {
+  switch (kind) {
+    case DeviceKind::nat64: return make_nat64(settings, place);
+    case DeviceKind::nat64_remote: return make_remote(settings, place);
+    case DeviceKind::simulated: return make_simulated(settings, place);
+    case DeviceKind::nat44:
+    case DeviceKind::firewall6: break;
+  }
+  return std::unexpected(std::string("device \"nat44\" and \"firewall6\" can't be made yet"));
+}
+
+auto Devices::make_simulated(const Settings& settings, const Place& place) -> Made {
+  auto simulated = std::make_unique<device::SimulatedDevice>(
+      device::SimulatedConfig{.pool = settings.simulated.pool,
+                              .first_port = settings.simulated.first_port,
+                              .last_port = settings.simulated.last_port},
+      place.completion, io::monotonic_now, posting(), place.events);
+  reloads_.emplace_back([device = simulated.get()](const Settings& wanted) {
+    device->set_pool(wanted.simulated.pool);
+    return std::expected<void, std::string>{};
+  });
+  pending_.push_back({.is_ready = [] { return true; }, .inventory = place.inventory});
+  spdlog::warn("device \"simulated\": mappings are answered, nothing is translated");
+  return simulated;
+}
+
+auto Devices::make_nat64(const Settings& settings, const Place& place) -> Made {
+  auto event_file = gateway::EventLog::open(settings.nat64.events);
+  if (!event_file) return std::unexpected(event_file.error());
+  auto gateway = gateway::Nat64Gateway::start(settings.nat64, wiring_.host, place.completion, posting(),
+                                              place.events, true);
+  if (!gateway) return std::unexpected(gateway.error());
+  gateway::Nat64Gateway* const nat64 = gateway->get();
+  pending_.push_back(
+      {.is_ready = [nat64] { return nat64->is_pool_settled(); }, .inventory = place.inventory});
+  // What moves with the pool comes as events.
+  nat64->follow(wiring_.loop, [this] { connect(); });
+  event_log_.emplace(wiring_.loop, nat64->device());
+  event_log_->use(*std::move(event_file), settings.nat64.events);
+  reloads_.insert(reloads_.begin(),
+                  [this, nat64](const Settings& wanted) -> std::expected<void, std::string> {
+                    auto file = gateway::EventLog::open(wanted.nat64.events);
+                    if (!file) return std::unexpected(file.error());
+                    if (auto reloaded = nat64->reload(wanted.nat64); !reloaded) return reloaded;
+                    event_log_->use(*std::move(file), wanted.nat64.events);
+                    return {};
+                  });
+  log_counters_.emplace_back([nat64] { nat64->log_counters(); });
+  return *std::move(gateway);
+}
+
+auto Devices::make_remote(const Settings& settings, const Place& place) -> Made {
+  io::TlsIdentity identity;
+  if (settings.remote.connect.kind == io::StreamAddress::Kind::tls) {
+    auto loaded = io::TlsIdentity::load(settings.remote.tls);
+    if (!loaded) return std::unexpected(loaded.error());
+    identity = *std::move(loaded);
+  }
+  device::ConversationOptions options{.boot_id = wiring_.boot_id};
+  if (settings.devices.size() > 1) {
+    options.patience = patience_beside_others;
+    options.silence_asked = silence_asked_beside_others;
+    options.silence_max = silence_max_beside_others;
+  }
+  auto remote = std::make_unique<device::RemoteDevice>(
+      wiring_.loop, settings.remote.connect, std::move(identity), std::move(options),
+      device::RemoteDevice::Handlers{
+          .completion = place.completion,
+          .events = place.events,
+          .inventory = place.inventory,
+          .note = [](const device::Conversation::Note& note) {
+            spdlog::log(note.is_warning ? spdlog::level::warn : spdlog::level::info, "nat64: {}", note.text);
+          }});
+  is_remote_in_reach_ = [device = remote.get()] { return device->is_in_reach(); };
+  log_counters_.emplace_back([device = remote.get()] {
+    spdlog::info("the NAT64 is {}; portolan-nat64 show tells what it has",
+                 device->is_serving() ? "there" : "out of reach");
+  });
+  return remote;
+}
+
+}  // namespace portolan::portoland

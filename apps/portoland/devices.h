@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The devices that the settings name, as one device of the server, and what of them is no part of device.h:
+// other settings, counters, when each is ready.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "device/device.h"
+#include "device/several/several_devices.h"
+#include "gateway/event_log.h"
+#include "io/event_loop.h"
+#include "io/host_network.h"
+#include "portoland/config.h"
+
+namespace portolan::portoland {
+
+class Devices {
+ public:
+  /// What devices need of the daemon. `loop` and `host` outlive them; `boot_id` is drawn anew at each start.
+  struct Wiring {
+    io::EventLoop& loop;
+    io::HostChanges& host;
+    std::uint64_t boot_id = 0;
+    device::Device::Completion completion;
+    device::Device::EventHandler events;
+    device::Device::InventoryHandler inventory;
+    /// The external address of IPv4 hosts, where it is the interface's of the moment; none if there is none.
+    std::function<void(std::optional<Ipv4Address>)> address;
+  };
+
+  /// Makes all of them. Errors  text for the operator; changes made so far are listed in `host`
+  [[nodiscard]] static auto start(const Settings& settings, Wiring wiring)
+      -> std::expected<std::unique_ptr<Devices>, std::string>;
+  Devices(const Devices&) = delete;
+  auto operator=(const Devices&) -> Devices& = delete;
+  ~Devices();
+
+  [[nodiscard]] auto device() -> device::Device& { return *device_; }
+  /// Has `inventory` told of each device in this process that has become ready since: it has begun with the
+  /// process, and has nothing yet. One in another process says itself when it is there and what it has.
+  void connect();
+  /// Gives each what of `wanted` is its own. Errors: nothing has changed
+  [[nodiscard]] auto reload(const Settings& wanted) -> std::expected<void, std::string>;
+  /// Writes what each has counted to the log.
+  void log_counters() const;
+
+ private:
+  using Place = device::SeveralDevices::Place;
+  using Made = std::expected<std::unique_ptr<device::Device>, std::string>;
+  /// A device in this process that is yet to be connected.
+  struct Pending {
+    std::function<bool()> is_ready;
+    device::Device::InventoryHandler inventory;
+  };
+
+  explicit Devices(Wiring wiring) : wiring_(std::move(wiring)) {}
+
+  [[nodiscard]] auto make(DeviceKind kind, const Settings& settings, const Place& place) -> Made;
+  [[nodiscard]] auto make_nat64(const Settings& settings, const Place& place) -> Made;
+  [[nodiscard]] auto make_remote(const Settings& settings, const Place& place) -> Made;
+  [[nodiscard]] auto make_simulated(const Settings& settings, const Place& place) -> Made;
+  [[nodiscard]] auto posting() -> std::function<void(std::function<void()>)>;
+
+  Wiring wiring_;
+  std::vector<Pending> pending_;
+  /// In the order in which they are tried: what may fail comes first.
+  std::vector<std::function<std::expected<void, std::string>(const Settings&)>> reloads_;
+  std::vector<std::function<void()>> log_counters_;
+  /// Of the one in another process.
+  std::function<bool()> is_remote_in_reach_;
+  std::unique_ptr<device::Device> device_;
+  /// Of the NAT64 in this process; goes before it.
+  std::optional<gateway::EventLog> event_log_;
+};
+
+}  // namespace portolan::portoland
