@@ -251,13 +251,15 @@ TEST(SeveralDevices, events_come_behind_the_answers_that_were_given_before) {
 TEST(SeveralDevices, one_that_is_out_of_reach_does_not_stop_the_others) {
   World world;
   world.nat64->is_there = false;
-  const auto results =
-      world.results({install(key(ipv4_host, Family::ipv4)), install(key(ipv6_host, Family::ipv4)),
-                     Remove{key(ipv6_host, Family::ipv4)}});
+  const BatchId batch =
+      world.apply({install(key(ipv4_host, Family::ipv4)), install(key(ipv6_host, Family::ipv4)),
+                   Remove{key(ipv6_host, Family::ipv4)}});
+  EXPECT_THAT(world.nat64->waiting, IsEmpty()) << "it would answer when it is back";
+  world.settle();
+  const auto results = world.answers.at(batch);
   EXPECT_TRUE(results.at(0));
   EXPECT_EQ(results.at(1), Result(std::unexpected(Refusal::unreachable)));
   EXPECT_EQ(results.at(2), Result(std::unexpected(Refusal::unreachable)));
-  EXPECT_THAT(world.nat64->waiting, IsEmpty());
 }
 
 TEST(SeveralDevices, profiles_are_the_ones_that_keeps_them) {
