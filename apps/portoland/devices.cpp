@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "device/nat64_remote/remote_device.h"
+#include "device/nftables/router_device.h"
 #include "device/simulated/simulated_device.h"
 #include "gateway/nat64_gateway.h"
 #include "io/system.h"
@@ -105,11 +106,47 @@ auto Devices::make(DeviceKind kind, const Settings& settings, const Place& place
   switch (kind) {
     case DeviceKind::nat64: return make_nat64(settings, place);
     case DeviceKind::nat64_remote: return make_remote(settings, place);
-    case DeviceKind::simulated: return make_simulated(settings, place);
-    case DeviceKind::nat44:
-    case DeviceKind::firewall6: break;
+    case DeviceKind::nat44: return make_nat44(settings, place);
+    case DeviceKind::firewall6: return make_firewall6(settings, place);
+    case DeviceKind::simulated: break;
   }
-  return std::unexpected(std::string("device \"nat44\" and \"firewall6\" can't be made yet"));
+  return make_simulated(settings, place);
+}
+
+auto Devices::make_nat44(const Settings& settings, const Place& place) -> Made {
+  // Set below, before anything can have changed.
+  auto router = std::make_shared<device::RouterDevice*>(nullptr);
+  const bool follows = settings.nat44.pool.empty();
+  const auto tell_address = [this, router, follows] {
+    if (follows) wiring_.address((*router)->followed_address());
+  };
+  auto started = device::RouterDevice::start(settings.nat44, wiring_.loop, random_, wiring_.host,
+                                             {.completion = place.completion,
+                                              .events = place.events,
+                                              .inventory = place.inventory,
+                                              .changed = [this, tell_address] {
+                                                tell_address();
+                                                connect();
+                                              }});
+  if (!started) return std::unexpected(started.error());
+  *router = started->get();
+  tell_address();
+  pending_.push_back(
+      {.is_ready = [nat44 = *router] { return nat44->is_settled(); }, .inventory = place.inventory});
+  reloads_.insert(reloads_.begin(),
+                  [nat44 = *router](const Settings& wanted) { return nat44->reload(wanted.nat44); });
+  log_counters_.emplace_back([nat44 = *router] { nat44->log_counters(); });
+  return *std::move(started);
+}
+
+auto Devices::make_firewall6(const Settings& settings, const Place& place) -> Made {
+  auto started = device::RouterDevice::start(
+      settings.firewall6, wiring_.loop, random_, wiring_.host,
+      {.completion = place.completion, .events = place.events, .inventory = place.inventory, .changed = {}});
+  if (!started) return std::unexpected(started.error());
+  pending_.push_back({.is_ready = [] { return true; }, .inventory = place.inventory});
+  log_counters_.emplace_back([firewall6 = started->get()] { firewall6->log_counters(); });
+  return *std::move(started);
 }
 
 auto Devices::make_simulated(const Settings& settings, const Place& place) -> Made {

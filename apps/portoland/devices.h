@@ -17,6 +17,7 @@
 #include "gateway/event_log.h"
 #include "io/event_loop.h"
 #include "io/host_network.h"
+#include "io/system.h"
 #include "portoland/config.h"
 
 namespace portolan::portoland {
@@ -65,10 +66,13 @@ class Devices {
   [[nodiscard]] auto make(DeviceKind kind, const Settings& settings, const Place& place) -> Made;
   [[nodiscard]] auto make_nat64(const Settings& settings, const Place& place) -> Made;
   [[nodiscard]] auto make_remote(const Settings& settings, const Place& place) -> Made;
+  [[nodiscard]] auto make_nat44(const Settings& settings, const Place& place) -> Made;
+  [[nodiscard]] auto make_firewall6(const Settings& settings, const Place& place) -> Made;
   [[nodiscard]] auto make_simulated(const Settings& settings, const Place& place) -> Made;
   [[nodiscard]] auto posting() -> std::function<void(std::function<void()>)>;
 
   Wiring wiring_;
+  io::SystemRandom random_;
   std::vector<Pending> pending_;
   /// In the order in which they are tried: what may fail comes first.
   std::vector<std::function<std::expected<void, std::string>(const Settings&)>> reloads_;
