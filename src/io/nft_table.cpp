@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <linux/filter.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <sys/socket.h>
@@ -105,7 +106,9 @@ class Messages {
   /// A change. It stays writable until the next one starts: for octets_max, header included.
   auto start_change(unsigned message) -> nlmsghdr* {
     auto* started = start(type_of(message), family_, 0);
-    if (message == NFT_MSG_NEWSETELEM) started->nlmsg_flags |= NLM_F_CREATE;
+    const bool is_new = message == NFT_MSG_NEWSETELEM || message == NFT_MSG_NEWTABLE ||
+                        message == NFT_MSG_NEWCHAIN || message == NFT_MSG_NEWRULE;
+    if (is_new) started->nlmsg_flags |= NLM_F_CREATE;
     return started;
   }
   /// No change may follow. The last one is acknowledged: kernels before 6.10 ignore that wish at the end.
@@ -474,6 +477,39 @@ auto NftTable::remove() -> std::expected<bool, SystemError> {
   if (done) return true;
   if (done.error().number == ENOENT) return false;
   return std::unexpected(done.error());
+}
+
+auto NftTable::keep_translating() -> std::expected<void, SystemError> {
+  // Tables that have an owner are nobody else's to flush, and go with its socket (Linux 5.12).
+  constexpr std::uint32_t is_owned = 0x2;
+  const std::string guard = state_->name.name + "_guard";
+  Messages messages{state_->family, state_->requests.sequence, state_->buffer};
+  nlmsghdr* message = messages.start_change(NFT_MSG_NEWTABLE);
+  put_text(message, NFTA_TABLE_NAME, guard);
+  mnl_attr_put_u32(message, NFTA_TABLE_FLAGS, htonl(is_owned));
+  message = messages.start_change(NFT_MSG_NEWCHAIN);
+  put_text(message, NFTA_CHAIN_TABLE, guard);
+  put_text(message, NFTA_CHAIN_NAME, "prerouting");
+  nlattr* hook = mnl_attr_nest_start(message, NFTA_CHAIN_HOOK);
+  mnl_attr_put_u32(message, NFTA_HOOK_HOOKNUM, htonl(NF_INET_PRE_ROUTING));
+  mnl_attr_put_u32(message, NFTA_HOOK_PRIORITY, htonl(0));
+  mnl_attr_nest_end(message, hook);
+  put_text(message, NFTA_CHAIN_TYPE, "nat");
+  // A rule that looks at flows, and does nothing: without any, the kernel tracks none.
+  message = messages.start_change(NFT_MSG_NEWRULE);
+  put_text(message, NFTA_RULE_TABLE, guard);
+  put_text(message, NFTA_RULE_CHAIN, "prerouting");
+  nlattr* expressions = mnl_attr_nest_start(message, NFTA_RULE_EXPRESSIONS);
+  nlattr* expression = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
+  put_text(message, NFTA_EXPR_NAME, "ct");
+  nlattr* data = mnl_attr_nest_start(message, NFTA_EXPR_DATA);
+  mnl_attr_put_u32(message, NFTA_CT_DREG, htonl(NFT_REG_1));
+  mnl_attr_put_u32(message, NFTA_CT_KEY, htonl(NFT_CT_STATE));
+  mnl_attr_nest_end(message, data);
+  mnl_attr_nest_end(message, expression);
+  mnl_attr_nest_end(message, expressions);
+  messages.finish();
+  return state_->carry_out(messages);
 }
 
 auto NftTable::descriptor() const -> int { return mnl_socket_get_fd(state_->watch.get()); }

@@ -139,6 +139,11 @@ class NftTable {
   /// Deletes the table with all it has; true if there was one.
   auto remove() -> std::expected<bool, SystemError>;
 
+  /// Has the kernel translate flows that have begun even while the table is gone: it stops when no table
+  /// translates. A table of its own without rules, NAME_guard, sees to that, which goes with this object.
+  /// Errors  EOPNOTSUPP: the kernel knows no tables with owners
+  [[nodiscard]] auto keep_translating() -> std::expected<void, SystemError>;
+
   /// Readable when somebody else, or load(), has changed the ruleset.
   [[nodiscard]] auto descriptor() const -> int;
   /// Takes all words that are there: whether another process than this has deleted or changed any part of the

@@ -76,12 +76,13 @@ class Router:
         self.laptop.connect("lan0", ["192.168.77.1/24", "2001:db8:1::1/64"],
                             [f"{LAPTOP[socket.AF_INET]}/24", f"{LAPTOP[socket.AF_INET6]}/64"])
         self.phone.connect("phone0", ["2001:db8:2::1/64"], [f"{PHONE}/64"])
-        self.far.connect("wan0", [f"{EXTERNAL}/24", "203.0.113.1/24", "2001:db8:9::1/64"],
+        self.far.connect("wan0", [f"{EXTERNAL}/24", "2001:db8:9::1/64"],
                          ["192.0.2.10/24", f"{FAR[socket.AF_INET]}/24", f"{FAR[socket.AF_INET6]}/64"])
         self.laptop.route("192.168.77.1")
         self.laptop.route("2001:db8:1::1")
         self.phone.route("2001:db8:2::1")
         self.far.route("2001:db8:9::1")
+        ip("route", "add", "203.0.113.0/24", "dev", "wan0")
         for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
             pathlib.Path("/proc/sys/net", name).write_text("1", encoding="ascii")
 
@@ -215,17 +216,17 @@ def test_each_host_gets_what_its_family_and_its_wish_are(router):  # pylint: dis
     laptop4, laptop6 = LAPTOP[socket.AF_INET], LAPTOP[socket.AF_INET6]
     with listening(router.laptop, laptop4, 8080) as server:
         made = portolan(router.laptop, "map", "tcp", "8080", "--server", "192.168.77.1")
-        assert made["external_address"] == EXTERNAL
-        assert reaches(router.far, (EXTERNAL, made["external_port"]), server)
+        assert made["external-address"] == EXTERNAL
+        assert reaches(router.far, (EXTERNAL, made["external-port"]), server)
     with listening(router.laptop, laptop6, 8080) as server:
         assert not reaches(router.far, (laptop6, 8080), server, patience=1), "the firewall"
         made = portolan(router.laptop, "map", "tcp", "8080", "--external-address", "::", "--server", "2001:db8:1::1")
-        assert (made["external_address"], made["external_port"]) == (laptop6, 8080)
+        assert (made["external-address"], made["external-port"]) == (laptop6, 8080)
         assert reaches(router.far, (laptop6, 8080), server)
     with listening(router.phone, PHONE, 8080) as server:
         made = portolan(router.phone, "map", "tcp", "8080", "--server", "2001:db8:2::1")
-        assert made["external_address"] == "192.0.2.14"
-        assert reaches(router.far, ("192.0.2.14", made["external_port"]), server)
+        assert made["external-address"] == "192.0.2.14"
+        assert reaches(router.far, ("192.0.2.14", made["external-port"]), server)
 
 
 def test_natpmpc_gets_a_port_that_works(router):  # pylint: disable=redefined-outer-name
@@ -338,9 +339,9 @@ def test_another_address_takes_the_mappings_along(router):  # pylint: disable=re
     laptop4 = LAPTOP[socket.AF_INET]
     client = pcp.Client(laptop4, server="192.168.77.1", host=router.laptop)
     port = client.map(pcp.TCP, 8080)[1].external
-    ip("address", "add", f"{OTHER_EXTERNAL}/24", "dev", "wan0")
+    # As DHCP does it: the old one goes first.
     ip("address", "delete", f"{EXTERNAL}/24", "dev", "wan0")
-    ip("address", "replace", f"{OTHER_EXTERNAL}/24", "dev", "wan0")
+    ip("address", "add", f"{OTHER_EXTERNAL}/24", "dev", "wan0")
     update = client.receive()
     while update.opcode != pcp.MAP:
         update = client.receive()

@@ -96,6 +96,10 @@ auto NftablesDevice::start(Kind kind, Surroundings surroundings)
       new NftablesDevice(std::move(kind), std::move(surroundings), *std::move(table), *std::move(conntrack)));
   if (auto loaded = device->load(); !loaded) return std::unexpected(loaded.error());
   device->adopt_elements();
+  if (device->kind_.rules.translates)
+    if (const auto kept = device->table_.keep_translating(); !kept)
+      spdlog::warn("table {}: if somebody flushes it, flows may end: {}", device->kind_.table,
+                   to_string(kept.error()));
   return device;
 }
 

@@ -305,6 +305,7 @@ TEST_F(Nat44Test, a_table_that_was_flushed_deleted_or_changed_is_repaired_and_fl
   for (std::size_t i = 0; i < harm.size(); ++i) {
     nft(harm[i]);
     EXPECT_FALSE(in(at(4000), static_cast<unsigned>(20 + i))) << harm[i];
+    EXPECT_EQ(under.send_outbound(key(2, 3000), 1), flow) << harm[i] << ", before anybody looks";
     under.device().look_after_table();
     EXPECT_EQ(under.device().counters().repairs, i + 1);
     EXPECT_EQ(in(at(4000), static_cast<unsigned>(30 + i)), inside(1, 3000)) << harm[i];
