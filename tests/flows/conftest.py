@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config, items):
 def pytest_pyfunc_call(pyfuncitem):
     outcome = yield
     outcome.get_result()
-    if mark := pyfuncitem.get_closest_marker("figures"):
+    if (mark := pyfuncitem.get_closest_marker("figures")) and getattr(pyfuncitem.module, "IS_ON_PAGE", True):
         page.settle(pyfuncitem.funcargs["flow"].section(row_of(mark.args), pyfuncitem.function.__doc__ or ""))
 
 

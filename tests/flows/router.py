@@ -20,6 +20,9 @@ OUTSIDE = [ANYONE, "192.0.2.200", "192.0.2.201"]
 IMPLICIT_PORTS = (32768, 65535)
 # Where the kernel's hash of their addresses puts the first two clients in a pool of so many: each has one of its own.
 PLACES = {1: (0,), 2: (1, 0), 254: (142, 58)}
+# How long the kernel keeps an idle TCP connection here: not the five days of its own, which are longer than what the
+# draft's server grants.
+TCP_IDLE_S = 2 * 3600
 KINDS = {pcp.UDP: socket.SOCK_DGRAM, pcp.TCP: socket.SOCK_STREAM}
 
 
@@ -39,11 +42,13 @@ class Network:
             ip("route", "add", f"{TWOFOLD}/32", "dev", "wan0")
             self.inside.route(GATEWAY, f"{TWOFOLD}/32")
         self.inside.route(GATEWAY)
-        with open("/proc/sys/net/ipv4/ip_forward", "w", encoding="ascii") as setting:
-            setting.write("1")
+        for name, value in (("ipv4/ip_forward", 1), ("netfilter/nf_conntrack_tcp_timeout_established", TCP_IDLE_S)):
+            with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as setting:
+                setting.write(str(value))
         self.filters = {}
 
-    def config(self, lines="", first_port=1024, last_port=IMPLICIT_PORTS[0] - 1, pool=tuple(POOL)):
+    def config(self, lines="", first_port=1024, last_port=IMPLICIT_PORTS[0] - 1, pool=tuple(POOL),
+               implicit_ports=IMPLICIT_PORTS):
         """portoland's configuration, but for store and runtime directory; `lines` are those of table pcp, and what
         follows it. The first client has the first address of the pool, the second the second."""
         self.filters = {}
@@ -55,7 +60,7 @@ class Network:
             addresses[place], addresses[other] = address, addresses[place]
         return (f'device = "nat44"\n[pcp]\n{lines}\n[[inside]]\ninterface = "lan0"\n'
                 f'[nat44]\noutside = "wan0"\ninside = {_strings(self.prefixes)}\npool = {_strings(addresses)}\n'
-                f"explicit_ports = [{first_port}, {last_port}]\nimplicit_ports = {list(IMPLICIT_PORTS)}\n")
+                f"explicit_ports = [{first_port}, {last_port}]\nimplicit_ports = {list(implicit_ports)}\n")
 
     def close(self):
         for interface in ("lan0", "wan0"):
