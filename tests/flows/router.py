@@ -33,13 +33,13 @@ class Network:
         self.inside, self.outside = Host(), Host()
         clients = CLIENTS if peer_is_outside else [*CLIENTS, TWOFOLD]
         self.prefixes = [f"{address}/32" for address in clients]
-        self.inside.connect("lan0", [f"{GATEWAY}/24"], [f"{address}/24" for address in clients])
-        self.outside.connect("wan0", ["192.0.2.254/24", *(f"{address}/32" for address in POOL)],
+        self.inside.connect("inside0", [f"{GATEWAY}/24"], [f"{address}/24" for address in clients])
+        self.outside.connect("outside0", ["192.0.2.254/24", *(f"{address}/32" for address in POOL)],
                              [f"{address}/24" for address in OUTSIDE])
         if peer_is_outside:
             with self.outside.entered():
                 ip("address", "add", f"{TWOFOLD}/32", "dev", "eth0")
-            ip("route", "add", f"{TWOFOLD}/32", "dev", "wan0")
+            ip("route", "add", f"{TWOFOLD}/32", "dev", "outside0")
             self.inside.route(GATEWAY, f"{TWOFOLD}/32")
         self.inside.route(GATEWAY)
         for name, value in (("ipv4/ip_forward", 1), ("netfilter/nf_conntrack_tcp_timeout_established", TCP_IDLE_S)):
@@ -47,8 +47,15 @@ class Network:
                 setting.write(str(value))
         self.filters = {}
 
+    def socket(self, family, kind):
+        """Of the clients' host."""
+        return self.inside.socket(family, kind)
+
+    def interface_index(self):
+        return self.inside.interface_index()
+
     def config(self, lines="", first_port=1024, last_port=IMPLICIT_PORTS[0] - 1, pool=tuple(POOL),
-               implicit_ports=IMPLICIT_PORTS):
+               implicit_ports=IMPLICIT_PORTS, inside="inside0"):
         """portoland's configuration, but for store and runtime directory; `lines` are those of table pcp, and what
         follows it. The first client has the first address of the pool, the second the second."""
         self.filters = {}
@@ -58,12 +65,12 @@ class Network:
         for place, address in zip(PLACES[len(pool)], pool):
             other = addresses.index(address)
             addresses[place], addresses[other] = address, addresses[place]
-        return (f'device = "nat44"\n[pcp]\n{lines}\n[[inside]]\ninterface = "lan0"\n'
-                f'[nat44]\noutside = "wan0"\ninside = {_strings(self.prefixes)}\npool = {_strings(addresses)}\n'
+        return (f'device = "nat44"\n[pcp]\n{lines}\n[[inside]]\ninterface = "{inside}"\n'
+                f'[nat44]\noutside = "outside0"\ninside = {_strings(self.prefixes)}\npool = {_strings(addresses)}\n'
                 f"explicit_ports = [{first_port}, {last_port}]\nimplicit_ports = {list(implicit_ports)}\n")
 
     def close(self):
-        for interface in ("lan0", "wan0"):
+        for interface in ("inside0", "outside0"):
             ip("link", "delete", interface)
         self.inside.close()
         self.outside.close()
