@@ -7,6 +7,9 @@
 //   server NAME ADDRESS PORT PID FIRST_USER USERS   a server to talk to; an IPv4 address for an IPv4 server.
 //                                                   IPv6 users are one /64 apart, IPv4 users one address.
 //   run NAME OPERATION COUNT CHUNK      -> "ANSWERED WRONG CPU_NS" of create, renew, delete or echo
+//   paced NAME OPERATION COUNT          -> "ANSWERED WRONG CPU_NS WALL_NS": one request after the other; the
+//   time
+//                                          from request to answer is the median
 //   burst NAME COUNT                    -> "ANSWERED WRONG WALL_NS" of creations sent at once
 //   rss NAME                            -> octets of resident memory
 //
@@ -14,6 +17,7 @@
 // (SIGSTOP) while CHUNK requests are put into its socket, so it always finds its batches full, and a
 // generator that is slower than the server can't be seen in the result.
 #include <arpa/inet.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -168,6 +172,29 @@ class Target {
     }
     cpu_ns = process.cpu_ns() - before;
     process.go_on();
+    return outcome;
+  }
+
+  /// Sends `count` requests, each after the answer to the one before.
+  auto run_paced(Operation operation, std::size_t count, std::int64_t& cpu_ns,
+                 std::chrono::nanoseconds& median) -> Outcome {
+    Outcome outcome;
+    std::vector<std::chrono::nanoseconds> times;
+    const std::int64_t before = process.cpu_ns();
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::vector<std::uint32_t> chosen = choose(operation, 1);
+      const auto start = Clock::now();
+      const std::size_t sent = send(operation, chosen);
+      pollfd ready{.fd = socket_, .events = POLLIN, .revents = 0};
+      ::poll(&ready, 1, std::chrono::milliseconds(patience).count());
+      const auto end = Clock::now();
+      collect(operation, sent, outcome);
+      settle(operation);
+      times.push_back(end - start);
+    }
+    cpu_ns = process.cpu_ns() - before;
+    std::ranges::nth_element(times, times.begin() + std::ssize(times) / 2);
+    median = times[times.size() / 2];
     return outcome;
   }
 
@@ -404,6 +431,16 @@ auto main() -> int {
       std::int64_t cpu_ns = 0;
       const Outcome outcome = targets.at(name).run(operation_of(operation), count, chunk, cpu_ns);
       std::printf("%zu %zu %lld\n", outcome.answered, outcome.wrong, static_cast<long long>(cpu_ns));
+    } else if (command == "paced") {
+      std::string operation;
+      std::size_t count = 0;
+      words >> operation >> count;
+      PORTOLAN_CHECK(!words.fail() && count > 0);
+      std::int64_t cpu_ns = 0;
+      std::chrono::nanoseconds median{};
+      const Outcome outcome = targets.at(name).run_paced(operation_of(operation), count, cpu_ns, median);
+      std::printf("%zu %zu %lld %lld\n", outcome.answered, outcome.wrong, static_cast<long long>(cpu_ns),
+                  static_cast<long long>(median.count()));
     } else if (command == "burst") {
       std::size_t count = 0;
       words >> count;

@@ -4,6 +4,9 @@
 //
 //   udp_flood send ADDRESS PORT OCTETS MILLISECONDS   one flow; prints datagrams taken by the kernel and
 //                                                     nanoseconds
+//   udp_flood mix ADDRESS PACKETS OCTETS MILLISECONDS
+//                                                     the same, PACKETS to each port from first_port on and
+//                                                     then to the next: each port is a flow
 //   udp_flood count PORT                              answers each line of input with the datagrams so far
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -27,6 +30,9 @@ namespace {
 constexpr std::size_t batch = 64;
 constexpr std::size_t octets_max = 1472;
 constexpr int receive_buffer = 8 << 20;
+/// Those of a mix.
+constexpr std::uint64_t first_port = 1024;
+constexpr std::uint64_t ports = 64512;
 
 struct Batch {
   std::array<std::array<std::byte, octets_max>, batch> payloads{};
@@ -57,6 +63,36 @@ auto send(const char* address, const char* port, std::size_t octets, std::chrono
   const auto start = std::chrono::steady_clock::now();
   auto now = start;
   for (; now - start < length; now = std::chrono::steady_clock::now()) {
+    const int taken = ::sendmmsg(socket, datagrams.messages.data(), batch, 0);
+    if (taken > 0) sent += static_cast<std::uint64_t>(taken);
+  }
+  std::printf("%llu %lld\n", static_cast<unsigned long long>(sent),
+              static_cast<long long>(std::chrono::nanoseconds(now - start).count()));
+  return 0;
+}
+
+auto mix(const char* address, std::size_t packets, std::size_t octets, std::chrono::milliseconds length)
+    -> int {
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  PORTOLAN_CHECK(packets > 0 && octets <= octets_max && ::inet_pton(AF_INET, address, &to.sin_addr) == 1);
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  PORTOLAN_CHECK(socket >= 0);
+  Batch datagrams(octets);
+  std::array<sockaddr_in, batch> peers{};
+  for (std::size_t i = 0; i < batch; ++i) {
+    datagrams.messages[i].msg_hdr.msg_name = &peers[i];
+    datagrams.messages[i].msg_hdr.msg_namelen = sizeof peers[i];
+  }
+  std::uint64_t sent = 0;
+  const auto start = std::chrono::steady_clock::now();
+  auto now = start;
+  for (; now - start < length; now = std::chrono::steady_clock::now()) {
+    for (std::size_t i = 0; i < batch; ++i) {
+      peers[i] = to;
+      const std::uint64_t flow = (sent + i) / packets;
+      peers[i].sin_port = htons(static_cast<std::uint16_t>(first_port + flow % ports));
+    }
     const int taken = ::sendmmsg(socket, datagrams.messages.data(), batch, 0);
     if (taken > 0) sent += static_cast<std::uint64_t>(taken);
   }
@@ -101,7 +137,13 @@ auto main(int argc, char** argv) -> int {
   if (what == "send" && argc == 6)
     return send(argv[2], argv[3], std::strtoul(argv[4], nullptr, 10),
                 std::chrono::milliseconds(std::strtol(argv[5], nullptr, 10)));
+  if (what == "mix" && argc == 6)
+    return mix(argv[2], std::strtoul(argv[3], nullptr, 10), std::strtoul(argv[4], nullptr, 10),
+               std::chrono::milliseconds(std::strtol(argv[5], nullptr, 10)));
   if (what == "count" && argc == 3) return count(argv[2]);
-  std::fputs("usage: udp_flood send ADDRESS PORT OCTETS MILLISECONDS | count PORT\n", stderr);
+  std::fputs(
+      "usage: udp_flood send ADDRESS PORT OCTETS MILLISECONDS |"
+      " mix ADDRESS PACKETS OCTETS MILLISECONDS | count PORT\n",
+      stderr);
   return 2;
 }
