@@ -167,14 +167,18 @@ void NftablesDevice::end_stray_flows(Protocol protocol, const Applied& mapped) {
   const Endpoint first{mapped.external_address, mapped.external_port};
   for (std::uint32_t i = 0; i < mapped.port_count; ++i) {
     const Endpoint external = ith(first, i);
-    const auto found =
-        table_.find("strays", io::NftFields().add(protocol).add(external.address).add(external.port));
+    const io::NftFields port = io::NftFields().add(protocol).add(external.address).add(external.port);
+    const auto found = table_.find("strays", port);
     if (!found || !*found) continue;
     const io::FlowTuple tuple{
         .protocol = protocol, .source = remote_peer_of((*found)->data), .destination = external};
     const auto flow = conntrack_.find(tuple);
     if (flow && *flow && (*flow)->original == tuple && (*flow)->reply == tuple.reversed())
       static_cast<void>(conntrack_.remove(tuple));
+    // Others that still send are noted only where nobody is. It may have run out just now: that is as well.
+    io::NftBatch forgotten;
+    forgotten.remove({.set = "strays", .key = port});
+    static_cast<void>(table_.commit(forgotten));
   }
 }
 

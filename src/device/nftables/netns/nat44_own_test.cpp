@@ -244,6 +244,22 @@ TEST_F(Nat44Test, a_peer_that_sent_before_the_port_was_mapped_gets_through_then)
   EXPECT_EQ(in(at(4000), 2), inside(1, 3000)) << "and with each renewal one more";
 }
 
+TEST_F(Nat44Test, streams_that_nobody_answers_leave_room_to_note_others) {
+  restart_with([](Nat44Settings& settings) { settings.mappings_max = settings.filters_max = 4; });
+  for (int packet = 0; packet < 40; ++packet) {
+    ASSERT_TRUE(under.send_outbound(key(1, 3000), 1));
+    ASSERT_FALSE(in(at(4000), 1));
+  }
+  const auto flow = under.send_outbound(key(2, 3000), 1);
+  ASSERT_TRUE(flow);
+  ASSERT_FALSE(in(at(4001), 2));
+  const Result where_it_is = install(key(2, 3000));
+  ASSERT_TRUE(where_it_is);
+  EXPECT_EQ((Endpoint{where_it_is->external_address, where_it_is->external_port}), *flow);
+  ASSERT_TRUE(install(key(3, 3000), 4001));
+  EXPECT_EQ(in(at(4001), 2), inside(3, 3000));
+}
+
 TEST_F(Nat44Test, a_flow_that_peer_keeps_is_made_anew_if_it_ends_before_its_time) {
   const auto peer = [&](Seconds lifetime) {
     return apply(InstallPeer{.key = key(1, 3000),
