@@ -8,8 +8,7 @@
 //                                                   IPv6 users are one /64 apart, IPv4 users one address.
 //   run NAME OPERATION COUNT CHUNK      -> "ANSWERED WRONG CPU_NS" of create, renew, delete or echo
 //   paced NAME OPERATION COUNT          -> "ANSWERED WRONG CPU_NS WALL_NS": one request after the other; the
-//   time
-//                                          from request to answer is the median
+//                                          time from request to answer is the median
 //   burst NAME COUNT                    -> "ANSWERED WRONG WALL_NS" of creations sent at once
 //   rss NAME                            -> octets of resident memory
 //

@@ -5,8 +5,8 @@
 //   udp_flood send ADDRESS PORT OCTETS MILLISECONDS   one flow; prints datagrams taken by the kernel and
 //                                                     nanoseconds
 //   udp_flood mix ADDRESS PACKETS OCTETS MILLISECONDS
-//                                                     the same, PACKETS to each port from first_port on and
-//                                                     then to the next: each port is a flow
+//                                                     the same over many flows of PACKETS datagrams each, from
+//                                                     many sockets in turn to one port after the other
 //   udp_flood count PORT                              answers each line of input with the datagrams so far
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -30,7 +31,8 @@ namespace {
 constexpr std::size_t batch = 64;
 constexpr std::size_t octets_max = 1472;
 constexpr int receive_buffer = 8 << 20;
-/// Those of a mix.
+/// Those of a mix: no router has to keep apart more flows of one socket than it would from a busy host.
+constexpr std::size_t sockets = 256;
 constexpr std::uint64_t first_port = 1024;
 constexpr std::uint64_t ports = 64512;
 
@@ -76,8 +78,11 @@ auto mix(const char* address, std::size_t packets, std::size_t octets, std::chro
   sockaddr_in to{};
   to.sin_family = AF_INET;
   PORTOLAN_CHECK(packets > 0 && octets <= octets_max && ::inet_pton(AF_INET, address, &to.sin_addr) == 1);
-  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  PORTOLAN_CHECK(socket >= 0);
+  std::array<int, sockets> senders{};
+  for (int& sender : senders) {
+    sender = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    PORTOLAN_CHECK(sender >= 0);
+  }
   Batch datagrams(octets);
   std::array<sockaddr_in, batch> peers{};
   for (std::size_t i = 0; i < batch; ++i) {
@@ -93,7 +98,8 @@ auto mix(const char* address, std::size_t packets, std::size_t octets, std::chro
       const std::uint64_t flow = (sent + i) / packets;
       peers[i].sin_port = htons(static_cast<std::uint16_t>(first_port + flow % ports));
     }
-    const int taken = ::sendmmsg(socket, datagrams.messages.data(), batch, 0);
+    const int sender = senders[sent / std::max(packets, batch) % sockets];
+    const int taken = ::sendmmsg(sender, datagrams.messages.data(), batch, 0);
     if (taken > 0) sent += static_cast<std::uint64_t>(taken);
   }
   std::printf("%llu %lld\n", static_cast<unsigned long long>(sent),
