@@ -219,6 +219,7 @@ def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     if os.geteuid() != 0:
         fail("needs root, for network namespaces and nftables")
+    load_before = os.getloadavg()[0]
     print("unit microseconds per request; packets per second", flush=True)
     cases = {}
 
@@ -258,6 +259,8 @@ def main():
         case = f"{operation} at {size}: "
         return ratio(f"{case}miniupnpd{suffix}", f"{case}portoland{suffix}")
 
+    if os.getloadavg()[0] - load_before > 4 or load_before > 1:
+        print("note the machine was busy with other things: figures are rough")
     for size in MINIUPNPD_SIZES:
         print(f"note miniupnpd / portoland at {size}: " + ", ".join(
             f"{operation} {versus(operation, size, ''):.1f} (CPU {versus(operation, size, ', CPU'):.1f})"

@@ -5,8 +5,8 @@
 //   udp_flood send ADDRESS PORT OCTETS MILLISECONDS   one flow; prints datagrams taken by the kernel and
 //                                                     nanoseconds
 //   udp_flood mix ADDRESS PACKETS OCTETS MILLISECONDS
-//                                                     the same over many flows of PACKETS datagrams each, from
-//                                                     many sockets in turn to one port after the other
+//                                                     the same over many flows of PACKETS datagrams each,
+//                                                     from many sockets in turn to one port after the other
 //   udp_flood count PORT                              answers each line of input with the datagrams so far
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -31,7 +31,7 @@ namespace {
 constexpr std::size_t batch = 64;
 constexpr std::size_t octets_max = 1472;
 constexpr int receive_buffer = 8 << 20;
-/// Those of a mix: no router has to keep apart more flows of one socket than it would from a busy host.
+/// Those of a mix. As on a real line most flows have a socket of their own, or share it with few.
 constexpr std::size_t sockets = 256;
 constexpr std::uint64_t first_port = 1024;
 constexpr std::uint64_t ports = 64512;
