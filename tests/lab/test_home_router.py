@@ -304,6 +304,29 @@ def test_kills_lose_no_mapping_and_no_flow(router):  # pylint: disable=redefined
     client.close()
 
 
+def test_reloads_drop_no_flow(router):  # pylint: disable=redefined-outer-name
+    """Of portoland's configuration, and of another firewall whose script begins by flushing all there is."""
+    router.start(nat44=f'pool = ["{EXTERNAL}"]')
+    client = pcp.Client(LAPTOP[socket.AF_INET], server="192.168.77.1", host=router.laptop)
+    port = client.map(pcp.TCP, 8080)[1].external
+    script = router.directory / "firewall.nft"
+    script.write_text("flush ruleset\ntable inet theirs {\n  chain input { type filter hook input priority 0; }\n}\n")
+    config = router.directory / "portoland.toml"
+    with listening(router.laptop, LAPTOP[socket.AF_INET], 8080) as server:
+        conversation = Conversation(router.far, (EXTERNAL, port), server)
+        for pool in (f'["{EXTERNAL}", "{OTHER_EXTERNAL}"]', f'["{EXTERNAL}"]'):
+            already = len(router.log.read_text())
+            config.write_text(re.sub(r"(?m)^pool = .*(?=\n\[firewall6\])", f"pool = {pool}", config.read_text()))
+            router.process.send_signal(signal.SIGHUP)
+            router.wait_for_log("reloaded", already)
+            conversation.goes_on()
+            nft("-f", str(script))
+            until(lambda: reaches(router.far, (EXTERNAL, port), server, patience=1), "repair")
+            conversation.goes_on()
+        conversation.close()
+    client.close()
+
+
 def test_another_firewall_lets_mapped_packets_pass(router):  # pylint: disable=redefined-outer-name
     """The rules of docs/operations.md."""
     (router.directory / "theirs.nft").write_text("""table inet theirs {

@@ -232,6 +232,8 @@ TEST_F(Firewall6Test, another_firewall_may_do_the_dropping) {
   EXPECT_FALSE(in(1, 3001, 1));
   ASSERT_TRUE(apply(wish(key(1, 3001))));
   EXPECT_TRUE(in(1, 3001, 2));
+  EXPECT_FALSE(out(1, 3000, 0));
+  EXPECT_TRUE(out(1, 3001, 0)) << "a mapping is for both ways";
 }
 
 TEST_F(Firewall6Test, a_flushed_ruleset_is_repaired) {
