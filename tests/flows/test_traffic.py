@@ -39,7 +39,7 @@ if IS_NAT44:
 # The most ports the NAT64 puts into one set (RFC 7753).
 PORTS_PER_SET = 256
 # How long the NAT64 keeps an idle session (RFC 4787 s4.3, RFC 5382 s5); of TCP it asks then whether it is alive.
-UDP_IDLE_S, TCP_IDLE_S = 300, 2 * 3600
+UDP_IDLE_S, TCP_IDLE_S = 300, router.TCP_IDLE_S if IS_NAT44 else 2 * 3600
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,6 @@ constexpr Seconds refresh_interval{10};
 constexpr Seconds repair_interval{1};
 /// How long nat44.nft keeps what it notes of flows.
 constexpr Seconds noted_for{3600};
-/// RFC 5382 REQ-5.
-constexpr Seconds tcp_idle{7440};
 
 auto socket_of(const MappingKey& key) -> io::NftFields {
   return io::NftFields().add(key.protocol).add(key.internal_address).add(key.internal_port);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/time.h"
 #include "device/nftables/settings.h"
 
 namespace portolan::device {
@@ -16,6 +17,10 @@ namespace portolan::device {
 /// nat44.nft and firewall6.nft as they are in the source tree.
 extern const std::string_view nat44_text;
 extern const std::string_view firewall6_text;
+
+/// How long an established TCP connection without packets stays: the kernel's own five days would make a
+/// mapping of its socket live as long (RFC 5382 REQ-5).
+inline constexpr Seconds tcp_idle{7440};
 
 inline constexpr std::string_view nat44_table = "portolan_nat44";
 inline constexpr std::string_view firewall6_table = "portolan_firewall6";
