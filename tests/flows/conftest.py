@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A portoland for each flow, in the network namespace that CTest made for this run. PORTOLAN_FLOWS_DEVICE says with
-which device: simulated, and the addresses of the draft's clients are on the loopback interface; or nat44, and the
-clients are on a host of their own, and packets go through every mapping that they are promised. Modules that have
-a `network` of their own have a device of their own too."""
+"""A portoland with the simulated device for each flow, in the network namespace that CTest made for this
+run: the addresses of the draft's clients are on its loopback interface. Modules that need packets between
+hosts have a `network` of their own."""
 
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import time
@@ -14,13 +12,11 @@ import time
 import dissect
 import page
 import pytest
-import router
 from pcp import Client
-from rows import row_of, setting_of
+from rows import row_of
 
 C1, C2 = "198.51.100.1", "198.51.100.2"
 E1 = "192.0.2.1"
-DEVICE = os.environ.get("PORTOLAN_FLOWS_DEVICE", "simulated")
 ADDRESSES = [C1, C2, "198.51.100.3", "2001:db8::1:0:0:1"]
 
 
@@ -28,21 +24,11 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "figures(first, ...): the row of rows.py that the test proves")
 
 
-def pytest_collection_modifyitems(config, items):
-    """With NAT44 only the rows run whose setting it is."""
-    if DEVICE != "nat44":
-        return
-    chosen = [item for item in items if (mark := item.get_closest_marker("figures"))
-              and setting_of(row_of(mark.args)) == "NAT44"]
-    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-    items[:] = chosen
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_pyfunc_call(pyfuncitem):
     outcome = yield
     outcome.get_result()
-    if (mark := pyfuncitem.get_closest_marker("figures")) and getattr(pyfuncitem.module, "IS_ON_PAGE", True):
+    if mark := pyfuncitem.get_closest_marker("figures"):
         page.settle(pyfuncitem.funcargs["flow"].section(row_of(mark.args), pyfuncitem.function.__doc__ or ""))
 
 
@@ -66,15 +52,9 @@ def second_opinion(own_namespace, tmp_path_factory):  # pylint: disable=redefine
 
 
 @pytest.fixture(scope="module", autouse=True)
-def network(request, own_namespace):  # pylint: disable=redefined-outer-name,unused-argument
-    if DEVICE == "nat44":
-        made = router.Network(peer_is_outside=request.module.__name__ == "test_peer")
-        yield made
-        made.close()
-        return
+def network(own_namespace):  # pylint: disable=redefined-outer-name,unused-argument
     for address in ADDRESSES:
         subprocess.run(["ip", "address", "add", address, "dev", "lo"], check=True)
-    yield None
 
 
 def simulated_config(pcp="", simulated="", pool=(E1, "192.0.2.2"), inside="lo"):
@@ -140,16 +120,11 @@ def start(tmp_path, second_opinion):  # pylint: disable=redefined-outer-name,unu
 
 
 @pytest.fixture
-def serve(start, network):  # pylint: disable=redefined-outer-name
-    """serve(pcp, simulated) starts portoland with the device of this run and these lines of configuration. Those of
-    the simulated device are its ports: NAT44 has them too."""
+def serve(start):  # pylint: disable=redefined-outer-name
+    """serve(pcp, simulated) starts portoland with the simulated device and these lines of configuration."""
 
     def serve_one(pcp="", simulated="", **options):
-        pcp = f"maximum_lifetime = 20000\n{pcp}"
-        if DEVICE == "nat44":
-            ports = {key: int(value) for key, value in re.findall(r"^(\w+) = (\d+)$", simulated, re.MULTILINE)}
-            return start(network.config(pcp, **ports, **options))
-        return start(simulated_config(pcp, simulated, **options))
+        return start(simulated_config(f"maximum_lifetime = 20000\n{pcp}", simulated, **options))
 
     return serve_one
 
@@ -161,13 +136,11 @@ def flow():
 
 
 @pytest.fixture
-def client(flow, network):  # pylint: disable=redefined-outer-name
+def client(flow):  # pylint: disable=redefined-outer-name
     """client(address) makes a PCP client; `shown` is whether the page shows what it says and hears."""
     clients = []
 
     def make(address=C1, shown=True, **options):
-        if isinstance(network, router.Network):
-            options = {"server": router.GATEWAY, "host": network.inside, "prove": network.prove} | options
         clients.append(Client(address, flow=flow if shown else None, **options))
         return clients[-1]
 

@@ -131,11 +131,10 @@ def receive(receiving):
 
 class Client:
     """A PCP client of one address: sends octets, returns the answer. `host` is the hosts.Host it is on, this
-    one by default; `flow` is told what goes over the wire; `prove`(address, request, answer) is called with each."""
+    one by default; `flow` is told what goes over the wire."""
 
-    def __init__(self, address, server=None, host=None, flow=None, prove=None):
+    def __init__(self, address, server=None, host=None, flow=None):
         self.address = address
-        self.prove = prove
         self.flow = flow
         is_ipv6 = ":" in address
         family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
@@ -160,10 +159,7 @@ class Client:
     def send(self, datagram):
         self._tell(f"{self.address} to server", datagram)
         self.socket.sendto(datagram, self.server)
-        answer = self.receive()
-        if self.prove:
-            self.prove(self.address, datagram, answer)
-        return answer
+        return self.receive()
 
     def announce(self):
         return self.send(header(self.address, 0, ANNOUNCE))

@@ -31,7 +31,7 @@ ROWS = (
     Row((23, 24), "PREFER_FAILURE, and the suggested port is taken",
         "other mappings have the port on every address of the pool"),
     Row((25,), "PREFER_FAILURE three times against once without",
-        "ports 8080, 5485 and 6591 are not available, 6598 is"),
+        "ports 8080, 5485 and 6591 are not available, 6598 is the lowest that is"),
     Row((26, 27, 28), "MAP finds the mapping that a packet made",
         "a TCP connection from port 1234 goes out, with external port 10000 the only one free"),
     Row((29,), "deletion while traffic keeps the mapping", "a mapping, and traffic from its host"),
@@ -65,22 +65,6 @@ ROWS = (
     Row((73, 74), "PEER learns the lifetime and does not shorten it", "as in figures 70 to 72"),
     Row((75, 76), "version 1 is told version 2", "version 1 is off"),
 )
-
-
-# Of the rows that are not NAT44's. The draft calls figures 4 and 5 so, but an IPv6 host with an IPv4 mapping has a
-# NAT64 (RFC 6887 s10).
-OTHER_SETTINGS = {
-    (4, 5): "NAT64",
-    (38, 39): "simulated",   # the kernel's NAT44 maps SCTP
-    (42,): "any",            # no mapping is in it
-    (60, 61, 62): "any",
-    (75, 76): "any",
-}
-
-
-def setting_of(row):
-    """Which device a row is about."""
-    return OTHER_SETTINGS.get(row.figures, "NAT44")
 
 
 def heading(row):

@@ -36,13 +36,13 @@ def test_figures_6_and_7_a_deletion_copies_the_suggested_fields(serve, client):
 
 @pytest.mark.figures(8, 9)
 def test_figures_8_and_9_a_port_that_is_not_available_is_replaced(serve, client):
-    serve(simulated="first_port = 15200\nlast_port = 15200")
+    serve(simulated="first_port = 15200")
     assert_success(client().map(pcp.UDP, 11000, 11000)[1], 15200, internal=11000)
 
 
 @pytest.mark.figures(10, 11)
 def test_figures_10_and_11_a_suggested_address_is_honoured_with_another_port(serve, client):
-    serve(simulated="first_port = 15200\nlast_port = 15200")
+    serve(simulated="first_port = 15200")
     assert_success(client().map(pcp.UDP, 3938, 3938, E1)[1], 15200)
 
 
@@ -116,7 +116,9 @@ def test_figures_23_and_24_prefer_failure_is_refused(serve, client):
 @pytest.mark.figures(25)
 def test_figure_25_three_refusals_and_then_whatever_is_free(serve, client):
     """Refused each time, the client that insists has to guess; the one that does not has a mapping at once."""
-    serve(simulated="first_port = 6598\nlast_port = 6598")
+    serve(simulated="first_port = 6598\nlast_port = 8080")
+    for address in (E1, "192.0.2.2"):
+        client(C2, shown=False).map(pcp.TCP, 1 if address == E1 else 2, 8080, address)
     asking = client()
     for port in (8080, 5485, 6591):
         request, answer = asking.map(pcp.TCP, 8080, port, options=pcp.PREFER_FAILURE)
