@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A portoland with the simulated device for each flow, in the network namespace that CTest made for this
-run: the addresses of the draft's clients are on its loopback interface. Modules that need packets between
-hosts have a `network` of their own."""
+"""A portoland for each flow, in the network namespace that CTest made for this run, with the device that the flow's
+row says, or a module's SETTING: NAT44 between hosts; or the simulated device, and the addresses of the draft's clients
+on the loopback interface. Modules that need another one have a `network` of their own."""
 
 import os
 import pathlib
@@ -13,7 +13,8 @@ import dissect
 import page
 import pytest
 from pcp import Client
-from rows import row_of
+from router import Router
+from rows import NAT44, SIMULATED, row_of
 
 C1, C2 = "198.51.100.1", "198.51.100.2"
 E1 = "192.0.2.1"
@@ -51,10 +52,40 @@ def second_opinion(own_namespace, tmp_path_factory):  # pylint: disable=redefine
         dissect.check(answer)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def network(own_namespace):  # pylint: disable=redefined-outer-name,unused-argument
-    for address in ADDRESSES:
-        subprocess.run(["ip", "address", "add", address, "dev", "lo"], check=True)
+@pytest.fixture
+def setting(request):
+    """What the test needs: a setting of rows.py."""
+    if mark := request.node.get_closest_marker("figures"):
+        return row_of(mark.args).setting
+    return getattr(request.module, "SETTING", SIMULATED)
+
+
+class Loopback:
+    """All clients are where portoland is."""
+
+    def __init__(self):
+        for address in ADDRESSES:
+            subprocess.run(["ip", "address", "add", address, "dev", "lo"], check=True)
+
+    client = staticmethod(Client)
+
+    @staticmethod
+    def config(*lines, **options):
+        return simulated_config(*lines, **options)
+
+    @staticmethod
+    def close():
+        for address in ADDRESSES:
+            subprocess.run(["ip", "address", "delete", address, "dev", "lo"], check=True)
+
+
+@pytest.fixture(autouse=True)
+def network(own_namespace, setting, request):  # pylint: disable=redefined-outer-name,unused-argument
+    """A network of the setting; new for each test, because ports stay busy for a while after a flow. A module's
+    OUTSIDE names clients of the draft that are hosts outside."""
+    made = Router(getattr(request.module, "OUTSIDE", ())) if setting == NAT44 else Loopback()
+    yield made
+    made.close()
 
 
 def simulated_config(pcp="", simulated="", pool=(E1, "192.0.2.2"), inside="lo"):
@@ -120,11 +151,11 @@ def start(tmp_path, second_opinion):  # pylint: disable=redefined-outer-name,unu
 
 
 @pytest.fixture
-def serve(start):  # pylint: disable=redefined-outer-name
-    """serve(pcp, simulated) starts portoland with the simulated device and these lines of configuration."""
+def serve(start, network):  # pylint: disable=redefined-outer-name
+    """serve(pcp, device) starts portoland with the setting's device and these lines of configuration."""
 
-    def serve_one(pcp="", simulated="", **options):
-        return start(simulated_config(f"maximum_lifetime = 20000\n{pcp}", simulated, **options))
+    def serve_one(pcp="", device="", **options):
+        return start(network.config(f"maximum_lifetime = 20000\n{pcp}", device, **options))
 
     return serve_one
 
@@ -136,12 +167,12 @@ def flow():
 
 
 @pytest.fixture
-def client(flow):  # pylint: disable=redefined-outer-name
+def client(flow, network):  # pylint: disable=redefined-outer-name
     """client(address) makes a PCP client; `shown` is whether the page shows what it says and hears."""
     clients = []
 
     def make(address=C1, shown=True, **options):
-        clients.append(Client(address, flow=flow if shown else None, **options))
+        clients.append(network.client(address, flow=flow if shown else None, **options))
         return clients[-1]
 
     yield make

@@ -9,7 +9,7 @@ import pathlib
 import re
 import subprocess
 
-from rows import ROWS, heading
+from rows import NAT44, ROWS, heading
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "flows.md"
 REMEDY = "PORTOLAN_FLOWS_PAGE=write ctest --test-dir BUILD -L flows writes it again"
@@ -17,7 +17,8 @@ INTRO = """# Flows
 
 Requests and answers of draft-boucadair-pcp-flow-examples-04, its figures 2 to 76, as `portoland` takes part in
 them. This page is written by the tests in `tests/flows`, which speak to a running `portoland` over UDP and
-compare it with what they see; [CONTRIBUTING.md](../CONTRIBUTING.md) tells how to write it again.
+compare it with what they see. The device is the NAT44, and packets have gone through every mapping, unless another
+setting is named; [CONTRIBUTING.md](../CONTRIBUTING.md) tells how to write it again.
 
 The fields are as `portolan decode` shows them, the octets as they went over the wire. Epoch times, and
 lifetimes that time takes from, show as `varies` and as asterisks. The draft prints nonces as small numbers;
@@ -47,6 +48,8 @@ class Flow:
 
     def section(self, row, remark):
         paragraphs = [f"## {heading(row)}", f"Before: {row.before}."]
+        if row.setting != NAT44:
+            paragraphs.append(f"Setting: {row.setting}.")
         if remark:
             paragraphs.append(re.sub(r"\s*\n\s*", "\n", remark.strip()))
         paragraphs.append("\n\n".join(_shown(*entry) for entry in self._entries))

@@ -4,7 +4,7 @@ RFC 7753, through real UDP. Where the draft contradicts RFC 6887, the test follo
 
 import pcp
 import pytest
-from conftest import C1, C2
+from conftest import C1, C2, E1
 from pcp import assert_error, assert_success
 
 FIRST = pcp.filter_option(128, 5968, "192.0.2.200")
@@ -17,7 +17,7 @@ def test_figures_49_and_50_third_party_of_who_may(serve, client):
     """The draft's external address is the testbed's own; here it is the pool's."""
     serve(f'''[[user]]
 prefix = "{C1}/32"
-third_party = true''', "first_port = 15000")
+third_party = true''', "explicit_ports = [15000, 15000]", pool=[E1])
     third_party = pcp.third_party(C2)
     answer = client().map(pcp.UDP, 8080, 8080, number=16584, options=third_party)[1]
     assert_success(answer, 15000, internal=8080, number=16584, options=third_party)

@@ -4,8 +4,11 @@ RFC 6887, the test follows the RFC and says so."""
 
 import pcp
 import pytest
-from conftest import C2, E1
+from conftest import E1
 from pcp import assert_error, assert_peer
+
+# The remote peer of the figures.
+OUTSIDE = ["198.51.100.2"]
 
 
 @pytest.mark.figures(64, 65)
@@ -19,7 +22,7 @@ def test_figures_66_and_67_the_suggested_port_is_taken(serve, client):
     """CANNOT_PROVIDE_EXTERNAL is 11, which the draft does not print."""
     serve()
     for address in (E1, "192.0.2.2"):
-        client(C2, shown=False).map(pcp.UDP, 1 if address == E1 else 2, 3938, address)
+        client("198.51.100.3", shown=False).map(pcp.UDP, 1 if address == E1 else 2, 3938, address)
     request, answer = client().peer(pcp.UDP, 3938, 3938)
     assert_error(answer, request, pcp.CANNOT_PROVIDE_EXTERNAL, pcp.SHORT_ERROR_LIFETIME)
 

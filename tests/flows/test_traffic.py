@@ -1,132 +1,71 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Flows of draft-boucadair-pcp-flow-examples-04 that begin with packets of the client, or end with them:
-portoland with its NAT64 between an IPv6-only host and an IPv4 one. The draft has IPv4 clients; nothing else
-differs. External ports are by value: other mappings take all others."""
+"""Flows of draft-boucadair-pcp-flow-examples-04 that begin with packets of the client, or end with them. External
+ports are by value: the router has no other for hosts' own traffic."""
 
-import socket
 import time
 
 import pcp
 import pytest
-from conftest import E1
-from hosts import Host, ip
+from conftest import C1, E1
 from pcp import assert_peer, assert_success
 
-GATEWAY = "2001:db8::fe"
-CLIENT, OTHER = "2001:db8::1:0:0:1", "2001:db8::1:0:0:2"
 REMOTE, REMOTE_PORT = "198.51.100.2", 12456
-# What the client sends to, to reach the remote peer.
-REMOTE_INSIDE = "2001:db8:64:ff9b::c633:6402"
-CONFIG = """device = "nat64"
-[pcp]
-maximum_lifetime = 20000
-mappings_per_user_max = 100000
-port_set_max = 4096
-[[inside]]
-interface = "inside0"
-[nat64]
-prefix = "2001:db8:64:ff9b::/96"
-pool = ["192.0.2.1"]
-manage_forwarding = true
-"""
-# The most ports the NAT64 puts into one set (RFC 7753).
-PORTS_PER_SET = 256
-# How long the NAT64 keeps an idle session (RFC 4787 s4.3, RFC 5382 s5); of TCP it asks then whether it is alive.
-UDP_IDLE_S, TCP_IDLE_S = 300, 2 * 3600
+OUTSIDE = [REMOTE]
+# How long the router keeps an idle flow (RFC 4787 s4.3, RFC 5382 s5).
+UDP_IDLE_S, TCP_IDLE_S = 300, 7440
 
 
-@pytest.fixture(autouse=True)
-def network(own_namespace):  # pylint: disable=unused-argument
-    """The host inside and the one outside, new for each test: ports stay busy for a while after a connection.
-    portoland runs between them."""
-    inside, outside = Host(), Host()
-    inside.connect("inside0", [f"{GATEWAY}/64"], [f"{CLIENT}/64", f"{OTHER}/64"])
-    outside.connect("outside0", ["198.51.100.254/24"], [f"{REMOTE}/24"])
-    inside.route(GATEWAY)
-    outside.route("198.51.100.254")
-    yield inside, outside
-    for interface in ("inside0", "outside0"):
-        ip("link", "delete", interface)
-    inside.close()
-    outside.close()
-
-
-@pytest.fixture
-def ask(client, network):  # pylint: disable=redefined-outer-name
-    """The PCP client, on the host inside."""
-    return client(CLIENT, server=GATEWAY, host=network[0])
-
-
-@pytest.fixture
-def leave_one_tcp_port(client, network):  # pylint: disable=redefined-outer-name
-    """leave_one_tcp_port(port) has another client take all the others that packets could get."""
-
-    def take_all_but(port):
-        other = client(OTHER, shown=False, server=GATEWAY, host=network[0])
-        for low, high in ((1024, port - 1), (port + 1, 65535)):
-            for first in range(low, high + 1, PORTS_PER_SET):
-                size = min(PORTS_PER_SET, high + 1 - first)
-                options = pcp.port_set(size, first) if size > 1 else b""
-                answer = other.map(pcp.TCP, first, first, options=options)[1]
-                assert (answer.result, answer.external, answer.options) == (pcp.SUCCESS, first, options)
-
-    return take_all_but
-
-
-def inside_socket(network, kind, port):
-    made = network[0].socket(socket.AF_INET6, kind)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    made.bind((CLIENT, port))
-    return made
-
-
-def remote_socket(network, kind, port):
-    made = network[1].socket(socket.AF_INET, kind)
-    made.bind((REMOTE, port))
-    return made
+def only_implicit(port):
+    """The one external port for hosts' own traffic."""
+    return f"explicit_ports = [1024, 9999]\nimplicit_ports = [{port}, {port}]"
 
 
 def connect_out(network, flow, port):
     """A TCP connection of the client's `port` to the remote peer; both ends, and where it seems to come from."""
-    listener = remote_socket(network, socket.SOCK_STREAM, REMOTE_PORT)
+    listener = network.far_socket(pcp.TCP, REMOTE, REMOTE_PORT)
     listener.listen()
-    here = inside_socket(network, socket.SOCK_STREAM, port)
-    here.connect((REMOTE_INSIDE, REMOTE_PORT))
+    here = network.inside_socket(pcp.TCP, C1, port)
+    here.connect((REMOTE, REMOTE_PORT))
     there, seen = listener.accept()
+    there.settimeout(10)
     listener.close()
     flow.note(f"a TCP connection of port {port} to {REMOTE} port {REMOTE_PORT} goes out as {seen[0]} port {seen[1]}")
     return here, there, seen
 
 
+def assert_goes_on(here, there):
+    for sender, receiver in ((here, there), (there, here)):
+        sender.send(b"more")
+        assert receiver.recv(64) == b"more"
+
+
 @pytest.mark.figures(26, 27, 28)
-def test_figures_26_to_28_map_finds_an_implicit_mapping(start, ask, leave_one_tcp_port, network, flow):
+def test_figures_26_to_28_map_finds_an_implicit_mapping(serve, client, network, flow):
     """The suggestion yields to the mapping there is (RFC 6887 s11.3)."""
-    start(CONFIG)
-    leave_one_tcp_port(10000)
+    serve(device=only_implicit(10000))
     here, there, seen = connect_out(network, flow, 1234)
     assert seen == (E1, 10000)
-    assert_success(ask.map(pcp.TCP, 1234, 3938)[1], 10000, protocol=pcp.TCP, internal=1234)
-    listener = inside_socket(network, socket.SOCK_STREAM, 1234)
-    listener.listen()
-    with network[1].socket(socket.AF_INET, socket.SOCK_STREAM) as stranger:
-        stranger.connect(seen)
-        listener.accept()[0].close()
-    for each in (listener, here, there):
+    # The client connects from outside to it, too.
+    assert_success(client().map(pcp.TCP, 1234, 3938)[1], 10000, protocol=pcp.TCP, internal=1234)
+    assert_goes_on(here, there)
+    for each in (here, there):
         each.close()
 
 
 @pytest.mark.figures(29)
-def test_figure_29_traffic_of_the_client_outlives_the_deletion(start, ask, network, flow):
+def test_figure_29_traffic_of_the_client_outlives_the_deletion(serve, client, network, flow):
     """The answer's lifetime is the remaining idle time (RFC 6887 s15): 300 s at most, of UDP. The client
     suggests nothing (RFC 6887 s15.1, erratum 3621)."""
-    start(CONFIG)
+    serve()
+    ask = client()
     assert_success(ask.map(pcp.UDP, 3938, 3938)[1], 3938)
-    here = inside_socket(network, socket.SOCK_DGRAM, 3938)
-    there = remote_socket(network, socket.SOCK_DGRAM, REMOTE_PORT)
-    here.sendto(b"out", (REMOTE_INSIDE, REMOTE_PORT))
+    here = network.inside_socket(pcp.UDP, C1, 3938)
+    there = network.far_socket(pcp.UDP, REMOTE, REMOTE_PORT)
+    here.sendto(b"out", (REMOTE, REMOTE_PORT))
     assert there.recvfrom(64) == (b"out", (E1, 3938))
     flow.note(f"UDP traffic of port 3938 goes out to {REMOTE} as {E1} port 3938")
 
+    # Nobody else gets in any more: the client looks.
     first = ask.map(pcp.UDP, 3938, 0, lifetime=0)[1]
     flow.lifetime_varies()
     assert UDP_IDLE_S - 10 <= first.lifetime <= UDP_IDLE_S
@@ -135,13 +74,13 @@ def test_figure_29_traffic_of_the_client_outlives_the_deletion(start, ask, netwo
     assert here.recvfrom(64)[0] == b"in"
     flow.note("traffic from there still comes in")
 
-    # What came in does not count: asked again, it is less, until the client sends.
+    # Asked again, it is less, until the client sends.
     ask.flow = None
     deadline = time.monotonic() + 10
     while (later := ask.map(pcp.UDP, 3938, 0, lifetime=0)[1]).lifetime >= first.lifetime:
         assert time.monotonic() < deadline, "the idle time passes"
         time.sleep(0.1)
-    here.sendto(b"again", (REMOTE_INSIDE, REMOTE_PORT))
+    here.sendto(b"again", (REMOTE, REMOTE_PORT))
     assert there.recvfrom(64) == (b"again", (E1, 3938))
     assert ask.map(pcp.UDP, 3938, 0, lifetime=0)[1].lifetime > later.lifetime
     here.close()
@@ -149,45 +88,37 @@ def test_figure_29_traffic_of_the_client_outlives_the_deletion(start, ask, netwo
 
 
 @pytest.mark.figures(63)
-def test_figure_63_peer_tells_where_packets_will_come_from(start, ask, network, flow):
-    """A NAT64's client names its peer as it sees it, by an IPv6 address (RFC 6887 s12.1)."""
-    start(CONFIG)
-    assert_peer(ask.peer(pcp.UDP, 3938, 3938, remote=(REMOTE_INSIDE, REMOTE_PORT))[1], 3938,
-                remote=(REMOTE_INSIDE, REMOTE_PORT))
-    here = inside_socket(network, socket.SOCK_DGRAM, 3938)
-    there = remote_socket(network, socket.SOCK_DGRAM, REMOTE_PORT)
-    here.sendto(b"out", (REMOTE_INSIDE, REMOTE_PORT))
-    assert there.recvfrom(64) == (b"out", (E1, 3938))
+def test_figure_63_peer_tells_where_packets_will_come_from(serve, client, network, flow):
+    serve()
+    assert_peer(client().peer(pcp.UDP, 3938, 3938)[1], 3938)
+    network.check_outbound((C1, 3938), (E1, 3938), (REMOTE, REMOTE_PORT))
     flow.note(f"UDP traffic of port 3938 goes out to {REMOTE} as {E1} port 3938")
-    here.close()
-    there.close()
 
 
 @pytest.mark.figures(70, 71, 72)
-def test_figures_70_to_72_peer_extends_an_implicit_mapping(start, ask, leave_one_tcp_port, network, flow):
-    """The client names its peer as in figure 63."""
-    start(CONFIG)
-    leave_one_tcp_port(11000)
+def test_figures_70_to_72_peer_extends_an_implicit_mapping(serve, client, network, flow):
+    serve(device=only_implicit(11000))
     here, there, seen = connect_out(network, flow, 3938)
     assert seen == (E1, 11000)
-    assert_peer(ask.peer(pcp.TCP, 3938, remote=(REMOTE_INSIDE, REMOTE_PORT))[1], 11000, protocol=pcp.TCP,
-                remote=(REMOTE_INSIDE, REMOTE_PORT))
+    assert_peer(client().peer(pcp.TCP, 3938)[1], 11000, protocol=pcp.TCP)
+    assert_goes_on(here, there)
     here.close()
     there.close()
 
 
 @pytest.mark.figures(73, 74)
-def test_figures_73_and_74_peer_learns_the_lifetime(start, ask, leave_one_tcp_port, network, flow):
+def test_figures_73_and_74_peer_learns_the_lifetime(serve, client, network, flow):
     """What traffic gives the mapping, and then what PEER gave it: a shorter one is never granted (RFC 6887
     s12.1)."""
-    start(CONFIG)
-    leave_one_tcp_port(11000)
+    serve(device=only_implicit(11000))
+    ask = client()
     here, there, seen = connect_out(network, flow, 3938)
     assert seen == (E1, 11000)
 
     def learn(lifetime):
-        answer = ask.peer(pcp.TCP, 3938, remote=(REMOTE_INSIDE, REMOTE_PORT), lifetime=lifetime)[1]
-        assert_peer(answer, 11000, protocol=pcp.TCP, remote=(REMOTE_INSIDE, REMOTE_PORT), lifetime=answer.lifetime)
+        answer = ask.peer(pcp.TCP, 3938, lifetime=lifetime)[1]
+        assert_peer(answer, 11000, protocol=pcp.TCP, lifetime=answer.lifetime)
+        assert_goes_on(here, there)
         return answer.lifetime
 
     by_traffic = learn(5)
