@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A portoland that is killed and started again with `store = "sqlite"`: what was answered is there afterwards."""
 
+import contextlib
 import random
 import sqlite3
 import threading
@@ -63,15 +64,15 @@ def test_a_second_portoland_on_the_same_store_says_so(durable, tmp_path):
 def test_a_store_of_a_newer_version_is_refused(durable, tmp_path):
     server = durable()
     server.stop()
-    connection = sqlite3.connect(tmp_path / "made" / "state.db")
-    connection.execute("PRAGMA user_version = 2")
-    connection.close()
-    refused = Server(tmp_path, simulated_config(), store=f'store_path = "{tmp_path}/made/state.db"', waits=False)
+    database = tmp_path / "made" / "state.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+    refused = Server(tmp_path, simulated_config(), store=f'store_path = "{database}"', waits=False)
     assert refused.process.wait(30) == 1
-    assert "newer portoland (schema 2" in refused.log.read_text()
-    connection = sqlite3.connect(tmp_path / "made" / "state.db")
-    connection.execute("PRAGMA user_version = 1")
-    connection.close()
+    assert f"newer portoland (schema {version + 1}" in refused.log.read_text()
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
     durable()
 
 

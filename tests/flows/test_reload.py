@@ -50,7 +50,7 @@ def test_a_mapping_whose_address_leaves_moves_and_its_client_hears(serve, client
 
 
 def test_a_mapping_that_fits_nowhere_is_lost_and_its_client_hears(serve, client):
-    server = serve(simulated="first_port = 4000\nlast_port = 4000")
+    server = serve(device="first_port = 4000\nlast_port = 4000")
     first, second = client(), client("198.51.100.3")
     assert_success(first.map(pcp.UDP, 1, 4000, E1)[1], 4000, internal=1)
     assert_success(second.map(pcp.UDP, 1, 4000, E2)[1], 4000, address=E2, internal=1)
