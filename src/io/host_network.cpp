@@ -580,6 +580,11 @@ auto HostChanges::remove_redirect(std::string_view interface) -> std::expected<b
   return false;
 }
 
+auto HostChanges::remove_address(const IpAddress& address, unsigned prefix_length, std::string_view interface)
+    -> std::expected<bool, std::string> {
+  return state_->withdraw(AddressChange{address, prefix_length, std::string{interface}});
+}
+
 auto HostChanges::remove_route(const Prefix& prefix, std::string_view interface)
     -> std::expected<bool, std::string> {
   return state_->withdraw(RouteChange{prefix, std::string{interface}});

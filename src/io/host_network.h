@@ -79,6 +79,8 @@ class HostChanges {
   /// Withdraws one of ours early; false if there is no such.
   auto remove_proxy_neighbour(const IpAddress& address, std::string_view interface)
       -> std::expected<bool, std::string>;
+  auto remove_address(const IpAddress& address, unsigned prefix_length, std::string_view interface)
+      -> std::expected<bool, std::string>;
   auto remove_route(const Prefix& prefix, std::string_view interface) -> std::expected<bool, std::string>;
   auto remove_redirect(std::string_view interface) -> std::expected<bool, std::string>;
 

@@ -70,8 +70,6 @@ class Router:
         set_sysctl("ipv4/ip_forward", 1)
         # Every refusal is told, so that nothing has to be waited for that does not come.
         set_sysctl("ipv4/icmp_ratelimit", 0)
-        # As RFC 5382 REQ-5 has it; the kernel's default is five days.
-        set_sysctl("netfilter/nf_conntrack_tcp_timeout_established", 7440)
 
     @staticmethod
     def _behind(interface, address):

@@ -374,6 +374,25 @@ def test_another_address_takes_the_mappings_along(router):  # pylint: disable=re
     client.close()
 
 
+def test_a_pool_address_of_the_outside_link_is_answered_for(router):  # pylint: disable=redefined-outer-name
+    router.start(nat44=f'pool = ["{OTHER_EXTERNAL}"]')
+    client = pcp.Client(LAPTOP[socket.AF_INET], server="192.168.77.1", host=router.laptop)
+    answer = client.map(pcp.TCP, 8080)[1]
+    assert answer.address == OTHER_EXTERNAL
+    with listening(router.laptop, LAPTOP[socket.AF_INET], 8080) as server:
+        assert reaches(router.far, (OTHER_EXTERNAL, answer.external), server)
+    with listening(router.far, FAR[socket.AF_INET], 80) as web, \
+            router.laptop.socket(socket.AF_INET, socket.SOCK_STREAM) as browser:
+        browser.connect((FAR[socket.AF_INET], 80))
+        seen, source = web.accept()
+        seen.close()
+        assert source[0] == OTHER_EXTERNAL
+    client.close()
+    router.stop()
+    addresses = subprocess.run(["ip", "-4", "address", "show", "dev", "wan0"], capture_output=True, text=True, check=True)
+    assert OTHER_EXTERNAL not in addresses.stdout and EXTERNAL in addresses.stdout
+
+
 def test_at_exit_the_tables_go_or_stay(router):  # pylint: disable=redefined-outer-name
     router.start()
     assert "portolan_nat44" in nft("list", "tables")

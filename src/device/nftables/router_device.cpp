@@ -12,6 +12,11 @@
 #include "io/system.h"
 
 namespace portolan::device {
+namespace {
+
+constexpr unsigned host_prefix_length = 32;
+
+}  // namespace
 
 RouterDevice::RouterDevice(io::EventLoop& loop, Handlers handlers)
     : loop_(loop), handlers_(std::move(handlers)) {}
@@ -46,7 +51,7 @@ auto RouterDevice::start(const Nat44Settings& settings, io::EventLoop& loop, Ran
     } else {
       spdlog::warn("nat44: {} has no IPv4 address yet; hosts are told so until it has one", settings.outside);
     }
-  } else if (const auto answered = router->answer_for(settings.pool); !answered) {
+  } else if (const auto answered = router->take_addresses(settings.pool); !answered) {
     return std::unexpected(answered.error());
   }
   const io::NftTableName table{.family = Family::ipv4, .name = std::string(nat44_table)};
@@ -76,7 +81,7 @@ auto RouterDevice::start(const Firewall6Settings& settings, io::EventLoop& loop,
   return router;
 }
 
-auto RouterDevice::answer_for(const std::vector<Ipv4Address>& pool) -> std::expected<void, std::string> {
+auto RouterDevice::take_addresses(const std::vector<Ipv4Address>& pool) -> std::expected<void, std::string> {
   auto netlink = io::Netlink::open();
   if (!netlink) return std::unexpected(netlink.error());
   const auto interface = netlink->interface(outside_);
@@ -89,7 +94,10 @@ auto RouterDevice::answer_for(const std::vector<Ipv4Address>& pool) -> std::expe
     const bool is_own = std::ranges::any_of(
         *own, [&](const io::InterfaceAddress& each) { return each.address == IpAddress{address}; });
     if (is_own) continue;
-    if (auto added = host_->add_proxy_neighbour(IpAddress{address}, outside_); !added) return added;
+    // Its own, not a proxy's: the kernel answers for no others on the link that they are of, and only what
+    // the host takes in itself is known to have come when a port was nobody's.
+    if (auto added = host_->add_address(IpAddress{address}, host_prefix_length, outside_); !added)
+      return added;
   }
   return {};
 }
@@ -160,10 +168,11 @@ void RouterDevice::reconciled() { device_->reconciled(); }
 
 auto RouterDevice::reload(const Nat44Settings& wanted) -> std::expected<void, std::string> {
   if (followed_) return {};
-  if (auto answered = answer_for(wanted.pool); !answered) return answered;
+  if (auto answered = take_addresses(wanted.pool); !answered) return answered;
   for (const Ipv4Address address : device_->pool())
     if (std::ranges::find(wanted.pool, address) == wanted.pool.end())
-      if (const auto removed = host_->remove_proxy_neighbour(IpAddress{address}, outside_); !removed)
+      if (const auto removed = host_->remove_address(IpAddress{address}, host_prefix_length, outside_);
+          !removed)
         spdlog::warn("left on this host: {}", removed.error());
   auto set = device_->set_pool(wanted.pool);
   arm();

@@ -54,7 +54,7 @@ class RouterDevice final : public Device {
  private:
   RouterDevice(io::EventLoop& loop, Handlers handlers);
 
-  [[nodiscard]] auto answer_for(const std::vector<Ipv4Address>& pool) -> std::expected<void, std::string>;
+  [[nodiscard]] auto take_addresses(const std::vector<Ipv4Address>& pool) -> std::expected<void, std::string>;
   [[nodiscard]] auto surroundings(Random& random) -> NftablesDevice::Surroundings;
   void follow();
   void look_at_address();
