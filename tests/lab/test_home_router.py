@@ -87,8 +87,11 @@ class Router:
             pathlib.Path("/proc/sys/net", name).write_text("1", encoding="ascii")
 
     def start(self, store='store = "memory"', nat44="", firewall6=""):
+        self.start_with(CONFIG.format(store=store, directory=self.directory, nat44=nat44, firewall6=firewall6))
+
+    def start_with(self, text):
         config = self.directory / "portoland.toml"
-        config.write_text(CONFIG.format(store=store, directory=self.directory, nat44=nat44, firewall6=firewall6))
+        config.write_text(text)
         already = len(self.log.read_text())
         with self.log.open("a", encoding="utf-8") as log:
             # pylint: disable=consider-using-with
@@ -227,6 +230,30 @@ def test_each_host_gets_what_its_family_and_its_wish_are(router):  # pylint: dis
         made = portolan(router.phone, "map", "tcp", "8080", "--server", "2001:db8:2::1")
         assert made["external-address"] == "192.0.2.14"
         assert reaches(router.far, ("192.0.2.14", made["external-port"]), server)
+
+
+def test_the_example_of_a_home_router_works(router):  # pylint: disable=redefined-outer-name
+    """lab/home-router.toml as it is: one IPv4 address for the router, its NAT44 and its NAT64."""
+    for address in ("198.51.100.1/24", "2001:db8:112::1/64"):
+        ip("address", "add", address, "dev", "lan0", *(["nodad"] if ":" in address else []))
+    with router.laptop.entered():
+        for address in ("198.51.100.2/24", "2001:db8:112::2/64"):
+            ip("address", "add", address, "dev", "eth0", *(["nodad"] if ":" in address else []))
+    pathlib.Path("/proc/sys/net/ipv4/conf/all/rp_filter").write_text("0", encoding="ascii")
+    example = pathlib.Path(__file__).resolve().parents[2] / "lab" / "home-router.toml"
+    router.start_with(f'store = "memory"\nruntime_directory = "{router.directory}"\n{example.read_text()}')
+    with listening(router.laptop, "198.51.100.2", 8080) as server:
+        made = portolan(router.laptop, "map", "tcp", "8080", "--internal-address", "198.51.100.2", "--server",
+                        "198.51.100.1")
+        assert made["external-address"] == EXTERNAL and 1024 <= made["external-port"] <= 32767
+        assert reaches(router.far, (EXTERNAL, made["external-port"]), server)
+    for suggested, low in (("::", 8080), ("0.0.0.0", 53248)):
+        with listening(router.laptop, "2001:db8:112::2", 8080) as server:
+            made = portolan(router.laptop, "map", "tcp", "8080", "--external-address", suggested, "--internal-address",
+                            "2001:db8:112::2", "--server", "2001:db8:112::1")
+            assert made["external-port"] >= low
+            assert made["external-address"] == ("2001:db8:112::2" if suggested == "::" else EXTERNAL)
+            assert reaches(router.far, (made["external-address"], made["external-port"]), server)
 
 
 def test_natpmpc_gets_a_port_that_works(router):  # pylint: disable=redefined-outer-name
