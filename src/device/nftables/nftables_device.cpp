@@ -114,6 +114,11 @@ NftablesDevice::NftablesDevice(Kind kind, Surroundings surroundings, io::NftTabl
 
 NftablesDevice::~NftablesDevice() {
   if (kind_.stays_at_exit) return;
+  for (const Number number : mappings_.numbers()) {
+    const auto& mapping = *mappings_.mapping(number);
+    for (const auto& peer : mapping.peers)
+      static_cast<void>(let_go(with_port(mapping.key, peer.internal_port), peer.remote_peer));
+  }
   if (const auto removed = table_.remove(); !removed)
     spdlog::warn("left on this host: table {}: {}", kind_.table, to_string(removed.error()));
 }

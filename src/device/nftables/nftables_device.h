@@ -44,7 +44,7 @@ class NftablesDevice final : public Device {
       -> std::expected<std::unique_ptr<NftablesDevice>, std::string>;
   [[nodiscard]] static auto start(const Firewall6Settings& settings, Surroundings surroundings)
       -> std::expected<std::unique_ptr<NftablesDevice>, std::string>;
-  /// Removes the table unless it is to stay.
+  /// Removes the table unless it is to stay, and lets go of flows that only PEER keeps.
   ~NftablesDevice() override;
 
   void apply(BatchId batch, std::vector<Operation> operations) override;

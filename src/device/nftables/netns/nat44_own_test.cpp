@@ -284,6 +284,30 @@ TEST_F(Nat44Test, a_flow_that_peer_keeps_is_made_anew_if_it_ends_before_its_time
   EXPECT_FALSE(under.device().keeps_flows());
 }
 
+TEST_F(Nat44Test, at_the_end_peer_keeps_no_flow_any_more) {
+  const auto keep = [&](std::uint16_t port) {
+    return apply(InstallPeer{.key = key(1, port),
+                             .remote_peer = under.remote_peer(1),
+                             .external_address = IpAddress::unspecified(Family::ipv4),
+                             .external_port = {},
+                             .lifetime = Seconds{20000}});
+  };
+  const auto found = [&](std::uint16_t port) {
+    return under.router()
+        .conntrack()
+        .find({.protocol = Protocol::udp, .source = inside(1, port), .destination = under.remote_peer(1)})
+        .value();
+  };
+  ASSERT_TRUE(keep(3000) && keep(3001));
+  ASSERT_TRUE(under.send_outbound(key(1, 3001), 1));
+  under.pass(Seconds{11});
+  ASSERT_GT(found(3001)->expires_in, Seconds{19000});
+  under.end();
+  EXPECT_FALSE(found(3000)) << "nobody has used it";
+  ASSERT_TRUE(found(3001));
+  EXPECT_LE(found(3001)->expires_in, Seconds{300});
+}
+
 TEST_F(Nat44Test, hosts_that_are_not_inside_get_nothing) {
   MappingKey elsewhere = key(1, 3000);
   elsewhere.internal_address = *IpAddress::parse("203.0.113.77");
