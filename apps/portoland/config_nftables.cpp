@@ -172,10 +172,9 @@ void read_nat44_ports(Reader& reader, const toml::table& table, Settings& settin
                      has_implicit ? "explicit_ports" : "implicit_ports",
                      (has_implicit ? nat44.explicit_ports : nat44.implicit_ports).first,
                      (has_implicit ? nat44.explicit_ports : nat44.implicit_ports).last));
-  // One address for both: each has ports of its own.
+  // The same address perhaps, in the pool too: each has ports of its own.
   const auto& own = settings.nat64.own_address;
-  if (!settings.has(DeviceKind::nat64) || !own || own->interface != nat44.outside || !nat44.pool.empty())
-    return;
+  if (!settings.has(DeviceKind::nat64) || !own || own->interface != nat44.outside) return;
   for (const bool is_explicit : {true, false})
     if (overlap(is_explicit ? nat44.explicit_ports : nat44.implicit_ports, own->ports))
       fail(is_explicit,

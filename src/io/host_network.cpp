@@ -371,7 +371,12 @@ auto HostChanges::State::is_our_address(unsigned interface_index, const AddressC
 
 /// Makes `change` unless it is in force; what an earlier run left is taken over.
 auto HostChanges::State::want(const Change& change) -> std::expected<void, std::string> {
-  if (std::ranges::find(made, change) != made.end()) return {};
+  if (std::ranges::find(made, change) != made.end()) {
+    // Somebody may have taken an address away since.
+    if (!std::holds_alternative<AddressChange>(change)) return {};
+    const auto again = carry_out(change);
+    return again ? std::expected<void, std::string>{} : std::unexpected(again.error());
+  }
   const auto old = std::ranges::find(left, change);
   const bool is_left_over = old != left.end();
   if (!is_left_over)

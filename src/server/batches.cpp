@@ -322,11 +322,11 @@ void Server::happened(TimePoint now, std::span<const device::Event> events) {
     if (const auto* moved = std::get_if<device::Moved>(&event))
       address_changed |= move_contract(now, *moved);
     else if (const auto* lost = std::get_if<device::Lost>(&event))
-      lose_contract(now, {.mapping = lost->key, .remote_peer = {}});
+      address_changed |= lose_contract(now, {.mapping = lost->key, .remote_peer = {}});
     else if (const auto* peer = std::get_if<device::LostPeer>(&event))
-      lose_contract(now, {.mapping = peer->key, .remote_peer = peer->remote_peer});
+      address_changed |= lose_contract(now, {.mapping = peer->key, .remote_peer = peer->remote_peer});
   }
-  // RFC 6887 s8.5: the epoch begins anew when external addresses change.
+  // RFC 6887 s8.5: the epoch begins anew when external addresses change, or mappings are lost.
   const bool is_new_for_all =
       address_changed && config_.epoch_scope == EpochScope::server && announce_restart(now);
   if (is_new_for_all || config_.epoch_scope == EpochScope::subscriber)
@@ -381,9 +381,9 @@ void Server::announce_epochs(TimePoint now, std::span<const ContractKey> moved) 
   for (const Prefix& subscriber : subscribers) contracts_.for_each_of(subscriber, tell);
 }
 
-void Server::lose_contract(TimePoint now, const ContractKey& key) {
+auto Server::lose_contract(TimePoint now, const ContractKey& key) -> bool {
   const Contract* found = contracts_.find(key);
-  if (found == nullptr) return;
+  if (found == nullptr) return false;
   const Contract contract = *found;
   for (Batch& batch : pipeline_) {
     for (Item& item : batch.items) {
@@ -398,14 +398,16 @@ void Server::lose_contract(TimePoint now, const ContractKey& key) {
       }
     }
   }
+  if (config_.epoch_scope == EpochScope::subscriber) contracts_.restart_state(now, contract.subscriber);
   contracts_.erase(key);
   if (contract.is_static) {
     unsettled_statics_.try_emplace(key.mapping);
-    return;
+    return true;
   }
   housekeeping_.emplace_back(store::DropMapping{key});
   updates_.begin(now, contract);
   ++counters_.lost;
+  return true;
 }
 
 }  // namespace portolan::server

@@ -201,8 +201,14 @@ auto Server::path_number(const Path& path) -> std::uint16_t {
 }
 
 void Server::learn_address(TimePoint now, std::optional<Ipv4Address> address) {
-  if (std::exchange(learned_address_, address) == address) return;
-  if (address && nat_pmp_address() == address) announcements_.begin(now, config_.announcements);
+  if (std::exchange(learned_address_, address) == address || !address) return;
+  const bool is_another = former_address_ && former_address_ != address;
+  former_address_ = address;
+  // RFC 6887 s8.5: the epoch begins anew, whoever's mappings have moved or were lost.
+  if (is_another && config_.epoch_scope == EpochScope::server && announce_restart(now))
+    announce_epochs(now, {});
+  else if (nat_pmp_address() == address)
+    announcements_.begin(now, config_.announcements);
 }
 
 auto Server::announce_restart(TimePoint now) -> bool {

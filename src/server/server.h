@@ -313,7 +313,7 @@ class Server {
   /// The subscribers of contracts that moved, or all, have a new epoch: tells those of their clients who get
   /// no update one by one. Not all of them hear a multicast: routers may lie between (RFC 6887 s14.1.3).
   void announce_epochs(TimePoint now, std::span<const ContractKey> moved);
-  void lose_contract(TimePoint now, const ContractKey& key);
+  auto lose_contract(TimePoint now, const ContractKey& key) -> bool;
 
   // answers.cpp
   void answer(TimePoint now, const Inbound& datagram, const Item& item);
@@ -357,6 +357,8 @@ class Server {
   Actions actions_;
   std::vector<Path> paths_;
   std::optional<Ipv4Address> learned_address_;
+  /// The last one that was learned.
+  std::optional<Ipv4Address> former_address_;
   /// Limits may have become smaller than what was promised.
   bool was_reconfigured_ = false;
   /// Data of the PREFIX64 options.

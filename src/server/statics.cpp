@@ -20,9 +20,11 @@ auto details_of(const Config::StaticMapping& mapping) -> ContractDetails {
   return details;
 }
 
-/// The present contract has the external endpoint that the operator wants.
+/// The present contract has the external endpoint that the operator wants: at an unspecified address,
+/// whichever the device has.
 auto is_in_place(const Contract& contract, const Config::StaticMapping& mapping) -> bool {
-  return contract.external_address == mapping.external_address &&
+  const bool is_anywhere = mapping.external_address.is_unspecified();
+  return (is_anywhere || contract.external_address == mapping.external_address) &&
          contract.external_port == mapping.external_port && contract.port_count == 1;
 }
 

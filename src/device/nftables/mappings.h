@@ -170,7 +170,7 @@ class NftablesMappings {
   void forget(Number number);
   void arm(TimePoint now, Number number);
 
-  const MappingRules rules_;
+  MappingRules rules_;
   ExternalPorts ports_;
   std::vector<Mapping> mappings_{1};  ///< by number; port_count 0: none
   std::vector<Number> free_;

@@ -386,12 +386,11 @@ void NftablesDevice::reconciled() {
   spdlog::info("table {}: {} elements of an earlier run that nobody wants are removed", kind_.table, count);
 }
 
-auto NftablesDevice::set_pool(std::vector<Ipv4Address> pool) -> std::expected<void, std::string> {
-  if (pool == mappings_.pool()) return {};
+void NftablesDevice::set_pool(std::vector<Ipv4Address> pool) {
+  if (pool == mappings_.pool()) return;
   const std::vector<Ipv4Address> before = mappings_.pool();
   std::vector<Event> events = mappings_.set_pool(surroundings_.now(), std::move(pool));
-  const auto loaded = load();
-  if (!loaded || !commit()) static_cast<void>(repair());
+  if (!load() || !commit()) static_cast<void>(repair());
   const auto is_gone = [&](const IpAddress& address) {
     return address.is_ipv4() && std::ranges::find(before, address.ipv4()) != before.end() &&
            std::ranges::find(mappings_.pool(), address.ipv4()) == mappings_.pool().end();
@@ -403,7 +402,6 @@ auto NftablesDevice::set_pool(std::vector<Ipv4Address> pool) -> std::expected<vo
   if (gone)
     for (const io::Flow& flow : *gone) static_cast<void>(conntrack_.remove(flow.original));
   tell(std::move(events));
-  return loaded;
 }
 
 void NftablesDevice::tell(std::vector<Event> events) {

@@ -51,8 +51,8 @@ class NftablesDevice final : public Device {
   void reconciled() override;
 
   /// Changes the external addresses of a NAT44; the event handler is told later what that did to mappings.
-  /// Errors  the rules could not be loaded; tried again like a repair
-  auto set_pool(std::vector<Ipv4Address> pool) -> std::expected<void, std::string>;
+  /// What the kernel does not take at once is repaired.
+  void set_pool(std::vector<Ipv4Address> pool);
   [[nodiscard]] auto pool() const -> const std::vector<Ipv4Address>& { return mappings_.pool(); }
 
   /// Does what is due.

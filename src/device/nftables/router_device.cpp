@@ -51,8 +51,13 @@ auto RouterDevice::start(const Nat44Settings& settings, io::EventLoop& loop, Ran
     } else {
       spdlog::warn("nat44: {} has no IPv4 address yet; hosts are told so until it has one", settings.outside);
     }
-  } else if (const auto answered = router->take_addresses(settings.pool); !answered) {
-    return std::unexpected(answered.error());
+  } else {
+    // The watch first: so that nothing is missed.
+    auto watch = io::AddressWatch::open();
+    if (!watch) return std::unexpected(watch.error());
+    router->pool_watch_.emplace(*std::move(watch));
+    if (const auto taken = router->take_addresses(settings.pool); !taken)
+      return std::unexpected(taken.error());
   }
   const io::NftTableName table{.family = Family::ipv4, .name = std::string(nat44_table)};
   if (const auto noted = host.note_table(table, settings.stays_at_exit); !noted)
@@ -90,16 +95,34 @@ auto RouterDevice::take_addresses(const std::vector<Ipv4Address>& pool) -> std::
         fmt::format("nat44.outside: {}: create it first, or correct the name", interface.error()));
   const auto own = netlink->addresses(interface->index);
   if (!own) return std::unexpected(own.error());
+  std::vector<Ipv4Address> taken;
   for (const Ipv4Address address : pool) {
     const bool is_own = std::ranges::any_of(
         *own, [&](const io::InterfaceAddress& each) { return each.address == IpAddress{address}; });
     if (is_own) continue;
     // Its own, not a proxy's: the kernel answers for no others on the link that they are of, and only what
     // the host takes in itself is known to have come when a port was nobody's.
-    if (auto added = host_->add_address(IpAddress{address}, host_prefix_length, outside_); !added)
+    if (auto added = host_->add_address(IpAddress{address}, host_prefix_length, outside_); !added) {
+      give_up_addresses(taken);
       return added;
+    }
+    taken.push_back(address);
   }
   return {};
+}
+
+void RouterDevice::give_up_addresses(const std::vector<Ipv4Address>& addresses) {
+  for (const Ipv4Address address : addresses)
+    if (const auto removed = host_->remove_address(IpAddress{address}, host_prefix_length, outside_);
+        !removed)
+      spdlog::warn("left on this host: {}", removed.error());
+}
+
+void RouterDevice::look_at_pool() {
+  const auto taken = take_addresses(device_->pool());
+  std::string trouble = taken ? std::string() : taken.error();
+  if (!trouble.empty() && trouble != trouble_) spdlog::error("nat44: pool: {}", trouble);
+  trouble_ = std::move(trouble);
 }
 
 void RouterDevice::follow() {
@@ -118,6 +141,10 @@ void RouterDevice::follow() {
     });
     if (const auto next = followed_->next_look()) look_timer_.arm(*next);
   }
+  if (pool_watch_)
+    address_watch_ = loop_.on_readable(pool_watch_->descriptor(), [this] {
+      if (pool_watch_->take()) look_at_pool();
+    });
   arm();
 }
 
@@ -137,9 +164,7 @@ void RouterDevice::look_at_address() {
       spdlog::info("nat44: the external address is {}", *address);
     else
       spdlog::warn("nat44: {} has no IPv4 address any more", outside_);
-    if (const auto set = device_->set_pool(address ? std::vector{*address} : std::vector<Ipv4Address>{});
-        !set)
-      spdlog::error("nat44: {}", set.error());
+    device_->set_pool(address ? std::vector{*address} : std::vector<Ipv4Address>{});
     arm();
   }
   const bool has_changed = (changed && *changed) || is_settled() != was_settled;
@@ -164,19 +189,23 @@ void RouterDevice::apply(BatchId batch, std::vector<Operation> operations) {
   arm();
 }
 
-void RouterDevice::reconciled() { device_->reconciled(); }
+void RouterDevice::reconciled() {
+  device_->reconciled();
+  arm();
+}
 
 auto RouterDevice::reload(const Nat44Settings& wanted) -> std::expected<void, std::string> {
-  if (followed_) return {};
-  if (auto answered = take_addresses(wanted.pool); !answered) return answered;
-  for (const Ipv4Address address : device_->pool())
-    if (std::ranges::find(wanted.pool, address) == wanted.pool.end())
-      if (const auto removed = host_->remove_address(IpAddress{address}, host_prefix_length, outside_);
-          !removed)
-        spdlog::warn("left on this host: {}", removed.error());
-  auto set = device_->set_pool(wanted.pool);
+  const std::vector<Ipv4Address> before = device_->pool();
+  if (followed_ || wanted.pool == before) return {};
+  if (auto taken = take_addresses(wanted.pool); !taken) return taken;
+  device_->set_pool(wanted.pool);
+  std::vector<Ipv4Address> gone;
+  std::ranges::copy_if(before, std::back_inserter(gone), [&](Ipv4Address address) {
+    return std::ranges::find(wanted.pool, address) == wanted.pool.end();
+  });
+  give_up_addresses(gone);
   arm();
-  return set;
+  return {};
 }
 
 auto RouterDevice::is_settled() const -> bool {

@@ -14,6 +14,7 @@
 #include "device/device.h"
 #include "device/nftables/nftables_device.h"
 #include "device/nftables/settings.h"
+#include "io/address_watch.h"
 #include "io/event_loop.h"
 #include "io/followed_address.h"
 #include "io/host_network.h"
@@ -55,6 +56,9 @@ class RouterDevice final : public Device {
   RouterDevice(io::EventLoop& loop, Handlers handlers);
 
   [[nodiscard]] auto take_addresses(const std::vector<Ipv4Address>& pool) -> std::expected<void, std::string>;
+  void give_up_addresses(const std::vector<Ipv4Address>& addresses);
+  /// Takes addresses of the pool again that somebody took away.
+  void look_at_pool();
   [[nodiscard]] auto surroundings(Random& random) -> NftablesDevice::Surroundings;
   void follow();
   void look_at_address();
@@ -67,6 +71,7 @@ class RouterDevice final : public Device {
   io::HostChanges* host_ = nullptr;
   std::unique_ptr<NftablesDevice> device_;
   std::optional<io::FollowedAddress> followed_;
+  std::optional<io::AddressWatch> pool_watch_;
   std::string trouble_;
   io::Timer timer_;
   io::Timer look_timer_;
