@@ -147,6 +147,11 @@ def nft(*arguments):
     return done.stdout
 
 
+def addresses_of(interface):
+    return subprocess.run(["ip", "-4", "address", "show", "dev", interface], capture_output=True, text=True,
+                          check=True).stdout
+
+
 @contextlib.contextmanager
 def listening(host, address, port):
     server = host.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
@@ -414,10 +419,14 @@ def test_a_pool_address_of_the_outside_link_is_answered_for(router):  # pylint: 
         seen, source = web.accept()
         seen.close()
         assert source[0] == OTHER_EXTERNAL
+    ip("address", "delete", f"{OTHER_EXTERNAL}/32", "dev", "wan0")
+    until(lambda: OTHER_EXTERNAL in addresses_of("wan0"), "somebody took it away, and it is back")
+    router.kill()
+    router.start(nat44=f'pool = ["{OTHER_EXTERNAL}"]')
+    assert OTHER_EXTERNAL in addresses_of("wan0"), "taken over from the run that was killed"
     client.close()
     router.stop()
-    addresses = subprocess.run(["ip", "-4", "address", "show", "dev", "wan0"], capture_output=True, text=True, check=True)
-    assert OTHER_EXTERNAL not in addresses.stdout and EXTERNAL in addresses.stdout
+    assert OTHER_EXTERNAL not in addresses_of("wan0") and EXTERNAL in addresses_of("wan0")
 
 
 def test_at_exit_the_tables_go_or_stay(router):  # pylint: disable=redefined-outer-name

@@ -73,6 +73,14 @@ auto NftablesMappings::number_of(const MappingKey& key) const -> Number {
   return found == by_key_.end() ? 0 : found->second;
 }
 
+auto NftablesMappings::live_number(TimePoint now, const MappingKey& key) -> Number {
+  const Number number = number_of(key);
+  if (number == 0 || at(number).is_mapped(now)) return number;
+  // The wheel comes a little later. Until then it would still have its elements and ports.
+  settle(now, number);
+  return 0;
+}
+
 auto NftablesMappings::find(TimePoint now, const MappingKey& key) const -> const Mapping* {
   const Number number = number_of(key);
   return number != 0 && at(number).is_mapped(now) ? &at(number) : nullptr;
@@ -82,8 +90,7 @@ auto NftablesMappings::install(TimePoint now, const Install& wanted, const FindT
   const MappingKey& key = wanted.key;
   if (const auto refusal = refusal_of(key)) return std::unexpected(*refusal);
   if (lacks_address()) return std::unexpected(Refusal::network_failure);
-  Number number = number_of(key);
-  if (number != 0 && !at(number).is_mapped(now)) number = 0;
+  Number number = live_number(now, key);
   const bool is_explicit = number != 0 && at(number).is_explicit(now);
   if (number != 0 && at(number).key != key) {
     if (is_explicit || !at(number).peers.empty()) return std::unexpected(Refusal::no_resources);
@@ -99,9 +106,7 @@ auto NftablesMappings::install(TimePoint now, const Install& wanted, const FindT
     if (present && !agrees(wanted.external_address, wanted.external_port, *present))
       return std::unexpected(Refusal::cannot_provide_external);
   }
-  const std::size_t filters_before = is_explicit ? at(number).filters.size() : 0;
   if (wanted.filters.size() > filters_per_mapping ||
-      filter_count_ - filters_before + wanted.filters.size() > rules_.filters_max ||
       (!wanted.filters.empty() && key.internal_port == Port{0}))
     return std::unexpected(Refusal::excessive_filters);
 
@@ -113,7 +118,12 @@ auto NftablesMappings::install(TimePoint now, const Install& wanted, const FindT
       return std::unexpected(wanted.match == Match::exact ? Refusal::cannot_provide_external
                                                           : Refusal::no_resources);
     if (!has_room(place.count)) return std::unexpected(Refusal::no_resources);
+    if (!has_room_for_filters(wanted.filters.size(), place.count, nullptr))
+      return std::unexpected(Refusal::excessive_filters);
     number = make(key, place);
+  } else if (!has_room_for_filters(wanted.filters.size(), is_explicit ? at(number).port_count : count,
+                                   &at(number))) {
+    return std::unexpected(Refusal::excessive_filters);
   } else if (!is_explicit && at(number).port_count < count) {
     const std::uint32_t fits =
         fitting(now, wanted, at(number).external, unmapped(now, key, count), Reach::any);
@@ -139,8 +149,8 @@ auto NftablesMappings::install(TimePoint now, const Install& wanted, const FindT
 auto NftablesMappings::remove(TimePoint now, const Remove& unwanted, const FindTraffic& traffic) -> Result {
   const MappingKey& key = unwanted.key;
   if (refusal_of(key)) return nothing(key);
-  const Number number = number_of(key);
-  if (number == 0 || !at(number).is_mapped(now)) {
+  const Number number = live_number(now, key);
+  if (number == 0) {
     if (key.internal_port != Port{0} && traffic(key)) return std::unexpected(Refusal::outbound_mapping);
     return nothing(key);
   }
@@ -165,10 +175,10 @@ auto NftablesMappings::remove(TimePoint now, const Remove& unwanted, const FindT
 auto NftablesMappings::place_peer(TimePoint now, const InstallPeer& wanted, const FindTraffic& traffic)
     -> std::expected<Endpoint, Refusal> {
   const bool asked = !wanted.external_address.is_unspecified() || wanted.external_port != Port{0};
-  const Mapping* const present = find(now, wanted.key);
+  const Number number = live_number(now, wanted.key);
+  const Mapping* const present = number != 0 ? &at(number) : nullptr;
   std::optional<Endpoint> external;
   if (present != nullptr) {
-    if (present->peers.size() >= peers_per_mapping) return std::unexpected(Refusal::no_resources);
     external = ith(present->external, static_cast<std::uint32_t>(wanted.key.internal_port.value -
                                                                  present->key.internal_port.value));
   } else if (const auto own = rules_.translates ? traffic(wanted.key) : std::nullopt;
@@ -197,8 +207,7 @@ auto NftablesMappings::place_peer(TimePoint now, const InstallPeer& wanted, cons
 
 auto NftablesMappings::keep_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer,
                                  const Endpoint& external, TimePoint until) -> TimePoint {
-  Number number = number_of(key);
-  if (number != 0 && !at(number).is_mapped(now)) number = 0;
+  Number number = live_number(now, key);
   if (number == 0) number = make(key, {.external = external, .count = 1});
   Mapping& mapping = at(number);
   const auto same = std::ranges::find_if(mapping.peers, [&](const Peer& each) {
@@ -215,19 +224,33 @@ auto NftablesMappings::keep_peer(TimePoint now, const MappingKey& key, const End
   return until;
 }
 
-auto NftablesMappings::release_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer)
+auto NftablesMappings::refusal_of_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer)
+    -> std::optional<Refusal> {
+  const Number number = live_number(now, key);
+  if (number == 0) return has_room(1) ? std::nullopt : std::optional(Refusal::no_resources);
+  const bool is_full = at(number).peers.size() >= peers_per_mapping;
+  if (is_full && !peer_external(key, remote_peer)) return Refusal::no_resources;
+  return std::nullopt;
+}
+
+auto NftablesMappings::peer_external(const MappingKey& key, const Endpoint& remote_peer) const
     -> std::optional<Endpoint> {
   const Number number = number_of(key);
   if (number == 0) return std::nullopt;
-  Mapping& mapping = at(number);
-  const auto found = std::ranges::find_if(mapping.peers, [&](const Peer& each) {
+  const auto& peers = at(number).peers;
+  const auto found = std::ranges::find_if(peers, [&](const Peer& each) {
     return each.internal_port == key.internal_port && each.remote_peer == remote_peer;
   });
-  if (found == mapping.peers.end()) return std::nullopt;
-  const Endpoint external = found->external;
-  mapping.peers.erase(found);
+  return found == peers.end() ? std::nullopt : std::optional(found->external);
+}
+
+void NftablesMappings::release_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer) {
+  const Number number = number_of(key);
+  if (number == 0) return;
+  std::erase_if(at(number).peers, [&](const Peer& each) {
+    return each.internal_port == key.internal_port && each.remote_peer == remote_peer;
+  });
   settle(now, number);
-  return external;
 }
 
 void NftablesMappings::let_traffic(TimePoint now, const MappingKey& key, TimePoint until) {
@@ -244,9 +267,15 @@ auto NftablesMappings::may_have(TimePoint now, const MappingKey& key, const Endp
          (find(now, key) != nullptr || is_available(now, external, key, false, Reach::any));
 }
 
+auto NftablesMappings::has_room_for_filters(std::size_t filters, std::uint32_t ports,
+                                            const Mapping* before) const -> bool {
+  const std::size_t freed = before != nullptr ? before->filters.size() * before->port_count : 0;
+  return filter_count_ - freed + filters * ports <= rules_.filters_max;
+}
+
 void NftablesMappings::set_filters(Mapping& mapping, const std::vector<RemoteFilter>& filters) {
-  filter_count_ += static_cast<std::uint32_t>(filters.size());
-  filter_count_ -= static_cast<std::uint32_t>(mapping.filters.size());
+  filter_count_ += static_cast<std::uint32_t>(filters.size() * mapping.port_count);
+  filter_count_ -= static_cast<std::uint32_t>(mapping.filters.size() * mapping.port_count);
   mapping.filters = filters;
 }
 
@@ -275,12 +304,30 @@ void NftablesMappings::grow(Number number, std::uint32_t count) {
 }
 
 void NftablesMappings::give_ports(Number number, std::uint32_t from) {
-  const Mapping& mapping = at(number);
-  for (std::uint32_t i = from; i < mapping.port_count; ++i) {
-    by_key_.insert_or_assign(ith(mapping.key, i), number);
-    if (rules_.translates) ports_.give(mapping.key.protocol, ith(mapping.external, i), number);
+  const MappingKey key = at(number).key;
+  const Endpoint external = at(number).external;
+  const std::uint32_t count = at(number).port_count;
+  port_count_ += count - from;
+  std::vector<Number> former;
+  for (std::uint32_t i = from; i < count; ++i) {
+    Number& owner = by_key_[ith(key, i)];
+    if (owner != 0 && (former.empty() || former.back() != owner)) former.push_back(owner);
+    owner = number;
+    if (rules_.translates) ports_.give(key.protocol, ith(external, i), number);
   }
-  port_count_ += mapping.port_count - from;
+  for (const Number each : former) forget_if_empty(each);
+}
+
+void NftablesMappings::forget_if_empty(Number number) {
+  const Mapping& mapping = at(number);
+  if (mapping.port_count == 0) return;
+  for (std::uint32_t i = 0; i < mapping.port_count; ++i) {
+    if (number_of(ith(mapping.key, i)) == number) return;
+    if (!rules_.translates || !ports_.has(mapping.external.address)) continue;
+    const nat::PortOwner owner = ports_.owner(mapping.key.protocol, ith(mapping.external, i));
+    if (owner.binding == number || owner.hold_down == number) return;
+  }
+  forget(number);
 }
 
 void NftablesMappings::settle(TimePoint now, Number number) {
@@ -333,8 +380,16 @@ void NftablesMappings::forget(Number number) {
   changed_.push_back(number);
 }
 
-void NftablesMappings::advance(TimePoint now) {
-  while (const auto number = wheel_.pop_due(now)) settle(now, *number);
+void NftablesMappings::advance(TimePoint now, const FindTraffic& traffic) {
+  while (const auto number = wheel_.pop_due(now)) {
+    Mapping& mapping = at(*number);
+    // Both when it ends and before its port is anybody's.
+    if (rules_.translates && mapping.key.internal_port != Port{0} && !mapping.is_mapped(now))
+      for (std::uint32_t i = 0; i < mapping.port_count; ++i)
+        if (const auto own = traffic(ith(mapping.key, i)); own && own->external == ith(mapping.external, i))
+          mapping.traffic_until = std::max(mapping.traffic_until, now + own->left);
+    settle(now, *number);
+  }
 }
 
 auto NftablesMappings::take_changed() -> std::vector<Number> { return std::exchange(changed_, {}); }

@@ -86,7 +86,10 @@ class NftablesMappings {
   auto install(TimePoint now, const Install& wanted, const FindTraffic& traffic) -> Result;
   auto remove(TimePoint now, const Remove& unwanted, const FindTraffic& traffic) -> Result;
 
-  /// Where PEER's flow of `wanted` would leave, if there is no such flow yet. Changes nothing.
+  /// Why no flow of `key` to `remote_peer` can be kept, if so: there are as many as may be.
+  [[nodiscard]] auto refusal_of_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer)
+      -> std::optional<Refusal>;
+  /// Where PEER's flow of `wanted` would leave, if there is no such flow yet.
   [[nodiscard]] auto place_peer(TimePoint now, const InstallPeer& wanted, const FindTraffic& traffic)
       -> std::expected<Endpoint, Refusal>;
   /// Keeps a flow, which leaves as `external`, at least until then; returns until when it is kept now.
@@ -94,9 +97,11 @@ class NftablesMappings {
                  TimePoint until) -> TimePoint;
   /// Whether `key` may have `external`, where a flow of its is found to leave, as its own.
   [[nodiscard]] auto may_have(TimePoint now, const MappingKey& key, const Endpoint& external) const -> bool;
-  /// Ends a flow's being kept by PEER; where it left, if it was.
-  auto release_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer)
+  /// Where a flow leaves that PEER keeps.
+  [[nodiscard]] auto peer_external(const MappingKey& key, const Endpoint& remote_peer) const
       -> std::optional<Endpoint>;
+  /// Ends its being kept by PEER.
+  void release_peer(TimePoint now, const MappingKey& key, const Endpoint& remote_peer);
 
   /// The port is somebody's own traffic's until then.
   void let_traffic(TimePoint now, const MappingKey& key, TimePoint until);
@@ -104,11 +109,12 @@ class NftablesMappings {
   /// Changes the external addresses; says what became of what was at those that are gone.
   auto set_pool(TimePoint now, std::vector<Ipv4Address> pool) -> std::vector<Event>;
   [[nodiscard]] auto pool() const -> const std::vector<Ipv4Address>& { return ports_.pool(); }
+  [[nodiscard]] auto is_external(const IpAddress& address) const -> bool { return ports_.has(address); }
   /// Whether there is no external address to map to.
   [[nodiscard]] auto lacks_address() const -> bool { return rules_.translates && pool().empty(); }
 
-  /// Ends what is due.
-  void advance(TimePoint now);
+  /// Ends what is due. A port that traffic still uses stays its owner's.
+  void advance(TimePoint now, const FindTraffic& traffic);
   [[nodiscard]] auto next_deadline() const -> std::optional<TimePoint> { return wheel_.next_deadline(); }
 
   /// Null if nothing has that number.
@@ -135,6 +141,8 @@ class NftablesMappings {
   };
 
   [[nodiscard]] auto number_of(const MappingKey& key) const -> Number;
+  /// The number of what `key` is mapped by; 0 if it is not. What ended a moment ago gives way first.
+  [[nodiscard]] auto live_number(TimePoint now, const MappingKey& key) -> Number;
   [[nodiscard]] auto at(Number number) -> Mapping& { return mappings_[number]; }
   [[nodiscard]] auto at(Number number) const -> const Mapping& { return mappings_[number]; }
   [[nodiscard]] auto is_available(TimePoint now, const Endpoint& external, const MappingKey& key,
@@ -164,10 +172,15 @@ class NftablesMappings {
   /// Gives an existing mapping more ports, which fit.
   void grow(Number number, std::uint32_t count);
   void give_ports(Number number, std::uint32_t from);
+  /// Every port of a set has its filters.
+  [[nodiscard]] auto has_room_for_filters(std::size_t filters, std::uint32_t ports,
+                                          const Mapping* before) const -> bool;
   void set_filters(Mapping& mapping, const std::vector<RemoteFilter>& filters);
   /// Holds down the ports of what is no longer mapped, or gives them back.
   void settle(TimePoint now, Number number);
   void forget(Number number);
+  /// Forgets what is held down, once all of it is somebody's again.
+  void forget_if_empty(Number number);
   void arm(TimePoint now, Number number);
 
   MappingRules rules_;

@@ -150,6 +150,9 @@ void NftablesDevice::apply(BatchId batch, std::vector<Operation> operations) {
       results.push_back(std::visit([&](const auto& each) { return carry_out(each); }, operation));
     if (!commit()) results.assign(operations.size(), std::unexpected(Refusal::unreachable));
     end_forbidden_flows();
+    // The mapping is there now: a peer that sends again gets through.
+    for (const auto& [protocol, mapped] : std::exchange(strayed_, {})) end_stray_flows(protocol, mapped);
+    flows_of_.clear();
   }
   surroundings_.post([this, batch, results = std::move(results)]() mutable {
     surroundings_.completion(batch, std::move(results));
@@ -162,7 +165,7 @@ auto NftablesDevice::carry_out(const Install& wanted) -> Result {
   const bool narrows = before != nullptr && !wanted.filters.empty() && before->filters != wanted.filters;
   const Result result = mappings_.install(now, wanted, find_traffic_);
   if (narrows && result) narrowed_.push_back(wanted.key);
-  if (result && kind_.rules.translates) end_stray_flows(wanted.key.protocol, *result);
+  if (result && kind_.rules.translates) strayed_.emplace_back(wanted.key.protocol, *result);
   return result;
 }
 
@@ -196,7 +199,11 @@ auto NftablesDevice::carry_out(const InstallPeer& wanted) -> Result {
   if (!is_unicast(wanted.remote_peer.address) || wanted.remote_peer.port == Port{0})
     return std::unexpected(Refusal::remote_peer_invalid);
   if (mappings_.lacks_address()) return std::unexpected(Refusal::network_failure);
+  // A flow that is made here knows no other host's mapping.
+  if (mappings_.is_external(wanted.remote_peer.address)) return std::unexpected(Refusal::remote_peer_invalid);
   const TimePoint now = surroundings_.now();
+  if (const auto refusal = mappings_.refusal_of_peer(now, key, wanted.remote_peer))
+    return std::unexpected(*refusal);
   const io::FlowTuple tuple = flow_of(key, wanted.remote_peer);
   const auto found = conntrack_.find(tuple);
   if (!found) return std::unexpected(Refusal::network_failure);
@@ -230,11 +237,12 @@ auto NftablesDevice::carry_out(const InstallPeer& wanted) -> Result {
 
 auto NftablesDevice::carry_out(const ReleasePeer& unwanted) -> Result {
   const TimePoint now = surroundings_.now();
-  const auto external = mappings_.release_peer(now, unwanted.key, unwanted.remote_peer);
+  const auto external = mappings_.peer_external(unwanted.key, unwanted.remote_peer);
   if (!external)
     return Applied{.external_address = IpAddress::unspecified(kind_.family), .external_port = {}};
   const Seconds left = let_go(unwanted.key, unwanted.remote_peer);
   if (left > Seconds{0}) mappings_.let_traffic(now, unwanted.key, now + left);
+  mappings_.release_peer(now, unwanted.key, unwanted.remote_peer);
   return Applied{.external_address = external->address,
                  .external_port = external->port,
                  .lifetime = left,
@@ -274,14 +282,21 @@ auto NftablesDevice::traffic(const MappingKey& key) -> std::optional<Traffic> {
 auto NftablesDevice::traffic_of_sender(const MappingKey& key) -> std::optional<Traffic> {
   const auto noted = table_.find("senders", socket_of(key));
   if (!noted || !*noted) return std::nullopt;
-  // Only deletions come here, and only those of sockets that have sent.
+  // Only deletions come here, and only those of sockets that have sent. Once for a batch and a host.
+  const auto [host, is_new] = flows_of_.try_emplace(key.internal_address);
+  if (is_new)
+    if (auto listed = conntrack_.list(kind_.family, [&](const io::Flow& flow) {
+          return flow.original.source.address == key.internal_address;
+        }))
+      host->second = *std::move(listed);
   const Endpoint socket{key.internal_address, key.internal_port};
-  const auto flows = conntrack_.list(kind_.family, [&](const io::Flow& flow) {
-    return flow.original.protocol == key.protocol && flow.original.source == socket;
-  });
-  if (!flows || flows->empty()) return std::nullopt;
-  const auto last = std::ranges::max_element(*flows, {}, &io::Flow::expires_in);
-  return Traffic{.external = socket, .left = last->expires_in};
+  std::optional<Traffic> traffic;
+  for (const io::Flow& flow : host->second) {
+    if (flow.original.protocol != key.protocol || flow.original.source != socket) continue;
+    if (!traffic || traffic->left < flow.expires_in)
+      traffic = Traffic{.external = socket, .left = flow.expires_in};
+  }
+  return traffic;
 }
 
 auto NftablesDevice::noted_since(const MappingKey& key, const Endpoint& remote_peer)
@@ -390,7 +405,10 @@ void NftablesDevice::set_pool(std::vector<Ipv4Address> pool) {
   if (pool == mappings_.pool()) return;
   const std::vector<Ipv4Address> before = mappings_.pool();
   std::vector<Event> events = mappings_.set_pool(surroundings_.now(), std::move(pool));
-  if (!load() || !commit()) static_cast<void>(repair());
+  if (table_.load(kind_.ruleset(mappings_.pool()).keeping_elements))
+    static_cast<void>(commit());
+  else
+    static_cast<void>(repair());
   const auto is_gone = [&](const IpAddress& address) {
     return address.is_ipv4() && std::ranges::find(before, address.ipv4()) != before.end() &&
            std::ranges::find(mappings_.pool(), address.ipv4()) == mappings_.pool().end();
@@ -464,7 +482,7 @@ void NftablesDevice::advance() {
     refreshed_.erase(key);
     if (refresh(key)) keep_refreshing(key);
   }
-  mappings_.advance(now);
+  mappings_.advance(now, find_traffic_);
   static_cast<void>(commit());
 }
 

@@ -8,6 +8,7 @@
 #include <deque>
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -148,6 +149,10 @@ class NftablesDevice final : public Device {
   std::optional<io::FlowWatch> flow_watch_;
   /// Mappings that have got other filters in this batch.
   std::vector<MappingKey> narrowed_;
+  /// What this batch has mapped.
+  std::vector<std::pair<Protocol, Applied>> strayed_;
+  /// Flows of hosts, as this batch has listed them.
+  std::map<IpAddress, std::vector<io::Flow>> flows_of_;
   std::optional<TimePoint> next_repair_;
   Counters counters_;
 };

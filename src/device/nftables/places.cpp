@@ -180,7 +180,10 @@ auto NftablesMappings::set_pool(TimePoint now, std::vector<Ipv4Address> pool) ->
       if (peer.until > now && !remains(peer.external.address))
         events.emplace_back(LostPeer{with_port(mapping.key, peer.internal_port), peer.remote_peer});
     std::erase_if(mapping.peers, [&](const Peer& peer) { return !remains(peer.external.address); });
-    if (remains(mapping.external.address)) continue;
+    if (remains(mapping.external.address)) {
+      settle(now, number);
+      continue;
+    }
     if (mapping.is_explicit(now)) displaced.push_back(mapping);
     forget(number);
   }

@@ -97,15 +97,16 @@ auto RouterDevice::take_addresses(const std::vector<Ipv4Address>& pool) -> std::
   if (!own) return std::unexpected(own.error());
   std::vector<Ipv4Address> taken;
   for (const Ipv4Address address : pool) {
-    const bool is_own = std::ranges::any_of(
-        *own, [&](const io::InterfaceAddress& each) { return each.address == IpAddress{address}; });
-    if (is_own) continue;
+    const auto present = std::ranges::find(*own, IpAddress{address}, &io::InterfaceAddress::address);
+    if (present != own->end() && present->prefix_length != host_prefix_length) continue;
     // Its own, not a proxy's: the kernel answers for no others on the link that they are of, and only what
-    // the host takes in itself is known to have come when a port was nobody's.
+    // the host takes in itself is known to have come when a port was nobody's. One that a killed run left is
+    // taken over.
     if (auto added = host_->add_address(IpAddress{address}, host_prefix_length, outside_); !added) {
       give_up_addresses(taken);
       return added;
     }
+    if (present != own->end()) continue;
     taken.push_back(address);
   }
   return {};

@@ -64,8 +64,10 @@ auto ruleset(const Nat44Settings& settings, const std::vector<Ipv4Address>& pool
   const std::string inside = listed(settings.inside);
   const std::string outside = quoted(settings.outside);
   constexpr std::size_t protocols_max = 256;
-  const std::string unasked =
-      fmt::format("iifname {} ip daddr {} ct state new ct status & dnat == 0 drop", outside, inside);
+  // What has no flow has no status either.
+  const std::string from_outside = fmt::format("iifname {} ip daddr {}", outside, inside);
+  const std::string unasked = fmt::format(
+      "{0} ct state invalid,untracked drop\n\t\t{0} ct state new ct status & dnat == 0 drop", from_outside);
   return of_table(
       "ip", nat44_table,
       filled_in(nat44_text,

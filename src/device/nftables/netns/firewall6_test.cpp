@@ -184,6 +184,12 @@ TEST_F(Firewall6Test, filters_let_only_their_peers_in_and_end_flows_of_others) {
   ASSERT_TRUE(apply(wanted));
   EXPECT_TRUE(in(1, 3000, 1));
   EXPECT_TRUE(in(1, 3000, 2));
+  EXPECT_TRUE(out(1, 3000, 2));
+  ASSERT_TRUE(apply(Remove{.key = key(1, 3000)}));
+  EXPECT_TRUE(in(1, 3000, 2)) << "it is answered";
+  wanted.filters.resize(1);
+  ASSERT_TRUE(apply(wanted));
+  EXPECT_FALSE(in(1, 3000, 2)) << "a mapping made anew counts too";
 }
 
 TEST_F(Firewall6Test, all_ports_of_a_host_and_sets_of_ports) {

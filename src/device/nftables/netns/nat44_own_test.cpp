@@ -308,6 +308,96 @@ TEST_F(Nat44Test, at_the_end_peer_keeps_no_flow_any_more) {
   EXPECT_LE(found(3001)->expires_in, Seconds{300});
 }
 
+TEST_F(Nat44Test, limits_hold_for_flows_that_are_there_and_for_every_port_of_a_set) {
+  restart_with([](Nat44Settings& settings) {
+    settings.mappings_max = 4;
+    settings.filters_max = 8;
+  });
+  for (std::uint16_t port = 3000; port < 3003; ++port) ASSERT_TRUE(install(key(1, port)));
+  const auto peer = [&](std::uint16_t port, unsigned number) {
+    return apply(InstallPeer{.key = key(2, port),
+                             .remote_peer = under.remote_peer(number),
+                             .external_address = IpAddress::unspecified(Family::ipv4),
+                             .external_port = {},
+                             .lifetime = Seconds{1000}});
+  };
+  for (std::uint16_t port = 3000; port < 3002; ++port) ASSERT_TRUE(under.send_outbound(key(2, port), 1));
+  EXPECT_TRUE(peer(3000, 1));
+  const Result fifth = peer(3001, 1);
+  ASSERT_FALSE(fifth);
+  EXPECT_EQ(fifth.error(), Refusal::no_resources);
+  EXPECT_TRUE(peer(3000, 2)) << "another of what is there";
+  ASSERT_TRUE(apply(Remove{.key = key(1, 3000)}) && apply(Remove{.key = key(1, 3001)}));
+  under.pass(Seconds{121});
+  Install set = wish(key(3, 3000), 4000);
+  set.port_count = 2;
+  set.filters.assign(5, {.remote_peers = *Prefix::parse("203.0.113.0/24"), .remote_port = {}});
+  const Result excessive = apply(set);
+  ASSERT_FALSE(excessive) << "ten, two ports have them";
+  EXPECT_EQ(excessive.error(), Refusal::excessive_filters);
+  set.filters.resize(4);
+  EXPECT_TRUE(apply(set));
+}
+
+TEST_F(Nat44Test, who_asks_just_when_a_mapping_ends_gets_it_again) {
+  Install wanted = wish(key(1, 3000), 4000);
+  wanted.lifetime = Seconds{100};
+  ASSERT_TRUE(apply(wanted));
+  for (const int late : {0, 1, 100, 200, 267}) {
+    under.wait(Seconds{100} + Milliseconds{late});
+    const Result again = apply(wanted);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->external_port, Port{4000}) << late;
+    under.pass(Seconds{2});
+    EXPECT_EQ(in(at(4000), static_cast<unsigned>(late)), inside(1, 3000)) << late;
+    ASSERT_TRUE(apply(wanted));
+  }
+  EXPECT_EQ(under.device().counters().repairs, 0U);
+}
+
+TEST_F(Nat44Test, a_port_that_traffic_uses_is_nobody_elses) {
+  restart_with([](Nat44Settings& settings) { settings.hold_down = Seconds{1}; });
+  Install wanted = wish(key(1, 3000), 4000);
+  wanted.lifetime = Seconds{100};
+  ASSERT_TRUE(apply(wanted));
+  under.pass(Seconds{90});
+  ASSERT_TRUE(under.send_outbound(key(1, 3000), 1));
+  under.pass(Seconds{20});
+  Install other = wish(key(2, 3000), 4000);
+  other.match = Match::exact;
+  EXPECT_FALSE(apply(other)) << "a flow still leaves from it";
+  under.pass(Seconds{290});
+  EXPECT_TRUE(apply(other));
+}
+
+TEST_F(Nat44Test, mapping_and_deleting_in_turns_takes_no_room) {
+  restart_with([](Nat44Settings& settings) { settings.mappings_max = 10; });
+  for (int turn = 0; turn < 100; ++turn) {
+    ASSERT_TRUE(install(key(1, 3000), 4000)) << turn;
+    ASSERT_TRUE(apply(Remove{.key = key(1, 3000)}));
+  }
+  for (std::uint16_t port = 3001; port < 3010; ++port) EXPECT_TRUE(install(key(2, port))) << port;
+}
+
+TEST_F(Nat44Test, packets_of_no_flow_do_not_get_inside) {
+  for (const char* flags : {"S", "SA", "R", "F", ""}) {
+    const auto came = under.router().send_in_from_outside(
+        PacketBuilder("203.0.113.7", to_string(under.inside_address(1))).tcp(5555, 3000, flags).build());
+    EXPECT_THAT(came, IsEmpty()) << flags;
+  }
+}
+
+TEST_F(Nat44Test, peer_makes_no_flow_to_an_address_of_its_own_pool) {
+  ASSERT_TRUE(install(key(2, 3000), 5000));
+  const Result refused = apply(InstallPeer{.key = key(1, 3000),
+                                           .remote_peer = at(5000),
+                                           .external_address = IpAddress::unspecified(Family::ipv4),
+                                           .external_port = {},
+                                           .lifetime = Seconds{100}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error(), Refusal::remote_peer_invalid);
+}
+
 TEST_F(Nat44Test, hosts_that_are_not_inside_get_nothing) {
   MappingKey elsewhere = key(1, 3000);
   elsewhere.internal_address = *IpAddress::parse("203.0.113.77");

@@ -44,6 +44,8 @@ class Nat44UnderTest final : public DeviceUnderTest {
   void restart(const Nat44Settings& settings, bool is_killed = false);
 
   void end() { device_.reset(); }
+  /// Lets time pass before the device looks at the clock.
+  void wait(Milliseconds time) { now_ += time; }
 
   auto device() -> NftablesDevice& { return *device_; }
   auto router() -> Router& { return router_; }
