@@ -254,6 +254,8 @@ void Server::answer_nat_pmp_address(TimePoint now, const Inbound& datagram) {
   const Asker asker = asker_of(datagram.client.address, datagram.path);
   // The address the client's mappings have, if it has any.
   std::optional<Ipv4Address> address = nat_pmp_address();
+  const IpAddress& given = asker.external_address;
+  if (given.is_ipv4() && !given.is_unspecified()) address = given.ipv4();
   contracts_.for_each_of(asker.subscriber, [&](const Contract& contract) {
     if (contract.external_address.is_ipv4()) address = contract.external_address.ipv4();
   });

@@ -71,7 +71,9 @@ void Server::decide(TimePoint now, const Inbound& datagram, const wire::Request&
 
 void Server::decide_nat_pmp(TimePoint now, const Inbound& datagram, const wire::nat_pmp::MapRequest& request,
                             Batch& batch) {
-  const Wanted wanted = wanted_by(request, datagram.client.address);
+  Wanted wanted = wanted_by(request, datagram.client.address);
+  // Of several addresses hosts are told one (RFC 6886 s4.3.2), so that is where their mappings go.
+  if (const auto told = nat_pmp_address()) wanted.suggested_external_address = IpAddress{*told};
   const Policy& rights = *asker_of(datagram.client.address, datagram.path).policy;
   if (!rights.map || !rights.allows(wanted.key.mapping.protocol) ||
       !rights.internal_ports.contains(wanted.key.mapping.internal_port))

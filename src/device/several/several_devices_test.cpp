@@ -27,7 +27,7 @@ class SlowDevice final : public Device {
       : nat(std::move(config)), place_(std::move(place)), now_(now) {}
 
   void apply(BatchId batch, std::vector<Operation> operations) override {
-    waiting.push_back({batch, std::move(operations)});
+    waiting.emplace_back(batch, std::move(operations));
   }
   void reconcile(BatchId batch, std::vector<Operation> operations) override {
     ++reconciles;
@@ -52,7 +52,7 @@ class SlowDevice final : public Device {
     place_.events(events);
     return events;
   }
-  void tell(Inventory inventory) { place_.inventory(std::move(inventory)); }
+  void tell(Inventory inventory) const { place_.inventory(std::move(inventory)); }
 
   SimulatedNat nat;
   std::deque<std::pair<BatchId, std::vector<Operation>>> waiting;
@@ -407,18 +407,18 @@ TEST(SeveralDevices, what_was_posted_by_one_that_is_gone_does_nothing) {
 class AmongOthers : public DeviceUnderTest {
  public:
   auto apply(std::vector<Operation> operations) -> std::vector<Result> override {
-    return world_.results(std::move(operations));
+    return world.results(std::move(operations));
   }
-  void pass(Seconds time) override { world_.now += time; }
+  void pass(Seconds time) override { world.now += time; }
   auto send_outbound(const MappingKey& from, unsigned peer) -> std::optional<Endpoint> override {
-    return world_.nat44->nat.outbound(world_.now, from, remote_peer(peer));
+    return world.nat44->nat.outbound(world.now, from, remote_peer(peer));
   }
   auto send_inbound(Protocol protocol, const Endpoint& external, unsigned peer)
       -> std::optional<Endpoint> override {
-    return world_.nat44->nat.inbound(world_.now, protocol, external, remote_peer(peer));
+    return world.nat44->nat.inbound(world.now, protocol, external, remote_peer(peer));
   }
   auto set_pool(const std::vector<IpAddress>& pool) -> std::vector<Event> override {
-    return world_.nat44->set_pool(pool);
+    return world.nat44->set_pool(pool);
   }
   auto inside_address(unsigned host) const -> IpAddress override {
     return IpAddress{Ipv4Address{0xc6336400U + host}};
@@ -433,9 +433,9 @@ class AmongOthers : public DeviceUnderTest {
   AmongOthers() : AmongOthers(true) {}
 
  protected:
-  explicit AmongOthers(bool has_nat66) : world_(has_nat66) {}
+  explicit AmongOthers(bool has_nat66) : world(has_nat66) {}
 
-  World world_;
+  World world;
 };
 
 /// The same of its NAT64, which keeps profiles.
@@ -443,14 +443,14 @@ class AmongOthersNat64 final : public AmongOthers {
  public:
   AmongOthersNat64() : AmongOthers(false) {}
   auto send_outbound(const MappingKey& from, unsigned peer) -> std::optional<Endpoint> override {
-    return world_.nat64->nat.outbound(world_.now, from, remote_peer(peer));
+    return world.nat64->nat.outbound(world.now, from, remote_peer(peer));
   }
   auto send_inbound(Protocol protocol, const Endpoint& external, unsigned peer)
       -> std::optional<Endpoint> override {
-    return world_.nat64->nat.inbound(world_.now, protocol, external, remote_peer(peer));
+    return world.nat64->nat.inbound(world.now, protocol, external, remote_peer(peer));
   }
   auto set_pool(const std::vector<IpAddress>& pool) -> std::vector<Event> override {
-    return world_.nat64->set_pool(pool);
+    return world.nat64->set_pool(pool);
   }
   auto inside_address(unsigned host) const -> IpAddress override {
     return address("2001:db8:112::" + std::to_string(host));

@@ -14,7 +14,6 @@ namespace portolan::device::testing {
 namespace {
 
 using nat::test::PacketBuilder;
-using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
