@@ -147,6 +147,40 @@ TEST(Update, a_lost_mapping_is_told_as_an_error) {
   EXPECT_TRUE(world.stored.empty());
 }
 
+TEST(Update, a_lost_mapping_begins_a_new_epoch) {
+  World world;
+  world.ask(MapAsk{});
+  world.ask(MapAsk{.from = "2001:db8:113::2"});
+  world.now += Seconds{100};
+  const std::vector<device::Event> events{device::Lost{.key = key_of(MapAsk{})}};
+  world.server.happened(world.now, events);
+  EXPECT_THAT(moments(world, Seconds{10}, world.announced), ::testing::Not(IsEmpty()));
+  world.answers.clear();
+  EXPECT_LE(world.ask(MapAsk{.from = "2001:db8:113::2"}).response().epoch_time_s, 10U) << "RFC 6887 s8.5";
+  world.now += Seconds{100};
+  world.server.happened(world.now, events);
+  world.answers.clear();
+  EXPECT_GE(world.ask(MapAsk{.from = "2001:db8:113::2"}).response().epoch_time_s, 100U)
+      << "nobody was promised it any more";
+}
+
+TEST(Announcement, another_address_begins_a_new_epoch_and_the_same_one_none) {
+  World world;
+  const auto learn = [&](std::optional<Ipv4Address> address) {
+    world.now += Seconds{100};
+    world.server.learn_address(world.now, address);
+    return world.ask(MapAsk{}).response().epoch_time_s;
+  };
+  const Ipv4Address first{0xc0000201};
+  const Ipv4Address second{0xc0000202};
+  EXPECT_GE(learn(first), 100U) << "the first one";
+  EXPECT_GE(learn(std::nullopt), 200U);
+  EXPECT_GE(learn(first), 300U) << "it is back, and nothing was lost";
+  EXPECT_EQ(learn(second), 0U);
+  EXPECT_GE(learn(std::nullopt), 100U);
+  EXPECT_EQ(learn(first), 0U) << "another one than the last";
+}
+
 TEST(Update, a_mapping_that_preferred_failure_is_not_moved) {
   World world;
   world.ask(MapAsk{.suggested_external_port = 4000, .prefer_failure = true});

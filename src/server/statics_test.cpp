@@ -55,6 +55,24 @@ TEST(Statics, are_in_force_before_anyone_asks_and_stay_for_years) {
   EXPECT_EQ(world.disagreement(), std::nullopt);
 }
 
+TEST(Statics, may_be_at_whichever_address_the_device_has) {
+  Config config = config_with(8080);
+  config.static_mappings.front().external_address = IpAddress::unspecified(Family::ipv4);
+  Statics world(config);
+  const auto at_device = [&] { return world.nat.explicit_mappings(world.now); };
+  ASSERT_THAT(at_device(), SizeIs(1));
+  EXPECT_EQ(at_device().begin()->second, (Endpoint{*IpAddress::parse("192.0.2.14"), Port{8080}}));
+  for (int second = 0; second < 10; ++second) {
+    world.pass(Seconds{1});
+    EXPECT_TRUE(world.applying.empty()) << "it is in place";
+    EXPECT_THAT(at_device(), SizeIs(1));
+  }
+  world.set_pool({*IpAddress::parse("192.0.2.15")});
+  for (int second = 0; second < 5; ++second) world.pass(Seconds{1});
+  ASSERT_THAT(at_device(), SizeIs(1));
+  EXPECT_EQ(at_device().begin()->second, (Endpoint{*IpAddress::parse("192.0.2.15"), Port{8080}}));
+}
+
 TEST(Statics, are_told_to_who_asks_with_the_nonce_of_the_request) {
   Statics world(config_with(8080));
   for (const std::uint8_t nonce : {std::uint8_t{1}, std::uint8_t{2}}) {
