@@ -228,6 +228,26 @@ TEST(DeviceProfiles, going_out_of_reach_amid_repairs_begins_anew) {
   EXPECT_EQ(world.disagreement(), std::nullopt);
 }
 
+TEST(DeviceProfiles, an_answer_from_before_the_inventory_erases_nothing_of_it) {
+  std::vector<Profile> users;
+  const std::size_t count = repairs_per_batch_max * repair_batches_max + 1;
+  users.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) users.push_back(user(fmt::format("2001:db8:{:x}::/48", i), 5));
+  World world(config_of(users));
+  world.connect();
+  world.settle();
+  users.front() = user("2001:db8::/48", 6);
+  world.server.reconfigure(world.now, config_of(users));
+  world.receive(std::vector<MapAsk>{});
+  world.restart_device(World::default_device());
+  world.connect();
+  world.give_up();
+  world.settle();
+  EXPECT_TRUE(world.is_reconciled);
+  EXPECT_THAT(held_by(world), SizeIs(count));
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
 TEST(DeviceProfiles, what_the_device_refuses_is_told_once_and_leaves_nothing_of_before) {
   World world(config_of({user("2001:db8:112::/48", 1)}));
   world.connect();

@@ -44,7 +44,10 @@ void Server::connected(TimePoint now, const device::Inventory& inventory) {
       reconciliation_.reset();
       release_repairs(now, unfinished);
     }
-    if (inventory.is_about_profiles) device_profiles_.begin();
+    if (inventory.is_about_profiles) {
+      device_profiles_.begin();
+      for (ProfileBatch& batch : profile_batches_) batch.is_before_inventory = true;
+    }
     reconciliation_ = Reconciliation{.round = ++last_round_,
                                      .keys_before = KeySet(0, in_flight_.hash_function()),
                                      .is_about = inventory.is_about,
@@ -134,9 +137,10 @@ void Server::profiles_applied(TimePoint now, std::size_t batch, std::span<const 
   profile_batches_.erase(profile_batches_.begin() + static_cast<std::ptrdiff_t>(batch));
   device_profiles_.applied(done.operations, results);
   std::ranges::move(device_profiles_.take_refused(), std::back_inserter(actions_.refused_profiles));
-  const bool is_out_of_reach = std::ranges::any_of(results, [](const device::Result& result) {
-    return !result && result.error() == device::Refusal::unreachable;
-  });
+  const bool is_out_of_reach =
+      !done.is_before_inventory && std::ranges::any_of(results, [](const device::Result& result) {
+        return !result && result.error() == device::Refusal::unreachable;
+      });
   if (reconciliation_ && done.reconciles && is_out_of_reach) {
     reconciliation_->is_aborted = true;
     release_repairs(now, take_unfinished());

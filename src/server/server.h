@@ -413,6 +413,8 @@ class Server {
     device::BatchId id;
     std::vector<device::Operation> operations;
     bool reconciles = false;
+    /// The device has told anew what it has since: that it was out of reach before says nothing now.
+    bool is_before_inventory = false;
   };
   std::vector<ProfileBatch> profile_batches_;
   std::uint32_t last_round_ = 0;
