@@ -164,7 +164,7 @@ void SeveralDevices::tell_answers(Batches& batches) {
   while (!batches.empty() && batches.front().is_answered()) {
     Batch batch = std::move(batches.front());
     batches.pop_front();
-    if (reconciles && std::ranges::any_of(batch.results, is_unreachable)) is_aborted_ = true;
+    if (reconciles && has_begun() && std::ranges::any_of(batch.results, is_unreachable)) is_aborted_ = true;
     handlers_.completion(batch.id, std::move(batch.results));
     for (Later& later : batch.then) pass_on(std::move(later));
   }
@@ -207,6 +207,12 @@ void SeveralDevices::pass_on(Later later) {
   tell_inventories();
 }
 
+auto SeveralDevices::has_begun() const -> bool {
+  if (!reconciling_) return false;
+  const auto& inventories = parts_[*reconciling_].inventories;
+  return inventories.empty() || !inventories.front().is_first;
+}
+
 auto SeveralDevices::is_reconciliation_over() const -> bool {
   return reconciling_ && reconciling_batches_.empty() && (is_aborted_ || !parts_[*reconciling_].is_there());
 }
@@ -223,6 +229,7 @@ void SeveralDevices::tell_inventories() {
     const auto next = std::ranges::find_if(parts_, waits);
     if (next == parts_.end()) return;
     reconciling_ = static_cast<std::size_t>(next - parts_.begin());
+    is_aborted_ = false;
   }
   auto& inventories = parts_[*reconciling_].inventories;
   // The server begins anew when what it wanted for the one before is answered.
@@ -235,7 +242,7 @@ void SeveralDevices::tell_inventories() {
 }
 
 void SeveralDevices::reconciled() {
-  PORTOLAN_CHECK(reconciling_);
+  if (!has_begun()) return;
   parts_[*reconciling_].device->reconciled();
   reconciling_.reset();
   is_aborted_ = false;

@@ -122,6 +122,9 @@ class SeveralDevices final : public Device {
   void pass_on(Later later);
   /// Hands over inventories, if the server may have them.
   void tell_inventories();
+  /// Whether the server has begun with the inventory of `reconciling_`; what it says before is about one that
+  /// is lost, or began anew.
+  [[nodiscard]] auto has_begun() const -> bool;
   /// The server will not finish the reconciliation that it is at.
   [[nodiscard]] auto is_reconciliation_over() const -> bool;
   void call_later(void (SeveralDevices::*function)());

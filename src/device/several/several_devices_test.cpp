@@ -369,6 +369,54 @@ TEST(SeveralDevices, one_that_waits_for_one_that_is_lost_gets_its_turn_with_the_
   EXPECT_THAT(world.inventories, SizeIs(2));
 }
 
+TEST(SeveralDevices, a_late_answer_about_one_that_was_lost_ends_no_later_reconciliation) {
+  World world;
+  world.nat64->tell({});
+  world.nat64->is_there = false;
+  world.apply({});
+  world.settle();
+  // The server does not know that nobody waits for this.
+  world.reconcile({install(key(ipv6_host, Family::ipv4))});
+  world.settle();
+  world.nat64->is_there = true;
+  world.nat64->tell({.is_last = false});
+  world.nat64->tell({.is_first = false});
+  EXPECT_THAT(world.inventories, SizeIs(3)) << "all parts of the later one";
+  world.devices.reconciled();
+  EXPECT_EQ(world.nat64->times_reconciled, 1);
+}
+
+TEST(SeveralDevices, the_end_of_a_reconciliation_that_nobody_waits_for_says_nothing) {
+  World world;
+  world.nat64->tell({});
+  world.nat64->is_there = false;
+  world.apply({});
+  world.settle();
+  world.devices.reconciled();
+  EXPECT_EQ(world.nat64->times_reconciled, 0);
+  world.nat64->is_there = true;
+  world.nat64->tell({});
+  world.devices.reconciled();
+  EXPECT_EQ(world.nat64->times_reconciled, 1);
+}
+
+TEST(SeveralDevices, the_end_of_a_reconciliation_is_not_that_of_another_that_waits) {
+  World world;
+  world.nat64->tell({});
+  world.nat64->is_there = false;
+  world.apply({});
+  world.settle();
+  world.reconcile({install(key("192.0.2.200", Family::ipv4))});
+  world.nat44->tell({});
+  EXPECT_THAT(world.inventories, SizeIs(1)) << "the answer comes first";
+  world.devices.reconciled();
+  EXPECT_EQ(world.nat44->times_reconciled, 0);
+  world.settle();
+  EXPECT_THAT(world.inventories, SizeIs(2));
+  world.devices.reconciled();
+  EXPECT_EQ(world.nat44->times_reconciled, 1);
+}
+
 TEST(SeveralDevices, an_inventory_anew_waits_for_answers_about_the_one_before) {
   World world;
   world.nat64->tell({});
