@@ -93,8 +93,13 @@ void Devices::connect() {
 }
 
 auto Devices::reload(const Settings& wanted) -> std::expected<void, std::string> {
-  for (const auto& reload : reloads_)
-    if (auto reloaded = reload(wanted); !reloaded) return reloaded;
+  for (std::size_t i = 0; i < reloads_.size(); ++i) {
+    auto prepared = reloads_[i].prepare(wanted);
+    if (prepared) continue;
+    while (i-- > 0) reloads_[i].withdraw(wanted);
+    return prepared;
+  }
+  for (const Reload& reload : reloads_) reload.carry_out(wanted);
   return {};
 }
 
@@ -133,8 +138,11 @@ auto Devices::make_nat44(const Settings& settings, const Place& place) -> Made {
   tell_address();
   pending_.push_back(
       {.is_ready = [nat44 = *router] { return nat44->is_settled(); }, .inventory = place.inventory});
-  reloads_.insert(reloads_.begin(),
-                  [nat44 = *router](const Settings& wanted) { return nat44->reload(wanted.nat44); });
+  reloads_.insert(
+      reloads_.begin(),
+      {.prepare = [nat44 = *router](const Settings& wanted) { return nat44->prepare_reload(wanted.nat44); },
+       .carry_out = [nat44 = *router](const Settings& wanted) { nat44->reload(wanted.nat44); },
+       .withdraw = [nat44 = *router](const Settings& wanted) { nat44->withdraw_reload(wanted.nat44); }});
   log_counters_.emplace_back([nat44 = *router] { nat44->log_counters(); });
   return *std::move(started);
 }
@@ -155,10 +163,9 @@ auto Devices::make_simulated(const Settings& settings, const Place& place) -> Ma
                               .first_port = settings.simulated.first_port,
                               .last_port = settings.simulated.last_port},
       place.completion, io::monotonic_now, posting(), place.events);
-  reloads_.emplace_back([device = simulated.get()](const Settings& wanted) {
-    device->set_pool(wanted.simulated.pool);
-    return std::expected<void, std::string>{};
-  });
+  reloads_.push_back({.prepare = [](const Settings&) { return std::expected<void, std::string>{}; },
+                      .carry_out = [device = simulated.get()](
+                                       const Settings& wanted) { device->set_pool(wanted.simulated.pool); }});
   pending_.push_back({.is_ready = [] { return true; }, .inventory = place.inventory});
   spdlog::warn("device \"simulated\": mappings are answered, nothing is translated");
   return simulated;
@@ -177,14 +184,13 @@ auto Devices::make_nat64(const Settings& settings, const Place& place) -> Made {
   nat64->follow(wiring_.loop, [this] { connect(); });
   event_log_.emplace(wiring_.loop, nat64->device());
   event_log_->use(*std::move(event_file), settings.nat64.events);
-  reloads_.insert(reloads_.begin(),
-                  [this, nat64](const Settings& wanted) -> std::expected<void, std::string> {
-                    auto file = gateway::EventLog::open(wanted.nat64.events);
-                    if (!file) return std::unexpected(file.error());
-                    if (auto reloaded = nat64->reload(wanted.nat64); !reloaded) return reloaded;
-                    event_log_->use(*std::move(file), wanted.nat64.events);
-                    return {};
-                  });
+  reloads_.push_back({.prepare = [this, nat64](const Settings& wanted) -> std::expected<void, std::string> {
+    auto file = gateway::EventLog::open(wanted.nat64.events);
+    if (!file) return std::unexpected(file.error());
+    if (auto reloaded = nat64->reload(wanted.nat64); !reloaded) return reloaded;
+    event_log_->use(*std::move(file), wanted.nat64.events);
+    return {};
+  }});
   log_counters_.emplace_back([nat64] { nat64->log_counters(); });
   return *std::move(gateway);
 }

@@ -74,8 +74,14 @@ class Devices {
   Wiring wiring_;
   io::SystemRandom random_;
   std::vector<Pending> pending_;
-  /// In the order in which they are tried: what may fail comes first.
-  std::vector<std::function<std::expected<void, std::string>(const Settings&)>> reloads_;
+  /// How a device takes other settings. All prepare before any reloads; what prepare() did is withdrawn if
+  /// that of a later one fails. One that cannot withdraw is the last.
+  struct Reload {
+    std::function<std::expected<void, std::string>(const Settings&)> prepare;
+    std::function<void(const Settings&)> carry_out = [](const Settings&) {};
+    std::function<void(const Settings&)> withdraw = [](const Settings&) {};
+  };
+  std::vector<Reload> reloads_;
   std::vector<std::function<void()>> log_counters_;
   /// Of the one in another process.
   std::function<bool()> is_remote_in_reach_;

@@ -119,6 +119,14 @@ void RouterDevice::give_up_addresses(const std::vector<Ipv4Address>& addresses) 
       spdlog::warn("left on this host: {}", removed.error());
 }
 
+void RouterDevice::give_up_addresses_but(const std::vector<Ipv4Address>& kept,
+                                         const std::vector<Ipv4Address>& addresses) {
+  std::vector<Ipv4Address> others;
+  std::ranges::copy_if(addresses, std::back_inserter(others),
+                       [&](Ipv4Address address) { return std::ranges::find(kept, address) == kept.end(); });
+  give_up_addresses(others);
+}
+
 void RouterDevice::look_at_pool() {
   const auto taken = take_addresses(device_->pool());
   std::string trouble = taken ? std::string() : taken.error();
@@ -195,18 +203,21 @@ void RouterDevice::reconciled() {
   arm();
 }
 
-auto RouterDevice::reload(const Nat44Settings& wanted) -> std::expected<void, std::string> {
+auto RouterDevice::prepare_reload(const Nat44Settings& wanted) -> std::expected<void, std::string> {
+  if (followed_ || wanted.pool == device_->pool()) return {};
+  return take_addresses(wanted.pool);
+}
+
+void RouterDevice::reload(const Nat44Settings& wanted) {
   const std::vector<Ipv4Address> before = device_->pool();
-  if (followed_ || wanted.pool == before) return {};
-  if (auto taken = take_addresses(wanted.pool); !taken) return taken;
+  if (followed_ || wanted.pool == before) return;
   device_->set_pool(wanted.pool);
-  std::vector<Ipv4Address> gone;
-  std::ranges::copy_if(before, std::back_inserter(gone), [&](Ipv4Address address) {
-    return std::ranges::find(wanted.pool, address) == wanted.pool.end();
-  });
-  give_up_addresses(gone);
+  give_up_addresses_but(wanted.pool, before);
   arm();
-  return {};
+}
+
+void RouterDevice::withdraw_reload(const Nat44Settings& wanted) {
+  if (!followed_) give_up_addresses_but(device_->pool(), wanted.pool);
 }
 
 auto RouterDevice::is_settled() const -> bool {

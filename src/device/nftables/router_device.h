@@ -43,8 +43,12 @@ class RouterDevice final : public Device {
   void apply(BatchId batch, std::vector<Operation> operations) override;
   void reconciled() override;
 
-  /// Takes what may change while it runs: the pool. Errors  text for the operator
-  [[nodiscard]] auto reload(const Nat44Settings& wanted) -> std::expected<void, std::string>;
+  /// Takes what may change while it runs, the pool, in two steps: the first may fail, and nothing has changed
+  /// then. Errors  text for the operator
+  [[nodiscard]] auto prepare_reload(const Nat44Settings& wanted) -> std::expected<void, std::string>;
+  void reload(const Nat44Settings& wanted);
+  /// Instead of the second step.
+  void withdraw_reload(const Nat44Settings& wanted);
   /// Whether there is an address that what was promised before the start can be at, or the wait for one is
   /// over.
   [[nodiscard]] auto is_settled() const -> bool;
@@ -57,6 +61,8 @@ class RouterDevice final : public Device {
 
   [[nodiscard]] auto take_addresses(const std::vector<Ipv4Address>& pool) -> std::expected<void, std::string>;
   void give_up_addresses(const std::vector<Ipv4Address>& addresses);
+  /// Gives up those of `addresses` that `kept` does not have.
+  void give_up_addresses_but(const std::vector<Ipv4Address>& kept, const std::vector<Ipv4Address>& addresses);
   /// Takes addresses of the pool again that somebody took away.
   void look_at_pool();
   [[nodiscard]] auto surroundings(Random& random) -> NftablesDevice::Surroundings;
