@@ -273,6 +273,15 @@ struct Inventory {
   bool is_about_profiles = true;
 };
 
+/// How the device that has a mapping stands with the server, as far as the inventories that the server was
+/// handed do not say.
+enum class Standing : std::uint8_t {
+  there,
+  awaits_reconciliation,  ///< it is there, and its inventory is yet to be handed over and reconciled
+  out_of_reach,           ///< it answers unreachable, at once or after a while
+};
+using StandingOf = std::function<Standing(const MappingKey&)>;
+
 /// A NAT or firewall that carries out batches.
 ///
 /// Operations of a batch are carried out in order, each seeing the effect of earlier ones; batches in

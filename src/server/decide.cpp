@@ -251,7 +251,7 @@ void Server::begin(TimePoint now, const Inbound& datagram, std::size_t first, Ba
       return refuse(ResultCode::excessive_remote_peers);
     if (item.before || item.lifetime == Seconds{0}) continue;
     wanted_ports += item.port_count;
-    is_reconciled = is_reconciled && !is_reconciling(item.key.mapping);
+    is_reconciled = is_reconciled && !awaits_reconciliation(item.key.mapping);
   }
   if (wanted_ports > 0 && contracts_.ports() + contracts_.reserved() + wanted_ports > config_.mappings_max)
     return refuse(ResultCode::no_resources);

@@ -69,6 +69,16 @@ void Server::connected(TimePoint now, const device::Inventory& inventory) {
   reconcile(now);
 }
 
+auto Server::awaits_reconciliation(const MappingKey& key) const -> bool {
+  switch (standing_of_ ? standing_of_(key) : device::Standing::there) {
+    case device::Standing::awaits_reconciliation: return true;
+    // What was begun with it ends with its next inventory, which may never come.
+    case device::Standing::out_of_reach: return false;
+    case device::Standing::there: break;
+  }
+  return is_reconciling(key);
+}
+
 /// Notes what is to be done about a thing that the device has.
 template <typename IsRight>
 void Server::compare(TimePoint now, const ContractKey& key, const Endpoint& external,

@@ -39,8 +39,9 @@ auto difference(std::vector<Ipv4Address> addresses, std::vector<Ipv4Address> oth
 
 }  // namespace
 
-Server::Server(Config config, Random& random)
+Server::Server(Config config, Random& random, device::StandingOf standing_of)
     : config_(std::move(config)),
+      standing_of_(std::move(standing_of)),
       profiles_({}),
       contracts_(config_.mappings_max, random),
       updates_(random),

@@ -92,8 +92,9 @@ struct Restored {
 
 class Server {
  public:
-  /// `random` keys the hash tables; used during construction only.
-  Server(Config config, Random& random);
+  /// `random` keys the hash tables; used during construction only. `standing_of` says of devices what the
+  /// server is not told by connected(), or not yet; empty: there is nothing to say.
+  Server(Config config, Random& random, device::StandingOf standing_of = {});
 
   /// Takes over what the store has, before anything else: mappings with what is left of their lifetimes, and
   /// the epoch. Without an epoch in `rows` there was no state, or it is lost: as announce_restart().
@@ -120,7 +121,8 @@ class Server {
   /// at the same external endpoint, or moves if that is not to be had; what nobody owns is removed; lifetimes
   /// and filters are corrected. In batches of Apply::reconciles; then comes Actions::reconciled. Until then
   /// requests for new mappings are dropped, and clients ask again: they might be given what others were
-  /// promised. All of this is about the mappings that the inventory is about.
+  /// promised. All of this is about the mappings that the inventory is about. Such requests are dropped too
+  /// while `standing_of` says that the device awaits its turn; one that is out of reach says so itself.
   void connected(TimePoint now, const device::Inventory& inventory);
 
   /// The store's word on `commit`.
@@ -150,6 +152,8 @@ class Server {
   [[nodiscard]] auto is_reconciling(const MappingKey& key) const -> bool {
     return reconciliation_ && reconciliation_->covers(key);
   }
+  /// Whether that one may not be asked for new mappings yet.
+  [[nodiscard]] auto awaits_reconciliation(const MappingKey& key) const -> bool;
   [[nodiscard]] auto counters() const -> const Counters& { return counters_; }
   [[nodiscard]] auto contracts() const -> const ContractTable& { return contracts_; }
   [[nodiscard]] auto device_profiles() const -> const DeviceProfiles& { return device_profiles_; }
@@ -351,6 +355,7 @@ class Server {
   void multicast(std::size_t inside, Family family, std::size_t size);
 
   Config config_;
+  device::StandingOf standing_of_;
   Profiles profiles_;
   ContractTable contracts_;
   Counters counters_;

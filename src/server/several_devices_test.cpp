@@ -79,6 +79,7 @@ class Nat final : public device::Device {
     is_there = true;
     place_.inventory(nat.inventory(now_));
   }
+  void tell(device::Inventory inventory) { place_.inventory(std::move(inventory)); }
   void set_pool(std::vector<IpAddress> pool) { place_.events(nat.set_pool(now_, std::move(pool))); }
 
   device::SimulatedNat nat;
@@ -93,8 +94,11 @@ class Nat final : public device::Device {
 
 class HomeRouter {
  public:
-  explicit HomeRouter(std::vector<Profile> profiles = {}, bool has_nat44 = true)
-      : random_(1), server(config_of(std::move(profiles)), random_) {
+  explicit HomeRouter(std::vector<Profile> profiles = {}, bool has_nat44 = true,
+                      std::vector<Config::StaticMapping> statics = {})
+      : random_(1),
+        server(config_of(std::move(profiles), std::move(statics)), random_,
+               [this](const MappingKey& key) { return devices.standing_of(key); }) {
     if (has_nat44) {
       auto place = devices.add({.internal_family = Family::ipv4,
                                 .external_family = Family::ipv4,
@@ -207,8 +211,9 @@ class HomeRouter {
   Firewall* firewall = nullptr;
 
  private:
-  static auto config_of(std::vector<Profile> profiles) -> Config {
+  static auto config_of(std::vector<Profile> profiles, std::vector<Config::StaticMapping> statics) -> Config {
     Config config;
+    config.static_mappings = std::move(statics);
     config.profiles = std::move(profiles);
     config.epoch_base = TimePoint{Seconds{1000}};
     config.external_families = {Family::ipv4, Family::ipv6};
@@ -340,6 +345,101 @@ TEST(HomeRouter, while_one_is_reconciled_new_mappings_of_the_others_are_made) {
   router.settle();
   EXPECT_FALSE(router.server.is_reconciling());
   EXPECT_EQ(router.ask(another).response().result, ResultCode::success);
+}
+
+/// The NAT44 is being reconciled, with a repair under way; the NAT64, which has nothing, is next.
+struct WaitingNat64 : HomeRouter {
+  explicit WaitingNat64(const HomeRouter& before, std::vector<Config::StaticMapping> statics = {})
+      : HomeRouter({}, true, std::move(statics)) {
+    PORTOLAN_CHECK(server.restore(now, before.rows, {}));
+    nat44->connect();
+    nat64->connect();
+    settle(nat44);
+  }
+};
+
+TEST(HomeRouter, a_device_that_awaits_its_turn_gives_nothing_away_that_was_promised) {
+  HomeRouter before;
+  before.ask(nat44_mapping);
+  const wire::MapResponse promised = before.ask(mapping).map();
+  WaitingNat64 router(before);
+  MapAsk other = mapping;
+  other.from = "2001:db8:112::2";
+  other.suggested_external_port = promised.assigned_external_port.value;
+  router.receive(other);
+  router.settle(router.nat44);
+  EXPECT_THAT(router.answers, IsEmpty()) << "the client asks again";
+  EXPECT_EQ(router.ask(pinhole).response().result, ResultCode::success) << "that device has begun nothing";
+  router.settle();
+  EXPECT_EQ(router.server.counters().reinstalled, 2U);
+  EXPECT_EQ(router.server.counters().moved, 0U);
+  EXPECT_EQ(router.ask(mapping).map().assigned_external_port, promised.assigned_external_port);
+  EXPECT_NE(router.ask(other).map().assigned_external_port, promised.assigned_external_port);
+  EXPECT_TRUE(router.all_agree());
+}
+
+TEST(HomeRouter, a_device_that_awaits_its_turn_renews) {
+  HomeRouter before;
+  before.ask(nat44_mapping);
+  const wire::MapResponse promised = before.ask(mapping).map();
+  WaitingNat64 router(before);
+  router.receive(mapping);
+  router.settle(router.nat44);
+  ASSERT_THAT(router.answers, SizeIs(1));
+  EXPECT_EQ(router.take_answer().map().assigned_external_port, promised.assigned_external_port);
+}
+
+TEST(HomeRouter, the_operators_mappings_wait_for_the_turn_of_their_device) {
+  HomeRouter before;
+  before.ask(nat44_mapping);
+  const wire::MapResponse promised = before.ask(mapping).map();
+  MappingKey key{.realm = {},
+                 .internal_address = *IpAddress::parse("2001:db8:112::2"),
+                 .protocol = Protocol::udp,
+                 .external_family = Family::ipv4,
+                 .internal_port = Port{77}};
+  WaitingNat64 router(before, {{.key = key,
+                                .external_address = promised.assigned_external_address,
+                                .external_port = promised.assigned_external_port}});
+  router.server.advance(router.now);
+  router.carry_out();
+  router.settle(router.nat44);
+  EXPECT_THAT(router.nat64->nat.explicit_mappings(router.now), IsEmpty());
+  router.settle();
+  EXPECT_EQ(router.server.counters().reinstalled, 2U);
+  EXPECT_EQ(router.ask(mapping).map().assigned_external_port, promised.assigned_external_port);
+}
+
+TEST(HomeRouter, a_device_that_tells_anew_awaits_its_turn_behind_answers_of_others) {
+  HomeRouter router;
+  router.receive(nat44_mapping);
+  router.settle(router.nat44);
+  router.receive(mapping);
+  router.settle(router.nat44);
+  ASSERT_THAT(router.answers, IsEmpty()) << "given behind the NAT44's";
+  router.nat64->connect();
+  EXPECT_FALSE(router.server.is_reconciling()) << "told behind it too";
+  MapAsk another = mapping;
+  another.internal_port = 1;
+  router.receive(another);
+  router.settle();
+  EXPECT_THAT(router.answers, SizeIs(2));
+  EXPECT_EQ(router.nat64->times_reconciled, 1);
+  EXPECT_TRUE(router.all_agree());
+}
+
+TEST(HomeRouter, a_nat64_lost_amid_its_inventory_says_so_at_once) {
+  HomeRouter router;
+  router.nat64->tell({.is_last = false});
+  ASSERT_TRUE(router.server.is_reconciling());
+  router.nat64->is_there = false;
+  EXPECT_EQ(router.ask(mapping).response().result, ResultCode::network_failure);
+  EXPECT_EQ(router.ask(nat44_mapping).response().result, ResultCode::success);
+  router.nat64->connect();
+  router.settle();
+  EXPECT_EQ(router.nat64->times_reconciled, 1);
+  EXPECT_EQ(router.ask(mapping).response().result, ResultCode::success);
+  EXPECT_TRUE(router.all_agree());
 }
 
 TEST(HomeRouter, what_a_device_has_without_anybodys_promise_is_removed_there) {

@@ -41,7 +41,7 @@ void Server::review_statics(TimePoint now) {
   if (is_undoing_ || is_read_only_ || pipeline_.size() >= config_.batches_in_flight_max) return;
   Batch batch;
   boost::unordered::erase_if(unsettled_statics_, [&](const auto& unsettled) {
-    if (in_flight_.contains(unsettled.first) || is_reconciling(unsettled.first)) return false;
+    if (in_flight_.contains(unsettled.first) || awaits_reconciliation(unsettled.first)) return false;
     auto item = change_of_static(unsettled.first);
     if (!item) return true;
     if (!item->before && contracts_.ports() + contracts_.reserved() >= config_.mappings_max) {

@@ -51,7 +51,8 @@ auto SeveralDevices::add(Served served) -> Place {
   const std::size_t number = parts_.size();
   PORTOLAN_CHECK(!served.keeps_profiles ||
                  std::ranges::none_of(parts_, [](const Part& part) { return part.served.keeps_profiles; }));
-  parts_.push_back({.served = std::move(served), .device = {}, .is_in_reach = {}, .inventories = {}});
+  parts_.push_back(
+      {.served = std::move(served), .device = {}, .is_in_reach = {}, .inventories = {}, .firsts_to_come = 0});
   return {
       .number = number,
       .completion = [this, number](BatchId id,
@@ -66,11 +67,20 @@ void SeveralDevices::put(std::size_t place, std::unique_ptr<Device> device,
   parts_[place].is_in_reach = std::move(is_in_reach);
 }
 
-auto SeveralDevices::part_of(const MappingKey& key) const -> std::optional<std::size_t> {
+auto SeveralDevices::place_of(const MappingKey& key) const -> std::optional<std::size_t> {
   const auto found =
       std::ranges::find_if(parts_, [&](const Part& part) { return part.served.contains(key); });
   if (found == parts_.end()) return {};
   return static_cast<std::size_t>(found - parts_.begin());
+}
+
+auto SeveralDevices::standing_of(const MappingKey& key) const -> Standing {
+  const auto place = place_of(key);
+  if (!place) return Standing::there;
+  const Part& part = parts_[*place];
+  if (!part.is_there()) return Standing::out_of_reach;
+  const bool is_being_reconciled = reconciling_ == place && !is_aborted_;
+  return part.firsts_to_come > 0 || is_being_reconciled ? Standing::awaits_reconciliation : Standing::there;
 }
 
 auto SeveralDevices::refusal_of(const MappingKey& key) const -> Refusal {
@@ -96,7 +106,7 @@ auto SeveralDevices::part_of(const Operation& operation, Result& otherwise) cons
           return static_cast<std::size_t>(keeper - parts_.begin());
         } else {
           constexpr bool is_ending = std::is_same_v<Each, Remove> || std::is_same_v<Each, ReleasePeer>;
-          const auto part = part_of(each.key);
+          const auto part = place_of(each.key);
           if (is_ending)
             otherwise = nothing(each.key);
           else if (!part)
@@ -172,6 +182,8 @@ void SeveralDevices::tell_answers(Batches& batches) {
 }
 
 void SeveralDevices::tell(std::size_t part, Told told) {
+  const auto* const inventory = std::get_if<Inventory>(&told);
+  if (inventory != nullptr && inventory->is_first) ++parts_[part].firsts_to_come;
   // It would otherwise overtake what the part said before.
   for (Batch& batch : applied_ | std::views::reverse) {
     const Share* const share = batch.share_of(part);
@@ -194,7 +206,7 @@ void SeveralDevices::pass_on(Later later) {
   auto& inventory = std::get<Inventory>(later.told);
   const std::size_t number = later.part;
   inventory.is_about = [this, number](const MappingKey& key) {
-    return part_of(key).value_or(number) == number;
+    return place_of(key).value_or(number) == number;
   };
   inventory.is_about_profiles = parts_[number].served.keeps_profiles ||
                                 (number == 0 && std::ranges::none_of(parts_, [](const Part& part) {
@@ -202,15 +214,16 @@ void SeveralDevices::pass_on(Later later) {
                                  }));
   auto& inventories = parts_[number].inventories;
   // What it had before it was away is of no interest now.
-  if (inventory.is_first) inventories.clear();
+  if (inventory.is_first) {
+    if (!inventories.empty() && inventories.front().is_first) --parts_[number].firsts_to_come;
+    inventories.clear();
+  }
   inventories.push_back(std::move(inventory));
   tell_inventories();
 }
 
 auto SeveralDevices::has_begun() const -> bool {
-  if (!reconciling_) return false;
-  const auto& inventories = parts_[*reconciling_].inventories;
-  return inventories.empty() || !inventories.front().is_first;
+  return reconciling_ && parts_[*reconciling_].firsts_to_come == 0;
 }
 
 auto SeveralDevices::is_reconciliation_over() const -> bool {
@@ -231,12 +244,14 @@ void SeveralDevices::tell_inventories() {
     reconciling_ = static_cast<std::size_t>(next - parts_.begin());
     is_aborted_ = false;
   }
-  auto& inventories = parts_[*reconciling_].inventories;
+  Part& part = parts_[*reconciling_];
+  auto& inventories = part.inventories;
   // The server begins anew when what it wanted for the one before is answered.
   if (!inventories.empty() && inventories.front().is_first && !reconciling_batches_.empty()) return;
   while (!inventories.empty()) {
     Inventory inventory = std::move(inventories.front());
     inventories.pop_front();
+    if (inventory.is_first) --part.firsts_to_come;
     handlers_.inventory(std::move(inventory));
   }
 }

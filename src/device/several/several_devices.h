@@ -68,6 +68,11 @@ class SeveralDevices final : public Device {
   /// Puts it there. `is_in_reach` says whether it can carry out batches now; empty: always.
   void put(std::size_t place, std::unique_ptr<Device> device, std::function<bool()> is_in_reach = {});
 
+  /// The place of the device that has `key`.
+  [[nodiscard]] auto place_of(const MappingKey& key) const -> std::optional<std::size_t>;
+  /// How that one stands; there, if there is none.
+  [[nodiscard]] auto standing_of(const MappingKey& key) const -> Standing;
+
   void apply(BatchId batch, std::vector<Operation> operations) override;
   void reconcile(BatchId batch, std::vector<Operation> operations) override;
   void reconciled() override;
@@ -85,6 +90,8 @@ class SeveralDevices final : public Device {
     std::function<bool()> is_in_reach;
     /// Parts of its inventory that wait until the server is done with another's.
     std::deque<Inventory> inventories;
+    /// First parts that it has told and the server does not have: in `inventories`, or behind answers.
+    std::size_t firsts_to_come = 0;
 
     [[nodiscard]] auto is_there() const -> bool { return !is_in_reach || is_in_reach(); }
   };
@@ -110,7 +117,6 @@ class SeveralDevices final : public Device {
   /// The part that has `operation`; none if no part has, and then it has this result.
   [[nodiscard]] auto part_of(const Operation& operation, Result& otherwise) const
       -> std::optional<std::size_t>;
-  [[nodiscard]] auto part_of(const MappingKey& key) const -> std::optional<std::size_t>;
   [[nodiscard]] auto refusal_of(const MappingKey& key) const -> Refusal;
   void split(Batches& batches, BatchId id, std::vector<Operation> operations, Carry carry);
   void answered(std::size_t part, BatchId id, std::vector<Result> results);

@@ -417,6 +417,30 @@ TEST(SeveralDevices, the_end_of_a_reconciliation_is_not_that_of_another_that_wai
   EXPECT_EQ(world.nat44->times_reconciled, 1);
 }
 
+TEST(SeveralDevices, one_awaits_reconciliation_from_its_inventory_on) {
+  World world;
+  const auto of_nat44 = [&] { return world.devices.standing_of(key(ipv4_host, Family::ipv4)); };
+  const auto of_nat64 = [&] { return world.devices.standing_of(key(ipv6_host, Family::ipv4)); };
+  EXPECT_EQ(of_nat64(), Standing::there);
+  world.nat44->tell({});
+  world.nat64->tell({.is_last = false});
+  EXPECT_EQ(of_nat44(), Standing::awaits_reconciliation);
+  EXPECT_EQ(of_nat64(), Standing::awaits_reconciliation) << "though the server does not have it";
+  EXPECT_EQ(world.devices.standing_of(key("192.0.2.200", Family::ipv4)), Standing::there);
+  world.devices.reconciled();
+  EXPECT_EQ(of_nat44(), Standing::there);
+  world.run_posted();
+  ASSERT_THAT(world.inventories, SizeIs(2));
+  EXPECT_EQ(of_nat64(), Standing::awaits_reconciliation);
+  world.nat64->is_there = false;
+  EXPECT_EQ(of_nat64(), Standing::out_of_reach);
+  world.nat64->is_there = true;
+  world.nat64->tell({});
+  EXPECT_EQ(of_nat64(), Standing::awaits_reconciliation);
+  world.devices.reconciled();
+  EXPECT_EQ(of_nat64(), Standing::there);
+}
+
 TEST(SeveralDevices, an_inventory_anew_waits_for_answers_about_the_one_before) {
   World world;
   world.nat64->tell({});
