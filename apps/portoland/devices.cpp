@@ -54,11 +54,14 @@ auto Devices::start(const Settings& settings, Wiring wiring)
     devices->device_ = *std::move(made);
     return devices;
   }
-  auto several = std::make_unique<device::SeveralDevices>(
+  auto owned = std::make_unique<device::SeveralDevices>(
       device::SeveralDevices::Handlers{.completion = daemon.completion,
                                        .events = daemon.events,
                                        .inventory = daemon.inventory,
                                        .post = devices->posting()});
+  device::SeveralDevices* const several = owned.get();
+  // Should one not start, those before it go as at the end: what uses them first.
+  devices->device_ = std::move(owned);
   for (const DeviceKind kind : settings.devices) {
     const Place place = several->add(served_by(kind, settings));
     auto made = devices->make(kind, settings, place);
@@ -66,7 +69,6 @@ auto Devices::start(const Settings& settings, Wiring wiring)
     several->put(place.number, *std::move(made),
                  kind == DeviceKind::nat64_remote ? devices->is_remote_in_reach_ : std::function<bool()>());
   }
-  devices->device_ = std::move(several);
   return devices;
 }
 
