@@ -86,7 +86,10 @@ Daemon::Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io:
       netlink_(std::move(netlink)),
       return_paths_(std::move(return_paths)),
       host_(std::move(host)),
-      server_(server_config(settings_, io::monotonic_now()), random_),
+      server_(server_config(settings_, io::monotonic_now()), random_,
+              [this](const MappingKey& key) {
+                return devices_ ? devices_->standing_of(key) : device::Standing::there;
+              }),
       timer_(loop.timer([this] {
         server_.advance(io::monotonic_now());
         carry_out_actions();

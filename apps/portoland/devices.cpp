@@ -23,6 +23,8 @@ constexpr Seconds patience_beside_others{0};
 constexpr Seconds silence_asked_beside_others{1};
 constexpr Seconds silence_max_beside_others{3};
 
+auto always() -> bool { return true; }
+
 auto served_by(DeviceKind kind, const Settings& settings) -> Served {
   switch (kind) {
     case DeviceKind::nat44:
@@ -62,6 +64,7 @@ auto Devices::start(const Settings& settings, Wiring wiring)
   device::SeveralDevices* const several = owned.get();
   // Should one not start, those before it go as at the end: what uses them first.
   devices->device_ = std::move(owned);
+  devices->several_ = several;
   for (const DeviceKind kind : settings.devices) {
     const Place place = several->add(served_by(kind, settings));
     auto made = devices->make(kind, settings, place);
@@ -81,17 +84,12 @@ auto Devices::posting() -> std::function<void(std::function<void()>)> {
   return [&loop = wiring_.loop](std::function<void()> task) { loop.post(std::move(task)); };
 }
 
-void Devices::connect() {
-  for (std::size_t i = 0; i < pending_.size();) {
-    // What was promised at an address that is not there yet would be lost, or move.
-    if (!pending_[i].is_ready()) {
-      ++i;
-      continue;
-    }
-    const auto inventory = std::move(pending_[i].inventory);
-    pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i));
-    inventory({});
-  }
+auto Devices::standing_of(const MappingKey& key) const -> device::Standing {
+  const auto place = several_ != nullptr ? several_->place_of(key) : std::optional<std::size_t>(0);
+  if (place && beginnings_.awaits(*place)) return device::Standing::awaits_reconciliation;
+  if (several_ != nullptr) return several_->standing_of(key);
+  return is_remote_in_reach_ && !is_remote_in_reach_() ? device::Standing::out_of_reach
+                                                       : device::Standing::there;
 }
 
 auto Devices::reload(const Settings& wanted) -> std::expected<void, std::string> {
@@ -130,7 +128,7 @@ auto Devices::make_nat44(const Settings& settings, const Place& place) -> Made {
   auto started = device::RouterDevice::start(settings.nat44, wiring_.loop, random_, wiring_.host,
                                              {.completion = place.completion,
                                               .events = place.events,
-                                              .inventory = place.inventory,
+                                              .inventory = beginnings_.after(place.number, place.inventory),
                                               .changed = [this, tell_address] {
                                                 tell_address();
                                                 connect();
@@ -138,8 +136,12 @@ auto Devices::make_nat44(const Settings& settings, const Place& place) -> Made {
   if (!started) return std::unexpected(started.error());
   *router = started->get();
   tell_address();
-  pending_.push_back(
-      {.is_ready = [nat44 = *router] { return nat44->is_settled(); }, .inventory = place.inventory});
+  // The only address it may have is the one it waits for.
+  const auto is_settled = [nat44 = *router] { return nat44->is_settled(); };
+  beginnings_.add({.place = place.number,
+                   .is_ready = is_settled,
+                   .has_addresses = is_settled,
+                   .inventory = place.inventory});
   reloads_.insert(
       reloads_.begin(),
       {.prepare = [nat44 = *router](const Settings& wanted) { return nat44->prepare_reload(wanted.nat44); },
@@ -150,11 +152,14 @@ auto Devices::make_nat44(const Settings& settings, const Place& place) -> Made {
 }
 
 auto Devices::make_firewall6(const Settings& settings, const Place& place) -> Made {
-  auto started = device::RouterDevice::start(
-      settings.firewall6, wiring_.loop, random_, wiring_.host,
-      {.completion = place.completion, .events = place.events, .inventory = place.inventory, .changed = {}});
+  auto started = device::RouterDevice::start(settings.firewall6, wiring_.loop, random_, wiring_.host,
+                                             {.completion = place.completion,
+                                              .events = place.events,
+                                              .inventory = beginnings_.after(place.number, place.inventory),
+                                              .changed = {}});
   if (!started) return std::unexpected(started.error());
-  pending_.push_back({.is_ready = [] { return true; }, .inventory = place.inventory});
+  beginnings_.add(
+      {.place = place.number, .is_ready = always, .has_addresses = always, .inventory = place.inventory});
   log_counters_.emplace_back([firewall6 = started->get()] { firewall6->log_counters(); });
   return *std::move(started);
 }
@@ -168,7 +173,8 @@ auto Devices::make_simulated(const Settings& settings, const Place& place) -> Ma
   reloads_.push_back({.prepare = [](const Settings&) { return std::expected<void, std::string>{}; },
                       .carry_out = [device = simulated.get()](
                                        const Settings& wanted) { device->set_pool(wanted.simulated.pool); }});
-  pending_.push_back({.is_ready = [] { return true; }, .inventory = place.inventory});
+  beginnings_.add(
+      {.place = place.number, .is_ready = always, .has_addresses = always, .inventory = place.inventory});
   spdlog::warn("device \"simulated\": mappings are answered, nothing is translated");
   return simulated;
 }
@@ -180,8 +186,10 @@ auto Devices::make_nat64(const Settings& settings, const Place& place) -> Made {
                                               place.events, true);
   if (!gateway) return std::unexpected(gateway.error());
   gateway::Nat64Gateway* const nat64 = gateway->get();
-  pending_.push_back(
-      {.is_ready = [nat64] { return nat64->is_pool_settled(); }, .inventory = place.inventory});
+  beginnings_.add({.place = place.number,
+                   .is_ready = [nat64] { return nat64->is_pool_settled(); },
+                   .has_addresses = [nat64] { return !nat64->pool().empty(); },
+                   .inventory = place.inventory});
   // What moves with the pool comes as events.
   nat64->follow(wiring_.loop, [this] { connect(); });
   event_log_.emplace(wiring_.loop, nat64->device());

@@ -18,6 +18,7 @@
 #include "io/event_loop.h"
 #include "io/host_network.h"
 #include "io/system.h"
+#include "portoland/beginnings.h"
 #include "portoland/config.h"
 
 namespace portolan::portoland {
@@ -46,7 +47,9 @@ class Devices {
   [[nodiscard]] auto device() -> device::Device& { return *device_; }
   /// Has `inventory` told of each device in this process that has become ready since: it has begun with the
   /// process, and has nothing yet. One in another process says itself when it is there and what it has.
-  void connect();
+  void connect() { beginnings_.connect(); }
+  /// How the device that has `key` stands.
+  [[nodiscard]] auto standing_of(const MappingKey& key) const -> device::Standing;
   /// Gives each what of `wanted` is its own. Errors: nothing has changed
   [[nodiscard]] auto reload(const Settings& wanted) -> std::expected<void, std::string>;
   /// Writes what each has counted to the log.
@@ -55,11 +58,6 @@ class Devices {
  private:
   using Place = device::SeveralDevices::Place;
   using Made = std::expected<std::unique_ptr<device::Device>, std::string>;
-  /// A device in this process that is yet to be connected.
-  struct Pending {
-    std::function<bool()> is_ready;
-    device::Device::InventoryHandler inventory;
-  };
 
   explicit Devices(Wiring wiring) : wiring_(std::move(wiring)) {}
 
@@ -73,7 +71,7 @@ class Devices {
 
   Wiring wiring_;
   io::SystemRandom random_;
-  std::vector<Pending> pending_;
+  Beginnings beginnings_;
   /// How a device takes other settings. All prepare before any reloads; what prepare() did is withdrawn if
   /// that of a later one fails. One that cannot withdraw is the last.
   struct Reload {
@@ -86,6 +84,8 @@ class Devices {
   /// Of the one in another process.
   std::function<bool()> is_remote_in_reach_;
   std::unique_ptr<device::Device> device_;
+  /// The same, if it is made of several.
+  const device::SeveralDevices* several_ = nullptr;
   /// Of the NAT64 in this process; goes before it.
   std::optional<gateway::EventLog> event_log_;
 };
