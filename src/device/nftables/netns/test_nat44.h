@@ -25,8 +25,7 @@ class Nat44UnderTest final : public DeviceUnderTest {
   auto apply(std::vector<Operation> operations) -> std::vector<Result> override;
   void pass(Seconds time) override;
   auto send_outbound(const MappingKey& from, unsigned peer) -> std::optional<Endpoint> override;
-  auto send_inbound(Protocol protocol, const Endpoint& to, unsigned peer)
-      -> std::optional<Endpoint> override;
+  auto send_inbound(Protocol protocol, const Endpoint& to, unsigned peer) -> std::optional<Endpoint> override;
   auto set_pool(const std::vector<IpAddress>& pool) -> std::vector<Event> override;
   auto inside_address(unsigned host) const -> IpAddress override {
     return IpAddress{Ipv4Address{0xc6336400U + host}};
