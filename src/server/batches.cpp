@@ -327,8 +327,8 @@ void Server::happened(TimePoint now, std::span<const device::Event> events) {
       address_changed |= lose_contract(now, {.mapping = peer->key, .remote_peer = peer->remote_peer});
   }
   // RFC 6887 s8.5: the epoch begins anew when external addresses change, or mappings are lost.
-  const bool is_new_for_all =
-      address_changed && config_.epoch_scope == EpochScope::server && announce_restart(now);
+  bool is_new_for_all = address_changed && config_.epoch_scope == EpochScope::server && announce_restart(now);
+  is_new_for_all |= std::exchange(has_epochs_to_announce_, false);
   if (is_new_for_all || config_.epoch_scope == EpochScope::subscriber)
     announce_epochs(now, std::span(moved_).subspan(moved_before));
   commit_if_possible(now);

@@ -205,9 +205,10 @@ void Server::learn_address(TimePoint now, std::optional<Ipv4Address> address) {
   if (std::exchange(learned_address_, address) == address || !address) return;
   const bool is_another = former_address_ && former_address_ != address;
   former_address_ = address;
-  // RFC 6887 s8.5: the epoch begins anew, whoever's mappings have moved or were lost.
+  // RFC 6887 s8.5: the epoch begins anew, whoever's mappings have moved or were lost. The device's word of
+  // those comes next: their clients need no other.
   if (is_another && config_.epoch_scope == EpochScope::server && announce_restart(now))
-    announce_epochs(now, {});
+    has_epochs_to_announce_ = true;
   else if (nat_pmp_address() == address)
     announcements_.begin(now, config_.announcements);
 }
@@ -222,6 +223,7 @@ auto Server::announce_restart(TimePoint now) -> bool {
 }
 
 void Server::advance(TimePoint now) {
+  if (std::exchange(has_epochs_to_announce_, false)) announce_epochs(now, {});
   const auto is_busy = [this](const Contract& contract) { return in_flight_.contains(contract.key.mapping); };
   std::size_t looks = config_.expiries_per_advance_max;
   while (const auto contract = contracts_.take_expired(now, is_busy, looks)) {

@@ -364,6 +364,8 @@ class Server {
   std::optional<Ipv4Address> learned_address_;
   /// The last one that was learned.
   std::optional<Ipv4Address> former_address_;
+  /// Clients that hear no multicast are yet to be told of the epoch.
+  bool has_epochs_to_announce_ = false;
   /// Limits may have become smaller than what was promised.
   bool was_reconfigured_ = false;
   /// Data of the PREFIX64 options.
