@@ -58,8 +58,10 @@ inline void entry_fence() {
 #endif
 }
 
-/// Longest search of the writer; an insertion that would need a longer one fails.
-constexpr uint32_t probe_max = 256;
+/// Longest search of the writer; an insertion that would need a longer one fails. Tables are at most 4/5
+/// full, and then the longest run of two million entries is some 630 slots, ln n / (a - 1 - ln a): with 256,
+/// tables were full before their limit.
+constexpr uint32_t probe_max = 1024;
 /// Longest search of a reader: what a BPF program is allowed to unroll.
 constexpr uint32_t reader_probe_max = 16;
 
