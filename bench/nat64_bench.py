@@ -391,6 +391,8 @@ def main():
             install = measure_control(directory)
     if "engine" in PARTS:
         engine = measure_engine()
+    with open("/proc/sys/net/ipv4/tcp_congestion_control", encoding="utf-8") as file:
+        print(f"note TCP congestion control of this machine: {file.read().strip()}")
     if os.getloadavg()[0] - load_before > 4 or load_before > 1:
         print("note the machine was busy with other things: figures are rough")
     result = {"bulk_tcp": {}, "udp_64": {}}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // The engine's parts by themselves: arithmetic, embedding, tables, timers, ports.
+#include <cstring>
 #include <map>
 #include <memory>
 #include <set>
@@ -9,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "base/random.h"
 #include "nat/checksum.h"
 #include "nat/config.h"
 #include "nat/embedding.h"
@@ -16,6 +18,7 @@
 #include "nat/flat_table.h"
 #include "nat/port_space.h"
 #include "nat/session_entry.h"
+#include "nat/sessions.h"
 #include "nat/tcp_state.h"
 #include "nat/testing/test_packets.h"
 
@@ -265,6 +268,32 @@ TEST(FlatTable, an_insertion_that_finds_no_slot_near_fails) {
     ASSERT_NE(table.insert({.sequence = 0, .number = number, .hash = 0, .copies = {}}), table.no_slot);
   EXPECT_EQ(table.insert({.sequence = 0, .number = 9999, .hash = 0, .copies = {}}), table.no_slot);
   EXPECT_NE(table.find(0, std::uint32_t{probe_max}), table.no_slot);
+}
+
+TEST(Sessions, as_many_as_the_limit_says_and_not_one_more) {
+  // The longest search grows with the logarithm of the table: this many need more than 256 slots.
+  Config config;
+  config.limits.sessions = 1'000'000;
+  SeededRandom random(1);
+  Sessions sessions(config, random);
+  const auto add = [&](std::uint32_t number) {
+    SessionEntry outward{};
+    outward.direction = Direction::from_ipv6;
+    outward.protocol = 17;
+    std::memcpy(outward.inside, &number, sizeof number);
+    outward.remote = static_cast<std::uint32_t>(random.next());
+    outward.inside_port = outward.external_port = static_cast<std::uint16_t>(number);
+    outward.external = 0xc0000200U + (number >> 16U);
+    outward.remote_port = static_cast<std::uint16_t>(random.next());
+    SessionEntry inward = outward;
+    inward.direction = Direction::from_ipv4;
+    Session session{};
+    session.is_udp = true;
+    return sessions.add(outward, inward, session, TimePoint{});
+  };
+  for (std::uint32_t number = 1; number <= config.limits.sessions; ++number)
+    ASSERT_NE(add(number), 0U) << "session " << number;
+  EXPECT_EQ(add(config.limits.sessions + 1), 0U);
 }
 
 TEST(FlatTable, a_reader_sees_whole_entries_or_none) {
