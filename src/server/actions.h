@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "device/device.h"
 #include "server/device_profiles.h"
+#include "server/management.h"
 #include "store/store.h"
 
 namespace portolan::server {
@@ -84,6 +85,9 @@ struct Actions {
   std::vector<RefusedStatic> refused_statics;
   /// The same of profiles; the device is asked again when it is back, or when the profile is another.
   std::vector<RefusedProfile> refused_profiles;
+  /// Operations of the operator's that ended; what the configuration has overruled of what was added by hand.
+  std::vector<Finished> finished;
+  std::vector<Overruled> overruled;
   /// The device has all that was promised: after `apply`.
   bool reconciled = false;
   /// The messages, one behind the other.

@@ -41,6 +41,7 @@
 #include "server/config.h"
 #include "server/contracts.h"
 #include "server/device_profiles.h"
+#include "server/management.h"
 #include "server/policy.h"
 #include "server/reconciliation.h"
 #include "server/requests.h"
@@ -157,6 +158,63 @@ class Server {
   [[nodiscard]] auto counters() const -> const Counters& { return counters_; }
   [[nodiscard]] auto contracts() const -> const ContractTable& { return contracts_; }
   [[nodiscard]] auto device_profiles() const -> const DeviceProfiles& { return device_profiles_; }
+
+  // For the operator (management.h). Each look costs at most page_looks_max steps.
+
+  /// A page of the users that `filter` lets through, in no order that matters: from the configuration and by
+  /// hand, then dynamic ones.
+  [[nodiscard]] auto list_users(TimePoint now, const UserFilter& filter, const Cursor& cursor) const
+      -> Page<UserView>;
+  /// The user of just this prefix, a dynamic one's being its subscriber's.
+  [[nodiscard]] auto find_user(TimePoint now, const Prefix& prefix) const -> std::optional<UserView>;
+  /// Adds a user by hand, durably. What the device can't give it is a reason to refuse.
+  /// Errors  invalid, exists, configured, busy, limit, read_only; later refused,
+  /// not_durable
+  [[nodiscard]] auto add_user(TimePoint now, Profile user) -> std::expected<OperationId, Failure>;
+  /// Gives a user that was added by hand other rights and limits, for what is asked from now on.
+  /// Errors  as add_user(), and not_found
+  [[nodiscard]] auto change_user(TimePoint now, Profile user) -> std::expected<OperationId, Failure>;
+  /// Deletes a user that was added by hand, then the mappings that its clients have, none of them static; a
+  /// dynamic user is its mappings. Clients are told by mapping updates with lifetime 0. If policy lets them,
+  /// they may be back as dynamic users.
+  /// Errors  not_found, configured, busy, read_only; later not_durable
+  [[nodiscard]] auto delete_user(TimePoint now, const Prefix& prefix) -> std::expected<OperationId, Failure>;
+
+  [[nodiscard]] auto list_mappings(TimePoint now, const MappingFilter& filter, const Cursor& cursor) const
+      -> Page<MappingView>;
+  [[nodiscard]] auto find_mapping(TimePoint now, const ContractKey& key) const -> std::optional<MappingView>;
+  /// Adds a static mapping by hand, durably. A client's own mapping of the same key gives way, and its client
+  /// is told. With an unspecified external address it is at whichever the device has. Errors  invalid,
+  /// exists, configured, busy, limit, read_only; later refused, not_durable
+  [[nodiscard]] auto add_mapping(TimePoint now, Config::StaticMapping mapping)
+      -> std::expected<OperationId, Failure>;
+  /// Deletes one mapping, a client's or one added by hand. Clients are told as by delete_user().
+  /// Errors  not_found, configured, busy, read_only; later refused, not_durable
+  [[nodiscard]] auto delete_mapping(TimePoint now, const ContractKey& key)
+      -> std::expected<OperationId, Failure>;
+  /// The same of all that `filter` lets through, in batches of bounded size, between which requests are
+  /// served. Errors  busy, read_only; what is under way when the store fails is taken up again when it writes
+  [[nodiscard]] auto delete_mappings(TimePoint now, const MappingFilter& filter)
+      -> std::expected<OperationId, Failure>;
+
+  /// Tells all clients the epoch, as after a restart (RFC 6887 s14.1.3); with `begins_epoch` it begins anew,
+  /// so that they ask for their mappings again. Errors  busy: the epoch began less than a second ago
+  [[nodiscard]] auto announce(TimePoint now, bool begins_epoch) -> std::expected<void, Failure>;
+  /// The same to the clients that have mappings of one user's, one by one; returns how many.
+  /// Errors  not_found; invalid: a new epoch for one user where all have the same
+  [[nodiscard]] auto announce_to(TimePoint now, const Prefix& user, bool begins_epoch)
+      -> std::expected<std::size_t, Failure>;
+
+  [[nodiscard]] auto runtime_settings() const -> RuntimeSettings;
+  /// For what is asked from now on. Errors  invalid, with the name of the setting
+  [[nodiscard]] auto set(const RuntimeSettings& settings) -> std::expected<void, Failure>;
+
+  /// Records events from now on, or no more: what nobody reads costs nothing.
+  void record_events(bool is_on);
+  /// At most `most` events from number `sequence` on; 0: from the next one on.
+  [[nodiscard]] auto events_from(std::uint64_t sequence, std::size_t most) const -> EventPage;
+
+  [[nodiscard]] auto gauges() const -> Gauges;
 
   /// Says which internal truth does not hold, or nothing. For tests and the simulator; O(mappings).
   [[nodiscard]] auto broken_invariant(TimePoint now) const -> std::optional<std::string>;
