@@ -4,8 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include <spdlog/spdlog.h>
-
+#include "io/log.h"
 #include "io/system.h"
 
 namespace portolan::nat64 {
@@ -17,8 +16,9 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(settings), loop, std::move(*host)));
   if (const auto made = daemon->make(); !made) return std::unexpected(made.error());
   for (const std::string& change : daemon->host_.undo_leftovers())
-    spdlog::info("undid what an earlier run left: {}", change);
-  for (const std::string& change : daemon->host_.list()) spdlog::info("changed on this host: {}", change);
+    io::log::info("leftover-undone", "undid what an earlier run left: {change}", change);
+  for (const std::string& change : daemon->host_.list())
+    io::log::info("host-changed", "changed on this host: {change}", change);
   return daemon;
 }
 
@@ -30,7 +30,8 @@ Daemon::~Daemon() {
   control_.reset();
   // The device goes before what it made on the host.
   gateway_.reset();
-  for (const std::string& failure : host_.undo()) spdlog::warn("left on this host: {}", failure);
+  for (const std::string& failure : host_.undo())
+    io::log::warn("left-on-host", "left on this host: {what}", failure);
 }
 
 auto Daemon::make() -> std::expected<void, std::string> {
@@ -67,7 +68,7 @@ auto Daemon::make() -> std::expected<void, std::string> {
   for (const io::StreamAddress& address : settings_.listen) {
     const auto listening = control_->listen(address, identity);
     if (!listening) return std::unexpected(listening.error());
-    spdlog::info("control: listens at {}", to_string(*listening));
+    io::log::info("control-listens", "control: listens at {address}", to_string(*listening));
   }
   return {};
 }

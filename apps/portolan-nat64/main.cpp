@@ -9,7 +9,6 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "io/append_file.h"
 #include "io/event_loop.h"
@@ -29,6 +28,7 @@ struct Options {
   std::filesystem::path config = "/etc/portolan/portolan-nat64.toml";
   bool check_config = false;
   std::string log_level = "info";
+  std::string log_format = "text";
   Asking asking;
   control::Query query{.number = {1}};
   struct {
@@ -41,7 +41,8 @@ struct Options {
 };
 
 void notify(std::string_view state) {
-  if (const auto told = io::notify_service_manager(state); !told) spdlog::warn("{}", told.error());
+  if (const auto told = io::notify_service_manager(state); !told)
+    io::log::warn("service-manager-not-told", "{error}", told.error());
 }
 
 /// Reads the configuration again. One with mistakes changes nothing.
@@ -49,13 +50,14 @@ void reload(Daemon& daemon, const std::filesystem::path& config) {
   notify("RELOADING=1");
   auto settings = load_settings(config, &daemon.settings());
   if (!settings) {
-    for (const std::string& error : settings.error()) spdlog::error("{}", error);
-    spdlog::error("configuration not reloaded: nothing has changed");
+    for (const std::string& error : settings.error())
+      io::log::error("configuration-mistake", "{error}", error);
+    io::log::error("configuration-not-reloaded", "configuration not reloaded: nothing has changed");
   } else if (const auto done = daemon.reload(*std::move(settings)); !done) {
-    spdlog::error("{}", done.error());
-    spdlog::error("configuration not reloaded: nothing has changed");
+    io::log::error("configuration-mistake", "{error}", done.error());
+    io::log::error("configuration-not-reloaded", "configuration not reloaded: nothing has changed");
   } else {
-    spdlog::info("configuration reloaded");
+    io::log::info("configuration-reloaded", "configuration reloaded");
   }
   notify("READY=1");
 }
@@ -74,17 +76,17 @@ auto serve(const Options& options) -> int {
   io::ignore_broken_pipes();
   io::EventLoop loop;
   const io::Watch stop = loop.on_signal({SIGINT, SIGTERM}, [&](int signal) {
-    spdlog::info("stopping: signal {}", signal);
+    io::log::info("stopping", "stopping: signal {signal}", signal);
     loop.stop();
   });
   auto daemon = Daemon::start(*std::move(settings), loop);
   if (!daemon) {
-    spdlog::error("{}", daemon.error());
+    io::log::error("start-failed", "{error}", daemon.error());
     return exit_failure;
   }
   const io::Watch report = loop.on_signal({SIGUSR1}, [&](int) { (*daemon)->log_counters(); });
   const io::Watch change = loop.on_signal({SIGHUP}, [&](int) { reload(**daemon, options.config); });
-  spdlog::info("ready");
+  io::log::info("ready", "ready");
   notify("READY=1");
   loop.run();
   notify("STOPPING=1");
@@ -180,8 +182,9 @@ auto run(int argc, char** argv) -> int {
   app.add_option("-c,--config", options.config, "Configuration file; see portolan-nat64(8)")
       ->capture_default_str();
   app.add_flag("--check-config", options.check_config, "Check the configuration file and exit");
-  app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off")
+  app.add_option("--log-level", options.log_level, "trace, debug, info, warning, error or off")
       ->capture_default_str();
+  app.add_option("--log-format", options.log_format, "text or json")->capture_default_str();
   app.require_subcommand(0, 1);
   CLI::App& showing = *app.add_subcommand("show", "Show what a running gateway holds");
   showing.require_subcommand(1, 1);
@@ -226,8 +229,10 @@ auto run(int argc, char** argv) -> int {
   if (showing.parsed()) return show(options);
   if (tracing.parsed()) return trace(options);
   if (planning.parsed()) return ports(options);
-  if (const auto log = io::set_up_log(options.log_level); !log)
-    return bad("--log-level", options.log_level, log.error());
+  if (const auto log = io::log::set_up(options.log_level, options.log_format); !log) {
+    fmt::print(stderr, "portolan-nat64: {}\n", log.error());
+    return exit_usage;
+  }
   return serve(options);
 }
 

@@ -3,8 +3,7 @@
 
 #include <utility>
 
-#include <spdlog/spdlog.h>
-
+#include "io/log.h"
 #include "portoland/engine_config.h"
 #include "store/memory/no_store.h"
 #include "store/sqlite/sqlite_store.h"
@@ -60,17 +59,19 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
   auto socket = io::UdpSocket::open(options);
   if (!socket) return std::unexpected(socket.error());
   if (socket->receive_buffer_bytes() < buffer)
-    spdlog::warn(
-        "receive buffer is {} octets, not {}: a burst may lose requests; raise sysctl net.core.rmem_max",
-        socket->receive_buffer_bytes(), buffer);
+    io::log::warn("receive-buffer-small",
+                  "receive buffer is {octets} octets, not {wanted}: a burst may lose requests; raise sysctl "
+                  "net.core.rmem_max",
+                  socket->receive_buffer_bytes(), buffer);
 
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(settings), loop, std::move(*socket),
                                             std::move(*netlink), std::move(*return_paths), std::move(*host)));
   if (const auto opened = daemon->open_store(); !opened) return std::unexpected(opened.error());
   if (const auto made = daemon->make_devices(); !made) return std::unexpected(made.error());
   for (const std::string& change : daemon->host_.undo_leftovers())
-    spdlog::info("undid what an earlier run left: {}", change);
-  for (const std::string& change : daemon->host_.list()) spdlog::info("changed on this host: {}", change);
+    io::log::info("leftover-undone", "undid what an earlier run left: {change}", change);
+  for (const std::string& change : daemon->host_.list())
+    io::log::info("host-changed", "changed on this host: {change}", change);
   daemon->listen();
   daemon->devices_->connect();
   daemon->server_.advance(io::monotonic_now());
@@ -97,7 +98,8 @@ Daemon::Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io:
   learn_interfaces();
   for (const InsideInterface& inside : settings_.inside)
     if (const auto found = netlink_.interface(inside.interface); !found)
-      spdlog::warn("inside {}; requests are answered there once it does", found.error());
+      io::log::warn("inside-missing", "inside {error}; requests are answered there once it does",
+                    found.error());
 }
 
 Daemon::~Daemon() {
@@ -106,7 +108,8 @@ Daemon::~Daemon() {
   store_.reset();
   // The devices go before what they made on the host.
   devices_.reset();
-  for (const std::string& failure : host_.undo()) spdlog::warn("left on this host: {}", failure);
+  for (const std::string& failure : host_.undo())
+    io::log::warn("left-on-host", "left on this host: {what}", failure);
 }
 
 auto Daemon::posting() -> std::function<void(std::function<void()>)> {
@@ -121,7 +124,8 @@ auto Daemon::open_store() -> std::expected<void, std::string> {
   };
   if (settings_.store == StoreKind::memory) {
     store_ = std::make_unique<store::NoStore>(completion, posting());
-    spdlog::warn("store \"memory\": a restart loses every mapping, and hosts have to ask again");
+    io::log::warn("store-memory",
+                  "store \"memory\": a restart loses every mapping, and hosts have to ask again");
   } else {
     auto sqlite = store::SqliteStore::open(
         {.path = settings_.store_path, .now = io::monotonic_now, .wall_now = io::wall_now}, completion,
@@ -138,9 +142,10 @@ auto Daemon::open_store() -> std::expected<void, std::string> {
   if (!restored)
     return std::unexpected(fmt::format("store {}: {}", settings_.store_path.string(), restored.error()));
   if (settings_.store == StoreKind::sqlite)
-    spdlog::info("store {}: {} mappings restored, {} had expired; the epoch {}",
-                 settings_.store_path.string(), restored->mappings, restored->expired,
-                 restored->epoch_goes_on ? "goes on" : "begins anew, and is announced");
+    io::log::info("store-restored",
+                  "store {path}: {mappings} mappings restored, {expired} had expired; the epoch {epoch}",
+                  settings_.store_path.string(), restored->mappings, restored->expired,
+                  restored->epoch_goes_on ? "goes on" : "begins anew, and is announced");
   return {};
 }
 
@@ -148,10 +153,11 @@ void Daemon::tell_store_error() {
   std::string error = store_error_();
   if (error == told_store_error_) return;
   if (error.empty())
-    spdlog::info("store {} writes again", settings_.store_path.string());
+    io::log::info("store-writes-again", "store {path} writes again", settings_.store_path.string());
   else
-    spdlog::error("store {} does not write, no mapping is made or deleted until it does: {}",
-                  settings_.store_path.string(), error);
+    io::log::error("store-does-not-write",
+                   "store {path} does not write, no mapping is made or deleted until it does: {error}",
+                   settings_.store_path.string(), error);
   told_store_error_ = std::move(error);
 }
 
@@ -199,7 +205,9 @@ auto Daemon::event_handler() -> device::Device::EventHandler {
 
 void Daemon::receive() {
   const auto datagrams = socket_.receive();
-  if (!datagrams) return spdlog::warn("UDP port {}: {}", settings_.listen_port, to_string(datagrams.error()));
+  if (!datagrams)
+    return io::log::warn("receive-failed", "UDP port {port}: {error}", settings_.listen_port,
+                         to_string(datagrams.error()));
   inbound_.clear();
   const TimePoint now = io::monotonic_now();
   for (const io::ReceivedDatagram& datagram : *datagrams) {
@@ -241,12 +249,16 @@ void Daemon::carry_out_actions() {
   if (actions.reconciled) devices_->device().reconciled();
   for (server::Commit& commit : actions.commit) store_->commit(commit.commit, std::move(commit.rows));
   for (const server::RefusedStatic& refused : actions.refused_statics)
-    spdlog::warn("mapping of {} to port {} of {} is not in force, and tried again: {}", refused.key.protocol,
-                 refused.key.internal_port, refused.key.internal_address, to_string(refused.refusal));
+    io::log::warn("static-mapping-refused",
+                  "mapping of {protocol} to port {internal_port} of {internal_address} is not in force, and "
+                  "tried again: {reason}",
+                  refused.key.protocol, refused.key.internal_port, refused.key.internal_address,
+                  to_string(refused.refusal));
   for (const server::RefusedProfile& refused : actions.refused_profiles)
-    spdlog::warn(
-        "user {}: the device does not do what the configuration gives it, but what everybody has: {}",
-        refused.users, to_string(refused.refusal));
+    io::log::warn("user-not-served",
+                  "user {user}: the device does not do what the configuration gives it, but what everybody "
+                  "has: {reason}",
+                  refused.users, to_string(refused.refusal));
   send(actions);
   if (const auto deadline = server_.next_deadline())
     timer_.arm(*deadline);
@@ -278,7 +290,7 @@ void Daemon::send(const server::Actions& actions) {
   const io::SendResult result = socket_.send(outgoing_);
   // A client whose answer is lost asks again (RFC 6887 s8.1.1).
   dropped_.unsent += result.refused + result.unsent;
-  if (result.error) spdlog::debug("answers not sent: {}", to_string(*result.error));
+  if (result.error) io::log::debug("answers-not-sent", "answers not sent: {error}", to_string(*result.error));
 }
 
 auto Daemon::announcement_sources(unsigned interface_index, Family family) -> std::vector<IpAddress> {
@@ -314,22 +326,27 @@ void Daemon::learn_interfaces() {
 
 void Daemon::log_counters() const {
   const server::Counters& counters = server_.counters();
-  spdlog::info("mappings {}, expired {}{}", server_.contracts().size(), counters.expired,
-               server_.is_read_only() ? ", read-only: the store does not write" : "");
-  spdlog::info("requests: MAP {}, PEER {}, ANNOUNCE {}, NAT-PMP {}, others {}", counters.map_requests,
-               counters.peer_requests, counters.announce_requests, counters.nat_pmp_requests,
-               counters.other_requests);
-  spdlog::info("unasked: mapping updates {}, announcements {}; moved {}, lost {}", counters.updates_sent,
-               counters.announcements_sent, counters.moved, counters.lost);
+  io::log::info("server-mappings", "mappings {mappings}, expired {expired}", server_.contracts().size(),
+                counters.expired);
+  if (server_.is_read_only()) io::log::info("server-read-only", "read-only: the store does not write");
+  io::log::info("server-requests",
+                "requests: MAP {map}, PEER {peer}, ANNOUNCE {announce}, NAT-PMP {nat_pmp}, others {others}",
+                counters.map_requests, counters.peer_requests, counters.announce_requests,
+                counters.nat_pmp_requests, counters.other_requests);
+  io::log::info(
+      "server-unasked",
+      "unasked: mapping updates {updates}, announcements {announcements}; moved {moved}, lost {lost}",
+      counters.updates_sent, counters.announcements_sent, counters.moved, counters.lost);
   for (std::size_t code = 0; code < counters.answers.size(); ++code)
     if (counters.answers[code] != 0)
-      spdlog::info("answers {}: {}", wire::to_string(static_cast<wire::ResultCode>(code)),
-                   counters.answers[code]);
-  spdlog::info(
-      "dropped: too short {}, responses {}, overload {}, not from inside {}, not unicast {}, "
-      "from another interface than answers go to {}, answers not sent {}",
-      counters.dropped_too_short, counters.dropped_response, counters.dropped_overload, dropped_.not_inside,
-      dropped_.not_unicast, dropped_.wrong_inside, dropped_.unsent);
+      io::log::info("server-answers", "answers {result}: {answers}",
+                    wire::to_string(static_cast<wire::ResultCode>(code)), counters.answers[code]);
+  io::log::info("server-dropped",
+                "dropped: too short {too_short}, responses {responses}, overload {overload}, not from inside "
+                "{not_inside}, not unicast {not_unicast}, "
+                "from another interface than answers go to {wrong_interface}, answers not sent {unsent}",
+                counters.dropped_too_short, counters.dropped_response, counters.dropped_overload,
+                dropped_.not_inside, dropped_.not_unicast, dropped_.wrong_inside, dropped_.unsent);
   devices_->log_counters();
 }
 

@@ -4,12 +4,11 @@
 #include <algorithm>
 #include <utility>
 
-#include <spdlog/spdlog.h>
-
 #include "device/nat64_remote/remote_device.h"
 #include "device/nftables/router_device.h"
 #include "device/simulated/simulated_device.h"
 #include "gateway/nat64_gateway.h"
+#include "io/log.h"
 #include "io/system.h"
 
 namespace portolan::portoland {
@@ -24,6 +23,19 @@ constexpr Seconds silence_asked_beside_others{1};
 constexpr Seconds silence_max_beside_others{3};
 
 auto always() -> bool { return true; }
+
+void tell(const device::Conversation::Note& note) {
+  using Kind = device::Conversation::Note::Kind;
+  switch (note.kind) {
+    case Kind::connected:
+      return io::log::info("remote-nat64-connected", "nat64: connected to {program}", note.text);
+    case Kind::reconciled:
+      return io::log::info("remote-nat64-reconciled", "nat64: has all that was promised");
+    case Kind::out_of_reach:
+      return io::log::warn("remote-nat64-out-of-reach", "nat64: out of reach, tried again: {reason}",
+                           note.text);
+  }
+}
 
 auto served_by(DeviceKind kind, const Settings& settings) -> Served {
   switch (kind) {
@@ -175,7 +187,7 @@ auto Devices::make_simulated(const Settings& settings, const Place& place) -> Ma
                                        const Settings& wanted) { device->set_pool(wanted.simulated.pool); }});
   beginnings_.add(
       {.place = place.number, .is_ready = always, .has_addresses = always, .inventory = place.inventory});
-  spdlog::warn("device \"simulated\": mappings are answered, nothing is translated");
+  io::log::warn("device-simulated", "device \"simulated\": mappings are answered, nothing is translated");
   return simulated;
 }
 
@@ -220,17 +232,14 @@ auto Devices::make_remote(const Settings& settings, const Place& place) -> Made 
   }
   auto remote = std::make_unique<device::RemoteDevice>(
       wiring_.loop, settings.remote.connect, std::move(identity), std::move(options),
-      device::RemoteDevice::Handlers{
-          .completion = place.completion,
-          .events = place.events,
-          .inventory = place.inventory,
-          .note = [](const device::Conversation::Note& note) {
-            spdlog::log(note.is_warning ? spdlog::level::warn : spdlog::level::info, "nat64: {}", note.text);
-          }});
+      device::RemoteDevice::Handlers{.completion = place.completion,
+                                     .events = place.events,
+                                     .inventory = place.inventory,
+                                     .note = tell});
   is_remote_in_reach_ = [device = remote.get()] { return device->is_in_reach(); };
   log_counters_.emplace_back([device = remote.get()] {
-    spdlog::info("the NAT64 is {}; portolan-nat64 show tells what it has",
-                 device->is_serving() ? "there" : "out of reach");
+    io::log::info("remote-nat64-is", "the NAT64 is {state}; portolan-nat64 show tells what it has",
+                  device->is_serving() ? "there" : "out of reach");
   });
   return remote;
 }

@@ -9,7 +9,6 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "io/append_file.h"
 #include "io/event_loop.h"
@@ -29,22 +28,26 @@ struct Options {
   std::filesystem::path config = "/etc/portolan/portoland.toml";
   bool check_config = false;
   std::string log_level = "info";
+  std::string log_format = "text";
 };
 
 /// Reads the configuration again. One with mistakes changes nothing.
 void reload(Daemon& daemon, const std::filesystem::path& config) {
-  if (const auto told = io::notify_service_manager("RELOADING=1"); !told) spdlog::warn("{}", told.error());
+  if (const auto told = io::notify_service_manager("RELOADING=1"); !told)
+    io::log::warn("service-manager-not-told", "{error}", told.error());
   auto settings = load_settings(config, &daemon.settings());
   if (!settings) {
-    for (const std::string& error : settings.error()) spdlog::error("{}", error);
-    spdlog::error("configuration not reloaded: nothing has changed");
+    for (const std::string& error : settings.error())
+      io::log::error("configuration-mistake", "{error}", error);
+    io::log::error("configuration-not-reloaded", "configuration not reloaded: nothing has changed");
   } else if (const auto done = daemon.reload(*std::move(settings)); !done) {
-    spdlog::error("{}", done.error());
-    spdlog::error("configuration not reloaded: nothing has changed");
+    io::log::error("configuration-mistake", "{error}", done.error());
+    io::log::error("configuration-not-reloaded", "configuration not reloaded: nothing has changed");
   } else {
-    spdlog::info("configuration reloaded");
+    io::log::info("configuration-reloaded", "configuration reloaded");
   }
-  if (const auto told = io::notify_service_manager("READY=1"); !told) spdlog::warn("{}", told.error());
+  if (const auto told = io::notify_service_manager("READY=1"); !told)
+    io::log::warn("service-manager-not-told", "{error}", told.error());
 }
 
 auto serve(Settings settings, const std::filesystem::path& config) -> int {
@@ -52,20 +55,22 @@ auto serve(Settings settings, const std::filesystem::path& config) -> int {
   io::ignore_broken_pipes();
   io::EventLoop loop;
   const io::Watch stop = loop.on_signal({SIGINT, SIGTERM}, [&](int signal) {
-    spdlog::info("stopping: signal {}", signal);
+    io::log::info("stopping", "stopping: signal {signal}", signal);
     loop.stop();
   });
   auto daemon = Daemon::start(std::move(settings), loop);
   if (!daemon) {
-    spdlog::error("{}", daemon.error());
+    io::log::error("start-failed", "{error}", daemon.error());
     return exit_failure;
   }
   const io::Watch report = loop.on_signal({SIGUSR1}, [&](int) { (*daemon)->log_counters(); });
   const io::Watch change = loop.on_signal({SIGHUP}, [&](int) { reload(**daemon, config); });
-  spdlog::info("ready");
-  if (const auto told = io::notify_service_manager("READY=1"); !told) spdlog::warn("{}", told.error());
+  io::log::info("ready", "ready");
+  if (const auto told = io::notify_service_manager("READY=1"); !told)
+    io::log::warn("service-manager-not-told", "{error}", told.error());
   loop.run();
-  if (const auto told = io::notify_service_manager("STOPPING=1"); !told) spdlog::warn("{}", told.error());
+  if (const auto told = io::notify_service_manager("STOPPING=1"); !told)
+    io::log::warn("service-manager-not-told", "{error}", told.error());
   (*daemon)->log_counters();
   return 0;
 }
@@ -97,8 +102,9 @@ auto main(int argc, char** argv) -> int {
   app.add_option("-c,--config", options.config, "Configuration file; see portoland.toml(5)")
       ->capture_default_str();
   app.add_flag("--check-config", options.check_config, "Check the configuration file and exit");
-  app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off")
+  app.add_option("--log-level", options.log_level, "trace, debug, info, warning, error or off")
       ->capture_default_str();
+  app.add_option("--log-format", options.log_format, "text or json")->capture_default_str();
   app.footer(
       "Signals: TERM and INT stop it and undo what it changed on the host; HUP makes it read its "
       "configuration again; USR1 writes its counters to the log.");
@@ -107,8 +113,8 @@ auto main(int argc, char** argv) -> int {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : portoland::exit_usage;
   }
-  if (const auto log = io::set_up_log(options.log_level); !log) {
-    fmt::print(stderr, "portoland: --log-level {}: {}\n", options.log_level, log.error());
+  if (const auto log = io::log::set_up(options.log_level, options.log_format); !log) {
+    fmt::print(stderr, "portoland: {}\n", log.error());
     return portoland::exit_usage;
   }
   try {

@@ -6,9 +6,9 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "gateway/control_views.h"
+#include "io/log.h"
 #include "io/system.h"
 
 namespace portolan::gateway {
@@ -46,7 +46,9 @@ auto ControlServer::listen(const io::StreamAddress& address, const io::TlsIdenti
 
 void ControlServer::accepted(io::Stream stream) {
   if (connections_.size() >= connections_max) {
-    spdlog::warn("control: {} is turned away: {} connections are the most", stream.peer(), connections_max);
+    io::log::warn("control-too-many",
+                  "control: {peer} is turned away: {connections} connections are the most", stream.peer(),
+                  connections_max);
     return;
   }
   const Number number = ++last_number_;
@@ -78,11 +80,13 @@ void ControlServer::closed(Number number, const std::string& reason) {
   Connection* const connection = find(number);
   if (connection == nullptr) return;
   if (!connection->has_greeted && !connection->is_finished)
-    spdlog::warn("control: {} is gone without a hello: {}", connection->stream.peer(), reason);
+    io::log::warn("control-no-hello", "control: {peer} is gone without a hello: {reason}",
+                  connection->stream.peer(), reason);
   if (number == candidate_) end_candidacy();
   if (number == owner_) {
     // Nothing changes for what it installed: mappings live as long as they were to.
-    spdlog::info("control: the server at {} is gone: {}", connection->stream.peer(), reason);
+    io::log::info("control-server-gone", "control: the server at {peer} is gone: {reason}",
+                  connection->stream.peer(), reason);
     owner_ = 0;
     if (candidate_ != 0) {
       const Number candidate = candidate_;
@@ -125,7 +129,8 @@ void ControlServer::refuse(Number number, ErrorCode code, std::string text, cont
 void ControlServer::expel(Number number, ErrorCode code, std::string text) {
   Connection* const connection = find(number);
   if (connection == nullptr) return;
-  spdlog::warn("control: {} is turned away: {}", connection->stream.peer(), text);
+  io::log::warn("control-turned-away", "control: {peer} is turned away: {reason}", connection->stream.peer(),
+                text);
   refuse(number, code, std::move(text));
   connection->is_finished = true;
   connection->stream.finish();
@@ -162,7 +167,8 @@ void ControlServer::handle(Number number, control::ClientHello& hello) {
 
 void ControlServer::make_owner(Number number) {
   owner_ = number;
-  spdlog::info("control: the server at {} drives this gateway", find(number)->stream.peer());
+  io::log::info("control-server-drives", "control: the server at {peer} drives this gateway",
+                find(number)->stream.peer());
   send(number, hello_);
 }
 
@@ -214,7 +220,8 @@ void ControlServer::allow_implicit(std::string_view why) {
   hello_.awaits_reconciliation = false;
   grace_.disarm();
   device_.allow_implicit(true);
-  spdlog::info("control: flows from inside get external ports from now on: {}", why);
+  io::log::info("control-implicit-allowed",
+                "control: flows from inside get external ports from now on: {why}", why);
 }
 
 auto ControlServer::may_begin(Number number, control::QueryNumber query) -> bool {

@@ -121,8 +121,8 @@ void append_lost(Nanoseconds wall_time, std::uint64_t count, std::string& out) {
   fmt::format_to(std::back_inserter(out), R"(,"count":{}}}{})", count, '\n');
 }
 
-auto warning_of(const nat::Event& event) -> std::string {
-  std::string text = fmt::format("{}: packets dropped: {}", nat::to_string(event.reason), event.packets);
+auto place_of(const nat::Event& event) -> std::string {
+  std::string text;
   if (event.internal != Ipv6Address{}) text += fmt::format(", from {}", event.internal);
   if (event.external != Ipv4Address{}) text += fmt::format(", at {}", event.external);
   return text;

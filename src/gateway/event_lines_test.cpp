@@ -98,8 +98,8 @@ TEST(EventLines, of_exhaustion) {
   nat::Event of_an_address = exhaustion(DropReason::ports_exhausted);
   of_an_address.external = *Ipv4Address::parse("192.0.2.14");
   EXPECT_TRUE(line_of(of_an_address).starts_with(std::string(start) + R"("ports-exhausted","natEvent":12,)"));
-  EXPECT_EQ(warning_of(of_an_address),
-            "ports_exhausted: packets dropped: 7, from 2001:db8:112::2, at 192.0.2.14");
+  EXPECT_EQ(place_of(of_an_address), ", from 2001:db8:112::2, at 192.0.2.14");
+  EXPECT_EQ(place_of(nat::Event{.kind = EventKind::exhausted}), "");
 }
 
 TEST(EventLines, of_the_log_itself) {

@@ -5,9 +5,8 @@
 #include <cerrno>
 #include <utility>
 
-#include <spdlog/spdlog.h>
-
 #include "gateway/event_lines.h"
+#include "io/log.h"
 #include "io/system.h"
 
 namespace portolan::gateway {
@@ -34,7 +33,8 @@ EventLog::~EventLog() {
     lost_ += count;
     if (count < events_per_turn) break;
   }
-  if (is_on_ && lost_ != 0) spdlog::warn("the event log ends without its last lines: {}", lost_);
+  if (is_on_ && lost_ != 0)
+    io::log::warn("event-log-ends-short", "the event log ends without its last lines: {lost}", lost_);
 }
 
 auto EventLog::open(const EventSettings& settings) -> std::expected<io::AppendFile, std::string> {
@@ -91,7 +91,9 @@ auto EventLog::take_some() -> std::size_t {
   lost_ += lost_by_queue - std::exchange(lost_by_queue_, lost_by_queue);
   if (is_on_ && has_to_begin_ && (count != 0 || lost_ != 0)) begin_text();
   for (const Entry& entry : taken) {
-    if (entry.event.kind == nat::EventKind::exhausted) spdlog::warn("nat64: {}", warning_of(entry.event));
+    if (entry.event.kind == nat::EventKind::exhausted)
+      io::log::warn("nat64-exhausted", "nat64: {reason}: packets dropped: {packets}{where}",
+                    nat::to_string(entry.event.reason), entry.event.packets, place_of(entry.event));
     if (is_on_) append_line(entry, text_);
   }
   if (is_on_ && lost_ != 0) {
@@ -113,7 +115,8 @@ auto EventLog::write_text() -> bool {
   }
   if (!written.error) {
     lost_ -= std::exchange(text_tells_lost_, 0);
-    if (std::exchange(has_failed_, false)) spdlog::info("the event log is written again");
+    if (std::exchange(has_failed_, false))
+      io::log::info("event-log-written-again", "the event log is written again");
     return true;
   }
   const bool is_full = written.error->number == EAGAIN;
@@ -121,8 +124,9 @@ auto EventLog::write_text() -> bool {
   if (is_full && looks_ < looks_max) return false;
   lose_text();
   if (!std::exchange(has_failed_, true))
-    spdlog::error("the event log is not written: {}; events are lost, and counted, until it is",
-                  is_full ? "who reads it does not" : to_string(*written.error));
+    io::log::error("event-log-not-written",
+                   "the event log is not written: {error}; events are lost, and counted, until it is",
+                   is_full ? "who reads it does not" : to_string(*written.error));
   return true;
 }
 

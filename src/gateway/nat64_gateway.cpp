@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <spdlog/spdlog.h>
 
+#include "io/log.h"
 #include "io/reserved_ports.h"
 #include "io/sysctl.h"
 #include "io/system.h"
@@ -42,32 +42,42 @@ auto proxied_by(const Nat64Settings& settings) -> std::vector<Ipv4Address> {
 
 void log(const device::WorkerCounters& counters) {
   const nat::Counters& nat = counters.nat;
-  spdlog::info("nat64: bindings {} ({} explicit), sessions {}, subscribers {}, hold-downs {}; made {} and {}",
-               nat.bindings, nat.explicit_bindings, nat.sessions, nat.subscribers, nat.hold_downs,
-               nat.bindings_made, nat.sessions_made);
+  io::log::info("nat64-tables",
+                "nat64: bindings {bindings} ({explicit} explicit), sessions {sessions}, subscribers "
+                "{subscribers}, hold-downs {hold_downs}; made {bindings_made} and {sessions_made}",
+                nat.bindings, nat.explicit_bindings, nat.sessions, nat.subscribers, nat.hold_downs,
+                nat.bindings_made, nat.sessions_made);
   for (const nat::Direction direction : {nat::Direction::from_ipv6, nat::Direction::from_ipv4}) {
     for (std::size_t kind = 0; kind < nat::kind_count; ++kind)
       if (const auto packets = nat.packets(direction, static_cast<nat::Kind>(kind)); packets != 0)
-        spdlog::info("nat64: {} from {}: {} packets", nat::to_string(static_cast<nat::Kind>(kind)),
-                     direction == nat::Direction::from_ipv6 ? "IPv6" : "IPv4", packets);
+        io::log::info("nat64-translated", "nat64: {kind} from {family}: {packets} packets",
+                      nat::to_string(static_cast<nat::Kind>(kind)),
+                      direction == nat::Direction::from_ipv6 ? "IPv6" : "IPv4", packets);
   }
   for (std::size_t reason = 0; reason < nat::drop_reason_count; ++reason)
     if (const auto drops = nat.drops(static_cast<nat::DropReason>(reason)); drops != 0)
-      spdlog::info("nat64: dropped {}: {}", nat::to_string(static_cast<nat::DropReason>(reason)), drops);
+      io::log::info("nat64-dropped", "nat64: dropped {reason}: {packets}",
+                    nat::to_string(static_cast<nat::DropReason>(reason)), drops);
   if (nat.without_session != 0)
-    spdlog::info("nat64: session limits reached: {} packets of mappings passed without a session",
-                 nat.without_session);
+    io::log::info("nat64-without-session",
+                  "nat64: session limits reached: {packets} packets of mappings passed without a session",
+                  nat.without_session);
   if (nat.reassembled != 0 || nat.fragmented_packets != 0)
-    spdlog::info("nat64: packets that came in fragments: {}; {} wait for the rest", nat.reassembled,
-                 nat.fragmented_packets);
+    io::log::info("nat64-fragments",
+                  "nat64: packets that came in fragments: {reassembled}; {waiting} wait for the rest",
+                  nat.reassembled, nat.fragmented_packets);
   if (counters.read_by_worker.size() > 1)
-    spdlog::info("nat64: packets read by worker: {}; waited for another {} times",
-                 fmt::join(counters.read_by_worker, ", "), counters.turns_waited);
+    io::log::info("nat64-workers",
+                  "nat64: packets read by worker: {packets}; waited for another {turns_waited} times",
+                  fmt::format("{}", fmt::join(counters.read_by_worker, ", ")), counters.turns_waited);
   if (nat.left_to_host != 0)
-    spdlog::info("nat64: packets to its own address given back to the host: {}", nat.left_to_host);
-  spdlog::info("nat64: errors made {}, not made for their rate {}, lost {}; packets unread {}, unsent {}",
-               nat.errors_generated, nat.errors_rate_limited, nat.outputs_lost, counters.packets_unread,
-               counters.packets_unsent);
+    io::log::info("nat64-left-to-host", "nat64: packets to its own address given back to the host: {packets}",
+                  nat.left_to_host);
+  io::log::info("nat64-errors",
+                "nat64: errors made {made}, not made for their rate {rate_limited}, lost {lost}; packets "
+                "unread {unread}, unsent {unsent}",
+                nat.errors_generated, nat.errors_rate_limited, nat.outputs_lost, counters.packets_unread,
+                counters.packets_unsent);
 }
 
 }  // namespace
@@ -80,7 +90,8 @@ auto Nat64Gateway::start(const Nat64Settings& settings, io::HostChanges& host, C
     if (settings.manage_forwarding)
       if (const auto set = host.set_sysctl(io::forwarding_sysctl(family), "1"); !set)
         return std::unexpected(set.error());
-    if (const auto complaint = io::forwarding_complaint(family)) spdlog::warn("{}", *complaint);
+    if (const auto complaint = io::forwarding_complaint(family))
+      io::log::warn("forwarding-off", "{complaint}", *complaint);
   }
 
   std::optional<OwnAddress> own;
@@ -88,7 +99,8 @@ auto Nat64Gateway::start(const Nat64Settings& settings, io::HostChanges& host, C
   if (settings.deterministic)
     if (const auto plan = nat::PortPlan::make(*settings.deterministic, settings.pool,
                                               settings.allowance.subscriber_prefix_length))
-      spdlog::info("deterministic ports: {}", plan->describe(settings.allowance.ports_max));
+      io::log::info("deterministic-ports", "deterministic ports: {plan}",
+                    plan->describe(settings.allowance.ports_max));
   if (settings.own_address) {
     auto opened = OwnAddress::open(*settings.own_address, settings.tun, host);
     if (!opened) return std::unexpected(opened.error());
@@ -101,12 +113,14 @@ auto Nat64Gateway::start(const Nat64Settings& settings, io::HostChanges& host, C
   options.queues = settings.workers;
   auto tun = io::Tun::open(options);
   if (!tun) return std::unexpected(tun.error());
-  spdlog::info("TUN {}: offloads {}, workers {}", tun->name(), io::to_string(tun->offloads()),
-               settings.workers);
+  io::log::info("tun-ready", "TUN {tun}: offloads {offloads}, workers {workers}", tun->name(),
+                io::to_string(tun->offloads()), settings.workers);
   if (settings.workers > 1)
     if (const auto steered = tun->steer(io::Steering(settings.allowance.subscriber_prefix_length)); !steered)
-      spdlog::warn("TUN {}: {}: the kernel spreads flows over the workers by their hash, not subscribers",
-                   tun->name(), to_string(steered.error()));
+      io::log::warn(
+          "tun-not-steered",
+          "TUN {tun}: {error}: the kernel spreads flows over the workers by their hash, not subscribers",
+          tun->name(), to_string(steered.error()));
   if (own)
     if (const auto prepared = own->prepare_tun(); !prepared) return std::unexpected(prepared.error());
 
@@ -144,7 +158,8 @@ auto Nat64Gateway::route() -> std::expected<void, std::string> {
   if (!settings_.outside.empty()) {
     const auto name = fmt::format("net/ipv4/neigh/{}/proxy_delay", settings_.outside);
     if (const auto set = host_.set_sysctl(name, "0"); !set)
-      spdlog::warn("{}: a first packet from outside may wait up to 0.8 s", set.error());
+      io::log::warn("proxy-delay-stays", "{error}: a first packet from outside may wait up to 0.8 s",
+                    set.error());
   }
   return {};
 }
@@ -157,14 +172,18 @@ void Nat64Gateway::take_own_address() {
   const OwnAddressSettings& own = own_->settings();
   const auto address = own_->address();
   if (!address)
-    spdlog::warn("nat64.own_address: {} has no IPv4 address; its ports are in the pool as soon as it has one",
-                 own.interface);
+    io::log::warn(
+        "own-address-missing",
+        "nat64.own_address: {interface} has no IPv4 address; its ports are in the pool as soon as it has one",
+        own.interface);
   else if (std::ranges::any_of(settings_.pool, [&](const auto& range) { return range.contains(*address); }))
-    spdlog::warn("nat64.own_address: {} of {} is in nat64.pool too: take it away there", *address,
-                 own.interface);
+    io::log::warn("own-address-in-pool-twice",
+                  "nat64.own_address: {address} of {interface} is in nat64.pool too: take it away there",
+                  *address, own.interface);
   else
-    spdlog::info("nat64.own_address: ports {} of {} on {} are in the pool", io::to_string(own.ports),
-                 *address, own.interface);
+    io::log::info("own-address-in-pool",
+                  "nat64.own_address: ports {ports} of {address} on {interface} are in the pool",
+                  io::to_string(own.ports), *address, own.interface);
   device_.set_pool(pool());
 }
 
@@ -172,7 +191,7 @@ auto Nat64Gateway::look_at_own_address() -> bool {
   const auto changed = own_->look(io::monotonic_now());
   const std::string trouble = changed ? std::string{} : changed.error();
   if (!trouble.empty() && trouble != own_trouble_)
-    spdlog::error("nat64.own_address, tried again: {}", trouble);
+    io::log::error("own-address-trouble", "nat64.own_address, tried again: {error}", trouble);
   own_trouble_ = trouble;
   arm_next_look();
   if (!changed || !*changed) return false;
@@ -226,7 +245,7 @@ auto Nat64Gateway::reload(const Nat64Settings& wanted) -> std::expected<void, st
 
 void Nat64Gateway::release(const std::vector<Prefix>& routes, const std::vector<Ipv4Address>& neighbours) {
   const auto warn = [](const std::expected<bool, std::string>& removed) {
-    if (!removed) spdlog::warn("left on this host: {}", removed.error());
+    if (!removed) io::log::warn("left-on-host", "left on this host: {what}", removed.error());
   };
   for (const Ipv4Address address : neighbours)
     warn(host_.remove_proxy_neighbour(IpAddress{address}, settings_.outside));

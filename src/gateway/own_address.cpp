@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <spdlog/spdlog.h>
 
+#include "io/log.h"
 #include "io/reserved_ports.h"
 #include "io/sysctl.h"
 
@@ -51,10 +51,11 @@ auto OwnAddress::open(const OwnAddressSettings& settings, std::string tun, io::H
   if (const auto sockets = io::sockets_at(settings.ports); !sockets.empty()) {
     constexpr std::size_t shown_max = 8;
     const auto shown = std::span(sockets).first(std::min(sockets.size(), shown_max));
-    spdlog::warn(
+    io::log::warn(
+        "own-address-sockets",
         "nat64.own_address: this host has sockets at ports that are the NAT64's, and they get nothing "
-        "from outside any more: {}{}",
-        fmt::join(shown, ", "), sockets.size() > shown_max ? ", ..." : "");
+        "from outside any more: {sockets}",
+        fmt::format("{}{}", fmt::join(shown, ", "), sockets.size() > shown_max ? ", ..." : ""));
   }
   auto followed = io::FollowedAddress::open(settings.interface);
   if (!followed) return std::unexpected(followed.error());
@@ -76,7 +77,7 @@ auto OwnAddress::look(TimePoint now) -> std::expected<bool, std::string> {
   const bool is_other = wanted != address_;
   if (!wanted && is_other) {
     if (const auto removed = host_->remove_redirect(settings_.interface); !removed)
-      spdlog::warn("left on this host: {}", removed.error());
+      io::log::warn("left-on-host", "left on this host: {what}", removed.error());
     interface_index_ = 0;
   } else if (wanted && (is_other || followed_.interface_index() != interface_index_)) {
     const io::Redirect redirect{.destination = *wanted, .ports = settings_.ports};

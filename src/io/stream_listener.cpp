@@ -7,9 +7,9 @@
 #include <variant>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "base/check.h"
+#include "io/log.h"
 #include "io/stream.h"
 #include "io/stream_connection.h"
 #include "io/system.h"
@@ -118,7 +118,8 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
     const auto taken = [self = shared_from_this()](const ErrorCode& error, auto socket) {
       if (self->is_closed_) return;
       if (error) {
-        spdlog::warn("{}: a connection was not accepted: {}", to_string(self->address_), error.message());
+        log::warn("connection-not-accepted", "{address}: a connection was not accepted: {error}",
+                  to_string(self->address_), error.message());
         self->retry_.arm(monotonic_now() + accept_pause);
         return;
       }

@@ -17,10 +17,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/spdlog.h>
 
 #include "io/file_descriptor.h"
-#include "io/log.h"
 #include "io/notify.h"
 #include "io/sysctl.h"
 #include "io/testing.h"
@@ -76,35 +74,6 @@ TEST(FileDescriptor, closing_keeps_errno) {
   errno = EAGAIN;
   bad.reset();
   EXPECT_EQ(errno, EAGAIN);
-}
-
-TEST(Log, without_a_terminal_lines_carry_time_and_level) {
-  ::testing::internal::CaptureStderr();
-  ASSERT_TRUE(set_up_log("info"));
-  spdlog::debug("hidden");
-  spdlog::warn("seen");
-  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
-              ::testing::MatchesRegex("....-..-..T..:..:..\\....[+-]..:.. warning seen\n"));
-}
-
-TEST(Log, in_the_journal_lines_carry_a_priority_and_nothing_else) {
-  ::testing::internal::CaptureStderr();
-  struct stat status{};
-  ASSERT_EQ(::fstat(STDERR_FILENO, &status), 0);
-  ::setenv("JOURNAL_STREAM", fmt::format("{}:{}", status.st_dev, status.st_ino).c_str(), 1);
-  ASSERT_TRUE(set_up_log("debug"));
-  spdlog::debug("a");
-  spdlog::info("b");
-  spdlog::warn("c");
-  spdlog::error("d");
-  ::unsetenv("JOURNAL_STREAM");
-  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "<7>a\n<6>b\n<4>c\n<3>d\n");
-}
-
-TEST(Log, unknown_level_is_refused_with_the_known_ones) {
-  const auto result = set_up_log("loud");
-  ASSERT_FALSE(result);
-  EXPECT_THAT(result.error(), HasSubstr("'loud' is none of trace, debug, info, warning, error, off"));
 }
 
 TEST(Sysctl, reads_values_without_line_end) {

@@ -103,6 +103,13 @@ reconcile_grace = 3600
             expect(code == 2 and "plain TCP" in err, f"plain TCP to another host: {err}")
             code, _, err = run("--config", config)
             expect(code == 1 and "another" in err, f"a second daemon: {err}")
+            code, _, err = run("--config", config, "--log-format", "json")
+            said = [json.loads(line) for line in err.splitlines()]
+            expect(code == 1 and [line["id"] for line in said if line["level"] == "error"] == ["start-failed"],
+                   f"a second daemon in JSON: {err}")
+            expect(said[-1]["message"] == said[-1]["error"] and "another" in said[-1]["error"], f"its reason: {err}")
+            code, _, err = run("--config", config, "--log-format", "xml")
+            expect(code == 2 and "neither text nor json" in err, f"a log of another format: {err}")
 
             text = open(config, encoding="utf-8").read()
             with open(config, "w", encoding="utf-8") as file:

@@ -60,7 +60,7 @@ void Conversation::reconciled() {
   retry_ = options_.retry_first;
   send(control::Reconciled{});
   for (Batch& batch : std::exchange(parked_, {})) send_batch(std::move(batch));
-  actions_.notes.push_back({.is_warning = false, .text = "has all that was promised"});
+  actions_.notes.push_back({.kind = Note::Kind::reconciled, .text = {}});
 }
 
 void Conversation::send_batch(Batch batch) {
@@ -111,8 +111,7 @@ void Conversation::disconnected(TimePoint now, std::string_view reason) {
   actions_.octets.clear();
   if (was_there) lost_at_ = now;
   if (was_there || told_reason_ != reason)
-    actions_.notes.push_back(
-        {.is_warning = true, .text = fmt::format("out of reach, tried again: {}", shown(reason))});
+    actions_.notes.push_back({.kind = Note::Kind::out_of_reach, .text = shown(reason)});
   told_reason_ = reason;
   // What repairs is found again by the next inventory; the rest goes before what was parked since.
   for (Batch& batch : std::exchange(unanswered_, {}) | std::views::reverse) {
@@ -146,9 +145,9 @@ void Conversation::take(TimePoint now, control::GatewayHello hello) {
   if (state_ != State::greeting) return fail(now, "it greets twice");
   const bool is_new = gateway_boot_id_ && *gateway_boot_id_ != hello.boot_id;
   gateway_boot_id_ = hello.boot_id;
-  actions_.notes.push_back({.is_warning = false,
-                            .text = fmt::format("connected to {}{}", shown(hello.program),
-                                                is_new ? ", which has begun anew" : "")});
+  actions_.notes.push_back(
+      {.kind = Note::Kind::connected,
+       .text = fmt::format("{}{}", shown(hello.program), is_new ? ", which has begun anew" : "")});
   told_reason_.clear();
   has_given_up_ = false;
   state_ = State::asking;

@@ -46,7 +46,9 @@ class Conversation {
   };
   /// For the operator.
   struct Note {
-    bool is_warning = false;
+    enum class Kind : std::uint8_t { connected, reconciled, out_of_reach };
+    Kind kind{};
+    /// connected: to which program; out_of_reach: why.
     std::string text;
   };
   struct Actions {

@@ -5,11 +5,10 @@
 #include <cerrno>
 #include <utility>
 
-#include <spdlog/spdlog.h>
-
 #include "device/consecutive.h"
 #include "device/nftables/filter_elements.h"
 #include "device/nftables/ruleset.h"
+#include "io/log.h"
 
 namespace portolan::device {
 namespace {
@@ -96,8 +95,8 @@ auto NftablesDevice::start(Kind kind, Surroundings surroundings)
   device->adopt_elements();
   if (device->kind_.rules.translates)
     if (const auto kept = device->table_.keep_translating(); !kept)
-      spdlog::warn("table {}: if somebody flushes it, flows may end: {}", device->kind_.table,
-                   to_string(kept.error()));
+      io::log::warn("table-flush-ends-flows", "table {table}: if somebody flushes it, flows may end: {error}",
+                    device->kind_.table, to_string(kept.error()));
   return device;
 }
 
@@ -120,7 +119,8 @@ NftablesDevice::~NftablesDevice() {
       static_cast<void>(let_go(with_port(mapping.key, peer.internal_port), peer.remote_peer));
   }
   if (const auto removed = table_.remove(); !removed)
-    spdlog::warn("left on this host: table {}: {}", kind_.table, to_string(removed.error()));
+    io::log::warn("table-left-on-host", "left on this host: table {table}: {error}", kind_.table,
+                  to_string(removed.error()));
 }
 
 auto NftablesDevice::load() -> std::expected<void, std::string> {
@@ -135,8 +135,10 @@ void NftablesDevice::adopt_elements() {
   for (const std::string_view set : NftablesElements::sets(kind_.family))
     if (const auto elements = table_.list(set)) elements_.adopt(set, *elements);
   if (elements_.leftover_count() > 0)
-    spdlog::info("{}: {} elements of an earlier run stay in force until the server has looked at them",
-                 kind_.name, elements_.leftover_count());
+    io::log::info(
+        "table-leftovers",
+        "{device}: {elements} elements of an earlier run stay in force until the server has looked at them",
+        kind_.name, elements_.leftover_count());
 }
 
 void NftablesDevice::apply(BatchId batch, std::vector<Operation> operations) {
@@ -333,8 +335,8 @@ auto NftablesDevice::commit() -> bool {
   if (batch_.is_empty()) return true;
   const auto committed = table_.commit(batch_);
   if (committed) return true;
-  spdlog::warn("table {} has not got what it should: {}; it is loaded anew", kind_.table,
-               to_string(committed.error()));
+  io::log::warn("table-commit-failed", "table {table} has not got what it should: {error}; it is loaded anew",
+                kind_.table, to_string(committed.error()));
   return repair();
 }
 
@@ -371,14 +373,16 @@ auto NftablesDevice::repair() -> bool {
   if (!error.empty()) {
     ++counters_.failed_repairs;
     if (!was_broken)
-      spdlog::error("table {} cannot be loaded, no mapping is made until it can: {}", kind_.table, error);
+      io::log::error("table-not-loaded",
+                     "table {table} cannot be loaded, no mapping is made until it can: {error}", kind_.table,
+                     error);
     next_repair_ = surroundings_.now() + repair_interval;
     return false;
   }
   ++counters_.repairs;
   next_repair_.reset();
   if (was_broken) {
-    spdlog::info("table {} is loaded again", kind_.table);
+    io::log::info("table-loaded-again", "table {table} is loaded again", kind_.table);
     if (surroundings_.inventory)
       surroundings_.post([this] { surroundings_.inventory(mappings_.inventory(surroundings_.now())); });
   }
@@ -387,8 +391,9 @@ auto NftablesDevice::repair() -> bool {
 
 void NftablesDevice::look_after_table() {
   if (!table_.was_changed_by_others()) return;
-  spdlog::warn("somebody else has changed table {}; it is loaded anew, {} mappings with it", kind_.table,
-               mappings_.numbers().size());
+  io::log::warn("table-changed-by-others",
+                "somebody else has changed table {table}; it is loaded anew, {mappings} mappings with it",
+                kind_.table, mappings_.numbers().size());
   static_cast<void>(repair());
 }
 
@@ -398,7 +403,9 @@ void NftablesDevice::reconciled() {
   if (count == 0) return;
   elements_.remove_leftovers(batch_);
   if (!table_.commit(batch_)) static_cast<void>(repair());
-  spdlog::info("table {}: {} elements of an earlier run that nobody wants are removed", kind_.table, count);
+  io::log::info("table-leftovers-removed",
+                "table {table}: {elements} elements of an earlier run that nobody wants are removed",
+                kind_.table, count);
 }
 
 void NftablesDevice::set_pool(std::vector<Ipv4Address> pool) {

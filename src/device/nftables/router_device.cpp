@@ -5,8 +5,8 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
+#include "io/log.h"
 #include "io/netlink.h"
 #include "io/sysctl.h"
 #include "io/system.h"
@@ -37,7 +37,8 @@ auto RouterDevice::start(const Nat44Settings& settings, io::EventLoop& loop, Ran
   router->name_ = "nat44";
   router->outside_ = settings.outside;
   router->host_ = &host;
-  if (const auto complaint = io::forwarding_complaint(Family::ipv4)) spdlog::warn("{}", *complaint);
+  if (const auto complaint = io::forwarding_complaint(Family::ipv4))
+    io::log::warn("forwarding-off", "{complaint}", *complaint);
   Nat44Settings at_start = settings;
   if (settings.pool.empty()) {
     auto followed = io::FollowedAddress::open(settings.outside);
@@ -47,9 +48,12 @@ auto RouterDevice::start(const Nat44Settings& settings, io::EventLoop& loop, Ran
       return std::unexpected(fmt::format("nat44.outside {}: {}", settings.outside, looked.error()));
     if (const auto address = router->followed_->address()) {
       at_start.pool = {*address};
-      spdlog::info("nat44: the external address is {}, that of {}", *address, settings.outside);
+      io::log::info("nat44-address-at-start", "nat44: the external address is {address}, that of {interface}",
+                    *address, settings.outside);
     } else {
-      spdlog::warn("nat44: {} has no IPv4 address yet; hosts are told so until it has one", settings.outside);
+      io::log::warn("nat44-no-address-yet",
+                    "nat44: {interface} has no IPv4 address yet; hosts are told so until it has one",
+                    settings.outside);
     }
   } else {
     // The watch first: so that nothing is missed.
@@ -75,7 +79,8 @@ auto RouterDevice::start(const Firewall6Settings& settings, io::EventLoop& loop,
   std::unique_ptr<RouterDevice> router(new RouterDevice(loop, std::move(handlers)));
   router->name_ = "firewall6";
   router->outside_ = settings.outside;
-  if (const auto complaint = io::forwarding_complaint(Family::ipv6)) spdlog::warn("{}", *complaint);
+  if (const auto complaint = io::forwarding_complaint(Family::ipv6))
+    io::log::warn("forwarding-off", "{complaint}", *complaint);
   const io::NftTableName table{.family = Family::ipv6, .name = std::string(firewall6_table)};
   if (const auto noted = host.note_table(table, settings.stays_at_exit); !noted)
     return std::unexpected(noted.error());
@@ -116,7 +121,7 @@ void RouterDevice::give_up_addresses(const std::vector<Ipv4Address>& addresses) 
   for (const Ipv4Address address : addresses)
     if (const auto removed = host_->remove_address(IpAddress{address}, host_prefix_length, outside_);
         !removed)
-      spdlog::warn("left on this host: {}", removed.error());
+      io::log::warn("left-on-host", "left on this host: {what}", removed.error());
 }
 
 void RouterDevice::give_up_addresses_but(const std::vector<Ipv4Address>& kept,
@@ -130,7 +135,8 @@ void RouterDevice::give_up_addresses_but(const std::vector<Ipv4Address>& kept,
 void RouterDevice::look_at_pool() {
   const auto taken = take_addresses(device_->pool());
   std::string trouble = taken ? std::string() : taken.error();
-  if (!trouble.empty() && trouble != trouble_) spdlog::error("nat44: pool: {}", trouble);
+  if (!trouble.empty() && trouble != trouble_)
+    io::log::error("nat44-pool-trouble", "nat44: pool: {error}", trouble);
   trouble_ = std::move(trouble);
 }
 
@@ -161,7 +167,8 @@ void RouterDevice::look_at_address() {
   const bool was_settled = is_settled();
   const auto changed = followed_->look(io::monotonic_now());
   std::string trouble = changed ? std::string() : changed.error();
-  if (!trouble.empty() && trouble != trouble_) spdlog::error("nat44: {}, tried again", trouble);
+  if (!trouble.empty() && trouble != trouble_)
+    io::log::error("nat44-address-trouble", "nat44: {error}, tried again", trouble);
   trouble_ = std::move(trouble);
   if (const auto next = followed_->next_look())
     look_timer_.arm(*next);
@@ -170,9 +177,9 @@ void RouterDevice::look_at_address() {
   if (changed && *changed) {
     const auto address = followed_->address();
     if (address)
-      spdlog::info("nat44: the external address is {}", *address);
+      io::log::info("nat44-address-is", "nat44: the external address is {address}", *address);
     else
-      spdlog::warn("nat44: {} has no IPv4 address any more", outside_);
+      io::log::warn("nat44-no-address", "nat44: {interface} has no IPv4 address any more", outside_);
     device_->set_pool(address ? std::vector{*address} : std::vector<Ipv4Address>{});
     arm();
   }
@@ -230,8 +237,9 @@ auto RouterDevice::followed_address() const -> std::optional<Ipv4Address> {
 
 void RouterDevice::log_counters() const {
   const auto& counters = device_->counters();
-  spdlog::info("{}: {} batches, {} repairs, {} failed repairs", name_, counters.batches, counters.repairs,
-               counters.failed_repairs);
+  io::log::info("table-counters",
+                "{device}: {batches} batches, {repairs} repairs, {failed_repairs} failed repairs", name_,
+                counters.batches, counters.repairs, counters.failed_repairs);
 }
 
 }  // namespace portolan::device
