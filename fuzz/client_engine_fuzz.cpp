@@ -47,14 +47,14 @@ class Driver {
     switch (octet() % 8) {
       case 0: {
         if (handles_.size() >= handles_max) return;
-        MapWish wish;
+        Wish wish;
         wish.protocol = octet() % 2 == 0 ? Protocol::tcp : Protocol::udp;
         wish.internal_port = Port{static_cast<std::uint16_t>(octet() % 4)};
         wish.suggested_external_port = Port{static_cast<std::uint16_t>(octet() % 4)};
         wish.prefer_failure = octet() % 2 == 1;
         if (octet() % 4 == 0) wish.suggested_external_address = IpAddress{};
         wish.lifetime = Seconds{1 + octet() * 30};
-        handles_.push_back(engine_.map(now_, wish));
+        if (!error_in(wish)) handles_.push_back(engine_.map(now_, wish));
         break;
       }
       case 1:

@@ -108,7 +108,12 @@ class MapRun {
     else
       fail(text, failed_json(asked_, text), exit_refused);
   }
+  void on(const client::FellBackToNatPmp&) {
+    note(fmt::format("{} speaks NAT-PMP only, so that is spoken", asked_.server));
+  }
   void on(const client::Announced&) {}
+  void on(const client::Unresponsive&) {}
+  void on(const client::Nat64PrefixesLearned&) {}
   void on(const client::NoAnswer&) {}
 
   void time_out() {

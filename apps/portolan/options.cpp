@@ -69,7 +69,7 @@ void add_server_options(CLI::App& app, ServerOptions& options) {
 }
 
 void add_map(CLI::App& app, MapCommand& command) {
-  client::MapWish& wish = command.wish;
+  client::Wish& wish = command.wish;
   app.add_option_function<std::string>(
          "PROTOCOL",
          [&wish](const std::string& text) {
@@ -129,7 +129,7 @@ void add_map(CLI::App& app, MapCommand& command) {
 
 /// Mistakes that take two arguments to make.
 void check_combination(const MapCommand& command) {
-  const client::MapWish& wish = command.wish;
+  const client::Wish& wish = command.wish;
   if (wish.protocol == Protocol::all && wish.internal_port.value != 0) {
     throw CLI::ValidationError("INTERNAL_PORT",
                                fmt::format("'{}' of all protocols cannot be mapped: give 0, or "

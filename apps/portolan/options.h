@@ -36,7 +36,7 @@ struct ServerOptions {
 
 struct MapCommand {
   ServerOptions common;
-  client::MapWish wish;
+  client::Wish wish;
   bool is_deletion = false;
   bool is_kept = false;
 };

@@ -49,7 +49,7 @@ void set_mapping(Json& json, const client::Mapping& mapping) {
 
 /// What to do about an error answer.
 auto remedy(const Asked& asked, const client::Refused& event) -> std::string {
-  const client::MapWish& wish = asked.command.wish;
+  const client::Wish& wish = asked.command.wish;
   std::string again = fmt::format("try again in {}", span_text(event.lifetime));
   switch (event.result) {
     case ResultCode::unsupp_version: return "it does not speak PCP version 2: update it";
@@ -99,7 +99,7 @@ auto remedy(const Asked& asked, const client::Refused& event) -> std::string {
 }  // namespace
 
 auto subject_text(const Asked& asked) -> std::string {
-  const client::MapWish& wish = asked.command.wish;
+  const client::Wish& wish = asked.command.wish;
   if (wish.protocol == Protocol::all) return fmt::format("all traffic to {}", asked.internal.address);
   if (wish.internal_port.value == 0)
     return fmt::format("all of {} to {}", wish.protocol, asked.internal.address);
@@ -143,7 +143,7 @@ auto refused_text(const Asked& asked, const client::Refused& event) -> std::stri
 
 auto version_text(const std::string& server, const client::VersionRefused& event) -> std::string {
   if (event.version == 0)
-    return fmt::format("{} speaks NAT-PMP, not PCP: portolan cannot use it yet", server);
+    return fmt::format("{} speaks NAT-PMP, not PCP: that serves IPv4 hosts only", server);
   return fmt::format("{} speaks PCP version {}, not 2: one of the two wants an update", server,
                      event.version);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// The engine's requests over time: when each is sent, and what it says. receive.cpp has the answers.
+// The engine's requests over time: when each is sent, and what it says. receive.cpp has the answers,
+// nat_pmp.cpp the servers that speak NAT-PMP.
 #include "client/engine.h"
 
 #include <algorithm>
@@ -9,6 +10,31 @@
 #include "base/check.h"
 
 namespace portolan::client {
+namespace {
+
+/// NAT-PMP where nothing else may be spoken: there is nothing to give up for.
+constexpr RetransmissionTimes nat_pmp_only_times = [] {
+  RetransmissionTimes times = nat_pmp_times;
+  times.count_max = 0;
+  return times;
+}();
+
+/// Whether what was once granted is still about this wish.
+auto is_of(const Wish& wish, const IpAddress& internal_address, const Mapping& held) -> bool {
+  return held.protocol == wish.protocol &&
+         held.internal == Endpoint{.address = internal_address, .port = wish.internal_port} &&
+         held.remote_peer == wish.remote_peer && (!wish.nonce || held.nonce == *wish.nonce) &&
+         held.external.address.family() == wish.suggested_external_address.family() &&
+         !held.external.address.is_unspecified() && held.port_count <= wish.port_count;
+}
+
+auto is_what_is_insisted_on(const Wish& wish, const Endpoint& external) -> bool {
+  return !wish.prefer_failure || (external.port == wish.suggested_external_port &&
+                                  (wish.suggested_external_address.is_unspecified() ||
+                                   external.address == wish.suggested_external_address));
+}
+
+}  // namespace
 
 auto to_string(Reception reception) -> std::string_view {
   switch (reception) {
@@ -23,6 +49,7 @@ auto to_string(Reception reception) -> std::string_view {
 
 Engine::Engine(const Config& config, Random& random) : config_(config), random_(random) {
   PORTOLAN_CHECK(config.lifetime_max >= refusal_lifetime_min);
+  is_nat_pmp_ = config.speech == Speech::nat_pmp && may_speak_nat_pmp();
 }
 
 auto Engine::add(TimePoint now, Request request) -> Handle {
@@ -34,17 +61,30 @@ auto Engine::add(TimePoint now, Request request) -> Handle {
   return handle;
 }
 
-auto Engine::map(TimePoint now, const MapWish& wish) -> Handle {
-  PORTOLAN_CHECK(wish.lifetime >= Seconds{1} && wish.lifetime.count() <= UINT32_MAX);
+auto Engine::map(TimePoint now, const Wish& wish, const std::optional<Mapping>& held) -> Handle {
+  PORTOLAN_CHECK(!error_in(wish));
   Request request;
   request.phase = Phase::asking;
   request.wish = wish;
-  request.nonce = wish.nonce ? *wish.nonce : Nonce::generate(random_);
   request.suggested = {.address = wish.suggested_external_address, .port = wish.suggested_external_port};
+  const bool holds =
+      held && is_of(wish, internal_address(request), *held) && is_what_is_insisted_on(wish, held->external);
+  if (wish.nonce)
+    request.nonce = *wish.nonce;
+  else
+    request.nonce = holds ? held->nonce : Nonce::generate(random_);
+  if (holds) {
+    request.suggested = held->external;
+    const Seconds left = std::chrono::floor<Seconds>(held->expires - now);
+    if (left >= Seconds{1} && left <= held->lifetime && held->lifetime <= config_.lifetime_max) {
+      request.mapping = held;
+      request.granted_at = held->expires - held->lifetime;
+    }
+  }
   return add(now, std::move(request));
 }
 
-auto Engine::remove(TimePoint now, const MapWish& wish) -> Handle {
+auto Engine::remove(TimePoint now, const Wish& wish) -> Handle {
   Request request;
   request.phase = Phase::deleting;
   request.wish = wish;
@@ -57,10 +97,14 @@ void Engine::remove(TimePoint now, Handle handle) {
   const auto found = requests_.find(handle);
   if (found == requests_.end() || found->second.phase == Phase::deleting) return;
   Request& request = found->second;
-  if (request.phase == Phase::announcing || !request.last_sent) {
-    // The server knows nothing that could be deleted.
+  // There is nothing at the server, or nothing that could be deleted (RFC 6887 s12.3).
+  if (request.phase == Phase::announcing || request.wish.is_peer() ||
+      (!request.last_sent && !request.mapping)) {
+    Seconds remaining{0};
+    if (request.mapping)
+      remaining = std::max(Seconds{0}, std::chrono::ceil<Seconds>(request.mapping->expires - now));
     if (request.phase != Phase::announcing)
-      actions_.events.emplace_back(Deleted{.handle = handle, .remaining = Seconds{0}, .epoch_time_s = 0});
+      actions_.events.emplace_back(Deleted{.handle = handle, .remaining = remaining, .epoch_time_s = 0});
     requests_.erase(found);
     return;
   }
@@ -68,13 +112,15 @@ void Engine::remove(TimePoint now, Handle handle) {
   request.suggested = {.address = IpAddress::unspecified(request.suggested.address.family()), .port = Port{}};
   request.mapping.reset();
   request.unanswered = 0;
+  request.not_before = {};
   ask(now, request);
   advance_request(now, handle);
 }
 
-auto Engine::announce(TimePoint now) -> Handle {
+auto Engine::announce(TimePoint now, bool wants_nat64_prefix) -> Handle {
   Request request;
   request.phase = Phase::announcing;
+  request.wish.wants_nat64_prefix = wants_nat64_prefix;
   return add(now, std::move(request));
 }
 
@@ -84,12 +130,19 @@ void Engine::ask(TimePoint when, Request& request) {
   if (request.phase == Phase::granted) request.phase = Phase::asking;
   request.exchange = {};
   request.next_send = when;
+  request.address = AddressQuery::needed;
+  request.waits_for_turn = false;
+}
+
+auto Engine::earliest(TimePoint now, const Request& request) const -> TimePoint {
+  const TimePoint spaced = request.last_sent ? *request.last_sent + renewal_interval_min : now;
+  return std::max({now, request.not_before, spaced});
 }
 
 void Engine::schedule_renewal(Request& request) {
   const Mapping& mapping = *request.mapping;
   TimePoint when = renewal_time(request.granted_at, mapping.lifetime, request.renewals, random_);
-  when = std::max({when, request.not_before, *request.last_sent + renewal_interval_min});
+  when = earliest(when, request);
   request.next_send.reset();
   if (when < mapping.expires) request.next_send = when;
 }
@@ -102,68 +155,109 @@ void Engine::lose(TimePoint now, Handle handle, Request& request, Lost::Reason r
   if (request.wish.prefer_failure)
     request.suggested = {.address = request.wish.suggested_external_address,
                          .port = request.wish.suggested_external_port};
-  ask(std::max({now, request.not_before, *request.last_sent + renewal_interval_min}), request);
+  ask(earliest(now, request), request);
 }
 
 void Engine::advance(TimePoint now) {
-  for (auto next = requests_.begin(); next != requests_.end();) {
-    const Handle handle = next->first;
-    ++next;  // the request may go
-    advance_request(now, handle);
+  // Who waits for NAT-PMP's turn comes before who had it.
+  for (const bool waits : {true, false}) {
+    for (auto entry = requests_.begin(); entry != requests_.end();) {
+      const Handle handle = entry->first;
+      if (entry->second.waits_for_turn == waits) advance_request(now, handle);
+      entry = requests_.upper_bound(handle);  // requests may be gone
+    }
   }
 }
 
 void Engine::advance_request(TimePoint now, Handle handle) {
-  Request& request = requests_.at(handle);
+  const auto found = requests_.find(handle);
+  Request& request = found->second;
   if (request.mapping && now >= request.mapping->expires) lose(now, handle, request, Lost::Reason::expired);
   if (!request.next_send || now < *request.next_send) return;
-  if (request.phase != Phase::granted && request.exchange.is_exhausted(now, config_.retransmission)) {
-    if (request.mapping) {
-      // It was only to be confirmed, and lives on until it expires.
-      request.phase = Phase::granted;
-      schedule_renewal(request);
-    } else {
-      actions_.events.emplace_back(NoAnswer{handle});
-      requests_.erase(handle);
-    }
+  if (request.phase != Phase::granted && request.exchange.is_exhausted(now, times_of(request))) {
+    give_up(now, handle, request);
     return;
   }
   const bool is_new = request.phase == Phase::asking && !request.mapping;
-  const TimePoint held_until = is_new ? std::max(no_new_before_, nothing_before_) : nothing_before_;
+  TimePoint held_until = is_new ? std::max(no_new_before_, nothing_before_) : nothing_before_;
+  const bool is_nat_pmp = goes_by_nat_pmp(request);
+  request.waits_for_turn = is_nat_pmp && now < nat_pmp_turn_until_;
+  if (request.waits_for_turn) held_until = std::max(held_until, nat_pmp_turn_until_);
   if (now < held_until) {
     request.next_send = held_until;
+    return;
+  }
+  if (is_nat_pmp_ && !is_nat_pmp && config_.speech == Speech::nat_pmp) {
+    refuse_unspeakable(now);
     return;
   }
   transmit(now, handle, request);
 }
 
-void Engine::transmit(TimePoint now, Handle handle, Request& request) {
-  wire::Request message;
-  message.client_address = config_.client_address;
-  if (request.phase == Phase::announcing) {
-    message.opcode = wire::Opcode::announce;
-    message.body = wire::Announce{};
-  } else {
-    message.opcode = wire::Opcode::map;
-    if (request.phase != Phase::deleting)
-      message.requested_lifetime_s = static_cast<std::uint32_t>(request.wish.lifetime.count());
-    message.body = wire::MapRequest{.nonce = request.nonce,
-                                    .protocol = request.wish.protocol,
-                                    .internal_port = request.wish.internal_port,
-                                    .suggested_external_port = request.suggested.port,
-                                    .suggested_external_address = request.suggested.address};
-  }
-  Send& send =
-      actions_.send.emplace_back(Send{.to = config_.server, .datagram = wire::encode_request(message)});
-  if (request.wish.prefer_failure && request.phase != Phase::deleting)
-    PORTOLAN_CHECK(wire::append_option(send.datagram, wire::OptionCode::prefer_failure, {}));
-
-  request.last_sent = now;
-  if (request.phase == Phase::granted) {
-    ++request.renewals;
+void Engine::give_up(TimePoint now, Handle handle, Request& request) {
+  if (goes_by_nat_pmp(request)) {
+    begin_pcp(now);
+  } else if (request.mapping) {
+    // It was only to be confirmed, and lives on until it expires.
+    request.phase = Phase::granted;
     schedule_renewal(request);
   } else {
-    request.next_send = request.exchange.transmitted(now, config_.retransmission, random_);
+    actions_.events.emplace_back(NoAnswer{handle});
+    requests_.erase(handle);
+  }
+}
+
+auto Engine::times_of(const Request& request) const -> const RetransmissionTimes& {
+  if (!goes_by_nat_pmp(request)) return config_.retransmission;
+  return config_.speech == Speech::nat_pmp ? nat_pmp_only_times : nat_pmp_times;
+}
+
+auto Engine::internal_address(const Request& request) const -> IpAddress {
+  return request.wish.third_party.value_or(config_.client_address);
+}
+
+auto Engine::requested_lifetime_s(TimePoint now, const Request& request) const -> std::uint32_t {
+  if (request.phase == Phase::deleting) return 0;
+  Seconds lifetime = request.wish.lifetime;
+  if (address_valid_until_)
+    lifetime = std::min(lifetime, std::chrono::floor<Seconds>(*address_valid_until_ - now));
+  return static_cast<std::uint32_t>(std::max(lifetime, Seconds{1}).count());
+}
+
+auto Engine::pcp_datagram(TimePoint now, const Request& request) const -> wire::Datagram {
+  if (request.phase == Phase::announcing)
+    return encode_announce(config_.client_address, request.wish.wants_nat64_prefix);
+  const auto datagram = encode_wish(
+      request.wish, {.client_address = config_.client_address,
+                     .nonce = request.nonce,
+                     .suggested = request.suggested,
+                     .lifetime_s = requested_lifetime_s(now, request),
+                     // What is held is renewed as the one thing that it is (RFC 7753 s4.4).
+                     .port_count = request.mapping ? request.mapping->port_count : request.wish.port_count});
+  PORTOLAN_CHECK(datagram);  // error_in() has seen to that
+  return *datagram;
+}
+
+void Engine::transmit(TimePoint now, Handle handle, Request& request) {
+  if (config_.unanswered_max != 0 && request.unanswered >= config_.unanswered_max && !is_unresponsive_) {
+    is_unresponsive_ = true;
+    actions_.events.emplace_back(Unresponsive{});
+    // What it told of its NAT64 may be stale (RFC 7225 s4.3).
+    learn_prefixes({});
+  }
+  const bool is_nat_pmp = goes_by_nat_pmp(request);
+  const bool follows_address = is_nat_pmp && request.address == AddressQuery::answered;
+  actions_.send.push_back(
+      {.to = config_.server,
+       .datagram = is_nat_pmp ? nat_pmp_datagram(now, request) : pcp_datagram(now, request)});
+  request.last_sent = now;
+  if (request.phase == Phase::granted) {
+    if (!follows_address) ++request.renewals;
+    schedule_renewal(request);
+    if (is_nat_pmp) nat_pmp_turn_until_ = now + nat_pmp_times.initial;
+  } else {
+    request.next_send = request.exchange.transmitted(now, times_of(request), random_);
+    if (is_nat_pmp) nat_pmp_turn_until_ = *request.next_send;
   }
   if (++request.unanswered > 1)
     actions_.events.emplace_back(Retransmitted{.handle = handle, .transmissions = request.unanswered});
@@ -198,23 +292,25 @@ auto Engine::broken_invariant() const -> std::optional<std::string> {
   for (const auto& [handle, request] : requests_) {
     if (!request.next_send && !request.mapping) return "a request that waits for nothing";
     if (request.phase == Phase::granted && !request.mapping) return "granted, but no mapping";
+    if (request.waits_for_turn && !is_nat_pmp_) return "a turn waited for that nobody has";
     if (!request.mapping) continue;
     const Mapping& mapping = *request.mapping;
     if (request.phase != Phase::granted && request.phase != Phase::asking)
       return "a mapping of something that is no wish";
     if (mapping.protocol != request.wish.protocol || mapping.nonce != request.nonce ||
-        mapping.internal != Endpoint{config_.client_address, request.wish.internal_port})
+        mapping.remote_peer != request.wish.remote_peer ||
+        mapping.internal != Endpoint{internal_address(request), request.wish.internal_port})
       return "a mapping that differs from its wish";
     if (mapping.external.address.is_unspecified()) return "a mapping without external address";
     if (mapping.lifetime < Seconds{1} || mapping.lifetime > config_.lifetime_max)
       return "a lifetime out of range";
+    if (mapping.port_count < 1 || mapping.port_count > request.wish.port_count)
+      return "more ports than were wanted";
     if (request.suggested != mapping.external) return "a suggestion other than what was assigned";
-    if (request.wish.prefer_failure && mapping.external.port != request.wish.suggested_external_port)
-      return "another port than was insisted on";
-    if (request.wish.prefer_failure && !request.wish.suggested_external_address.is_unspecified() &&
-        mapping.external.address != request.wish.suggested_external_address)
-      return "another address than was insisted on";
+    if (!is_what_is_insisted_on(request.wish, mapping.external))
+      return "another external endpoint than was insisted on";
   }
+  if (nat64_prefixes_.size() > nat64_prefixes_max) return "more prefixes than are kept";
   return {};
 }
 

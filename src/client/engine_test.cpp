@@ -34,7 +34,7 @@ TEST(Engine, asks_at_once_and_reports_the_grant) {
 
 TEST(Engine, sends_the_octets_of_the_rfc) {
   World world;
-  MapWish wish = web_wish();
+  Wish wish = web_wish();
   wish.nonce = Nonce::parse("00112233445566778899aabb");
   wish.prefer_failure = true;
   world.engine.map(world.now(), wish);
@@ -160,7 +160,7 @@ TEST(Engine, deletes_with_zeros_of_the_family) {
 
 TEST(Engine, deletes_an_ipv6_mapping_with_ipv6_zeros) {
   World world;
-  MapWish wish = web_wish();
+  Wish wish = web_wish();
   wish.suggested_external_address = IpAddress{};
   wish.nonce = Nonce{};
   world.engine.remove(world.now(), wish);
@@ -171,7 +171,7 @@ TEST(Engine, deletes_an_ipv6_mapping_with_ipv6_zeros) {
 TEST(Engine, deletes_what_an_earlier_run_made) {
   World world;
   world.script = {lost(), granted(29)};  // the server keeps it for its idle time
-  MapWish wish = web_wish();
+  Wish wish = web_wish();
   wish.nonce = Nonce::parse("00112233445566778899aabb");
   wish.prefer_failure = true;
   const Handle handle = world.engine.remove(world.now(), wish);
@@ -212,7 +212,7 @@ TEST(Engine, a_late_refusal_of_the_wish_is_none_of_its_deletion) {
 
 TEST(Engine, a_late_answer_to_a_deletion_is_none_to_a_new_wish_with_its_nonce) {
   World world;
-  MapWish wish = web_wish();
+  Wish wish = web_wish();
   wish.nonce = Nonce{};
   world.script = {granted(0)};
   world.engine.remove(world.now(), wish);
@@ -326,7 +326,7 @@ TEST(Engine, ignores_options_it_does_not_know) {
 
 TEST(Engine, prefer_failure_takes_nothing_but_what_was_suggested) {
   World world;
-  MapWish wish = web_wish();
+  Wish wish = web_wish();
   wish.prefer_failure = true;
   world.script = {granted(120, 40000), granted(120, 8080), granted(120, 8080)};
   world.engine.map(world.now(), wish);
@@ -341,7 +341,7 @@ TEST(Engine, prefer_failure_takes_nothing_but_what_was_suggested) {
 
 TEST(Engine, prefer_failure_compares_the_address_too) {
   World world;
-  MapWish wish = web_wish();
+  Wish wish = web_wish();
   wish.prefer_failure = true;
   wish.suggested_external_address = *IpAddress::parse("192.0.2.15");
   world.script = {granted(120, 8080)};
@@ -352,9 +352,9 @@ TEST(Engine, prefer_failure_compares_the_address_too) {
 
 TEST(Engine, mappings_of_both_external_families_may_share_a_nonce) {
   World world;
-  MapWish v4 = web_wish();
+  Wish v4 = web_wish();
   v4.nonce = Nonce{};
-  MapWish v6 = v4;
+  Wish v6 = v4;
   v6.suggested_external_address = IpAddress{};
   Answer v6_answer = granted(120, 8080);
   v6_answer.external.address = *IpAddress::parse("2001:db8:112::2");

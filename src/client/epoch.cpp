@@ -20,4 +20,12 @@ auto EpochCheck::is_valid(TimePoint now, std::uint32_t epoch_time_s) -> bool {
          server_delta + 2 >= client_delta - client_delta / 16;
 }
 
+auto NatPmpEpochCheck::is_valid(TimePoint now, std::uint32_t epoch_time_s) -> bool {
+  const auto previous = std::exchange(previous_, Seen{.at = now, .epoch_time_s = epoch_time_s});
+  if (!previous) return true;
+  const std::int64_t elapsed_s = std::chrono::floor<Seconds>(now - previous->at).count();
+  const std::int64_t expected = previous->epoch_time_s + elapsed_s / 8 * 7 + elapsed_s % 8 * 7 / 8;
+  return epoch_time_s + std::int64_t{2} >= expected;
+}
+
 }  // namespace portolan::client

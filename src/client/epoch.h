@@ -24,4 +24,17 @@ class EpochCheck {
   std::optional<Seen> previous_;
 };
 
+/// The same for NAT-PMP's Seconds Since Start of Epoch (RFC 6886 s3.6).
+class NatPmpEpochCheck {
+ public:
+  [[nodiscard]] auto is_valid(TimePoint now, std::uint32_t epoch_time_s) -> bool;
+
+ private:
+  struct Seen {
+    TimePoint at;
+    std::uint32_t epoch_time_s;
+  };
+  std::optional<Seen> previous_;
+};
+
 }  // namespace portolan::client

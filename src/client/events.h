@@ -10,37 +10,14 @@
 #include <vector>
 
 #include "base/address.h"
-#include "base/nonce.h"
 #include "base/time.h"
+#include "client/wish.h"
 #include "wire/message.h"
 
 namespace portolan::client {
 
 /// Names a wish or an announcement of one engine; never used twice.
 enum class Handle : std::uint64_t {};
-
-/// A mapping somebody wants. Its internal address is the engine's client address.
-struct MapWish {
-  Protocol protocol = Protocol::tcp;
-  Port internal_port;  ///< 0: all ports
-  Port suggested_external_port;
-  /// Its family is the family wanted, its value a preference unless all zeros.
-  IpAddress suggested_external_address = IpAddress::unspecified(Family::ipv4);
-  Seconds lifetime{7200};  ///< at least 1 s, less than 2^32 s
-  bool prefer_failure = false;
-  std::optional<Nonce> nonce;  ///< unless given, the engine draws one
-};
-
-/// A mapping as the server granted it.
-struct Mapping {
-  Protocol protocol = Protocol::all;
-  Endpoint internal;
-  Endpoint external;
-  Nonce nonce;
-  Seconds lifetime{0};  ///< as granted, but no longer than Config::lifetime_max
-  TimePoint expires;
-  std::uint32_t epoch_time_s = 0;
-};
 
 /// The wish is fulfilled.
 struct Granted {
@@ -68,13 +45,18 @@ struct Refused {
 };
 /// There is no such mapping any more. The wish is asked for again.
 struct Lost {
-  enum class Reason : std::uint8_t { expired, withdrawn };
+  enum class Reason : std::uint8_t {
+    expired,
+    withdrawn,        ///< by the server
+    address_changed,  ///< this host is asking from another address now
+    server_gone,      ///< this host does not use the server any more
+  };
   Handle handle;
   Mapping mapping;
   Reason reason;
 };
 /// The deletion is done and the handle gone. The server may keep the mapping for a while after its last
-/// traffic (RFC 6887 s15).
+/// traffic (RFC 6887 s15). A PEER mapping can't be deleted: it is no longer renewed (RFC 6887 s12.3).
 struct Deleted {
   Handle handle;
   Seconds remaining;
@@ -100,14 +82,26 @@ struct NoAnswer {
 struct ServerRestarted {
   std::uint32_t epoch_time_s;
 };
-/// The server does not speak version 2 but `version`, 0 being NAT-PMP; requests wait for `lifetime`.
+/// The server does not speak version 2 but `version`, 0 being NAT-PMP. What can't be asked in a version that
+/// it speaks waits for `lifetime`.
 struct VersionRefused {
   std::uint8_t version;
   Seconds lifetime;
 };
 
-using Event = std::variant<Granted, Renewed, Changed, Refused, Lost, Deleted, Announced, Retransmitted,
-                           NoAnswer, ServerRestarted, VersionRefused>;
+/// The server speaks nothing but NAT-PMP (RFC 6886), which is spoken from now on.
+struct FellBackToNatPmp {};
+/// Config::unanswered_max requests in a row had no answer. They go on; told once until there is one.
+struct Unresponsive {};
+/// The server told the prefixes of its NAT64, the first one being for addresses that no other one names
+/// (RFC 7225 s4.3). They replace all it told before.
+struct Nat64PrefixesLearned {
+  std::vector<Nat64Prefix> prefixes;
+};
+
+using Event =
+    std::variant<Granted, Renewed, Changed, Refused, Lost, Deleted, Announced, Retransmitted, NoAnswer,
+                 ServerRestarted, VersionRefused, FellBackToNatPmp, Unresponsive, Nat64PrefixesLearned>;
 
 /// A datagram to send from the client address.
 struct Send {
@@ -124,7 +118,7 @@ struct Actions {
 enum class Reception : std::uint8_t {
   accepted,
   not_from_server,   ///< another source address or port
-  malformed,         ///< no version 2 response
+  malformed,         ///< no response of a version spoken here
   of_no_request,     ///< matches nothing this engine asked for
   not_as_suggested,  ///< PREFER_FAILURE was asked for and something else granted (RFC 6887 s13.2)
 };

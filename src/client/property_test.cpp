@@ -36,7 +36,7 @@ auto any_answer() -> rc::Gen<Answer> {
 RC_GTEST_PROP(Property, after_any_history_an_honest_server_leads_to_the_mapping, ()) {
   World world(World::default_config(), *rc::gen::arbitrary<std::uint64_t>());
   for (int left = *rc::gen::inRange(0, 12); left > 0; --left) world.script.push_back(*any_answer());
-  MapWish wish = web_wish();
+  Wish wish = web_wish();
   wish.prefer_failure = *rc::gen::arbitrary<bool>();
   const Handle handle = world.engine.map(world.now(), wish);
   world.run(Seconds{*rc::gen::inRange(0, 4000)});

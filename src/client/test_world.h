@@ -4,6 +4,7 @@
 // as lines with their time.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
@@ -13,6 +14,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "base/check.h"
 #include "client/engine.h"
 #include "wire/message.h"
 
@@ -30,6 +32,9 @@ struct Answer {
   Endpoint external{*IpAddress::parse("192.0.2.14"), Port{40000}};
   /// Last changes before the answer leaves.
   std::function<void(std::vector<std::byte>&)> corrupt;
+  /// Options of the request are repeated, as by a server that does what they say.
+  bool echoes_options = true;
+  std::function<void(wire::Datagram&)> add_options;
   /// Source, unless it is the server's address.
   std::optional<Endpoint> from;
 };
@@ -151,6 +156,11 @@ class World {
     }
   }
 
+  static auto has_prefer_failure(const wire::OptionList& options) -> bool {
+    return std::ranges::any_of(
+        options, [](const wire::Option& option) { return option.code == wire::OptionCode::prefer_failure; });
+  }
+
   void serve(std::span<const std::byte> datagram) {
     const auto request = wire::decode_request(datagram);
     ASSERT_TRUE(request);
@@ -159,8 +169,13 @@ class World {
       note(fmt::format("MAP {} {} -> {} for {} s{}", map->protocol, map->internal_port,
                        Endpoint{map->suggested_external_address, map->suggested_external_port},
                        request->requested_lifetime_s,
-                       request->options.octets().empty() ? "" : ", or nothing"));
+                       has_prefer_failure(request->options) ? ", or nothing" : ""));
       last_map_request.assign(datagram.begin(), datagram.end());
+    } else if (const auto* peer = std::get_if<wire::PeerRequest>(&request->body)) {
+      note(fmt::format("PEER {} {} to {} -> {} for {} s", peer->protocol, peer->internal_port,
+                       Endpoint{peer->remote_peer_address, peer->remote_peer_port},
+                       Endpoint{peer->suggested_external_address, peer->suggested_external_port},
+                       request->requested_lifetime_s));
     } else {
       note(fmt::format("ANNOUNCE for {} s", request->requested_lifetime_s));
     }
@@ -196,7 +211,20 @@ class World {
             .assigned_external_address =
                 is_deletion ? map->suggested_external_address : answer.external.address};
       }
+      if (const auto* peer = std::get_if<wire::PeerRequest>(&decoded->body)) {
+        response.body = wire::PeerResponse{.nonce = peer->nonce,
+                                           .protocol = peer->protocol,
+                                           .internal_port = peer->internal_port,
+                                           .assigned_external_port = answer.external.port,
+                                           .assigned_external_address = answer.external.address,
+                                           .remote_peer_port = peer->remote_peer_port,
+                                           .remote_peer_address = peer->remote_peer_address};
+      }
       datagram = wire::encode_response(response);
+      if (answer.echoes_options)
+        for (const wire::Option& option : decoded->options)
+          PORTOLAN_CHECK(wire::append_option(datagram, option.code, option.data));
+      if (answer.add_options) answer.add_options(datagram);
     }
     std::vector<std::byte> octets(datagram.octets().begin(), datagram.octets().end());
     if (answer.corrupt) answer.corrupt(octets);
@@ -236,6 +264,16 @@ class World {
   static auto text_of(const VersionRefused& event) -> std::string {
     return fmt::format("version {} offered, waiting {} s", event.version, event.lifetime.count());
   }
+  static auto text_of(const FellBackToNatPmp&) -> std::string { return "NAT-PMP from now on"; }
+  static auto text_of(const Unresponsive&) -> std::string { return "unresponsive"; }
+  static auto text_of(const Nat64PrefixesLearned& event) -> std::string {
+    std::string text = "NAT64:";
+    for (const Nat64Prefix& known : event.prefixes) {
+      text += fmt::format(" {}", known.prefix);
+      for (const Prefix& prefix : known.ipv4_prefixes) text += fmt::format(" for {}", prefix);
+    }
+    return text;
+  }
 
   Config config_;
   TimePoint start_{1h};
@@ -244,8 +282,8 @@ class World {
 };
 
 /// A web server's wish.
-inline auto web_wish() -> MapWish {
-  MapWish wish;
+inline auto web_wish() -> Wish {
+  Wish wish;
   wish.protocol = Protocol::tcp;
   wish.internal_port = Port{8080};
   wish.suggested_external_port = Port{8080};

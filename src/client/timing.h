@@ -17,6 +17,12 @@ struct RetransmissionTimes {
   Milliseconds duration_max{0};          ///< MRD; 0: no maximum
 };
 
+/// NAT-PMP's (RFC 6886 s3.1): nine attempts, of which the last waits for 64 s.
+constexpr RetransmissionTimes nat_pmp_times{.initial = Milliseconds{250},
+                                            .count_max = 9,
+                                            .interval_max = Milliseconds{64'000},
+                                            .duration_max = Milliseconds{0}};
+
 /// One message exchange: how often the request went out and when it goes out again.
 class Retransmission {
  public:

@@ -67,7 +67,7 @@ TEST(Engine, any_other_refusal_means_the_mapping_is_gone) {
 
 TEST(Engine, a_refusal_out_of_the_blue_withdraws_the_mapping) {
   World world;
-  MapWish wish = web_wish();
+  Wish wish = web_wish();
   wish.prefer_failure = true;
   world.script = {granted(120, 8080)};
   world.engine.map(world.now(), wish);
@@ -99,11 +99,11 @@ TEST(Engine, no_resources_for_a_wish_holds_back_new_ones_only) {
   world.script = {granted(), refused(ResultCode::no_resources, 100), granted()};
   world.engine.map(world.now(), web_wish());
   world.run(1s);
-  MapWish second = web_wish();
+  Wish second = web_wish();
   second.internal_port = Port{22};
   world.engine.map(world.now(), second);
   world.run(1s);
-  MapWish third = web_wish();
+  Wish third = web_wish();
   third.internal_port = Port{25};
   world.engine.map(world.now(), third);
   world.run(98s);
@@ -115,7 +115,7 @@ TEST(Engine, no_resources_for_a_wish_holds_back_new_ones_only) {
 
 TEST(Engine, no_resources_for_a_deletion_holds_back_everything) {
   World world;
-  MapWish wish = web_wish();
+  Wish wish = web_wish();
   wish.nonce = Nonce{};
   world.script = {refused(ResultCode::no_resources, 100), granted(0), granted(0)};
   world.engine.remove(world.now(), wish);
@@ -130,7 +130,7 @@ TEST(Engine, no_resources_for_a_deletion_holds_back_everything) {
 
 TEST(Engine, a_refused_deletion_is_over) {
   World world;
-  MapWish wish = web_wish();
+  Wish wish = web_wish();
   wish.nonce = Nonce{};
   world.script = {refused(ResultCode::not_authorized, 1800)};
   world.engine.remove(world.now(), wish);
@@ -145,7 +145,7 @@ TEST(Engine, asks_again_within_5_s_of_a_restart_and_spreads_its_requests) {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     World world(World::default_config(), seed);
     world.script = {granted(7200)};
-    MapWish wish = web_wish();
+    Wish wish = web_wish();
     wish.lifetime = 7200s;
     world.engine.map(world.now(), wish);
     world.run(100s);
@@ -212,7 +212,7 @@ TEST(Engine, the_answer_that_reveals_a_restart_confirms_its_own_mapping) {
   world.script = {granted(7200), after_restart, after_restart};
   world.engine.map(world.now(), web_wish());
   world.run(100s);
-  MapWish other = web_wish();
+  Wish other = web_wish();
   other.internal_port = Port{22};
   world.engine.map(world.now(), other);
   world.run(10s);

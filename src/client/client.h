@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The PCP client with all its servers (RFC 7488): each wish is asked of every server that may fulfil it,
+// from the address that the path to the server names. A server that does not answer at one of its addresses
+// is asked at the next one. When this host's address changes, mappings are asked for from the new one and
+// deleted from the old one. As the engine it does no I/O and reads no clock.
+//
+//   client.set_servers(now, servers);      whenever they or this host's addresses change
+//   client.add(now, wish);
+//   loop: carry out client.take_actions(); wait until client.next_deadline() or a datagram;
+//         client.receive(now, ...) / client.advance(now)
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "base/time.h"
+#include "client/engine.h"
+#include "client/servers.h"
+
+namespace portolan::client {
+
+/// Names a wish of a Client; never used twice.
+enum class WishId : std::uint64_t {};
+
+struct ClientConfig {
+  Speech speech = Speech::automatic;
+  RetransmissionTimes retransmission;
+  Seconds lifetime_max = std::chrono::hours{24};
+};
+
+/// A wish, and whom to ask.
+struct ClientWish {
+  Wish wish;
+  /// Only from this address of this host; nothing: from every path's.
+  std::optional<IpAddress> client_address;
+  /// Only this server; empty: every one.
+  std::string server;
+};
+
+/// What a server granted; kept by a program, it survives it (`held` of Client::add()).
+struct Held {
+  std::string server;
+  Mapping mapping;
+};
+
+/// A datagram to send from the path's client address to its server.
+struct ClientSend {
+  Path path;
+  wire::Datagram datagram;
+};
+
+/// What happened to a wish at a server, or without a wish to the server. The event's handle means nothing.
+struct ClientEvent {
+  std::optional<WishId> wish;
+  std::string server;
+  Path path;
+  Event event;
+};
+
+struct ClientActions {
+  std::vector<ClientSend> send;
+  std::vector<ClientEvent> events;
+};
+
+class Client {
+ public:
+  /// Wishes at a time; one more is a bug of the caller.
+  static constexpr std::size_t wishes_max = 4096;
+  /// Requests to an address of a server that has others, before the next one is tried (RFC 7488 s3).
+  static constexpr unsigned unanswered_max = 4;
+  /// When all addresses of a server are tried, they are again after this (RFC 7488 s3).
+  static constexpr Seconds all_tried_pause = std::chrono::minutes{15};
+  /// How long deletions are tried from an address, or of a server, that is left.
+  static constexpr Seconds leaving_time{30};
+  /// Left ones at a time; the oldest makes room.
+  static constexpr std::size_t leaving_max = 32;
+
+  /// `random` is borrowed for the client's life.
+  Client(const ClientConfig& config, Random& random);
+
+  /// Replaces the list of servers. Mappings at a server that stays, by its name, are kept if the client
+  /// address in use does; else they move.
+  void set_servers(TimePoint now, const std::vector<Server>& servers);
+
+  /// Wants mappings. `held` is what earlier runs were granted; one of an unknown server is left alone.
+  auto add(TimePoint now, const ClientWish& wish, std::vector<Held> held = {}) -> WishId;
+
+  /// Ends a wish and deletes its mappings. Each server's answer is told by Deleted or Refused; the wish is
+  /// gone when is_known() says so.
+  void remove(TimePoint now, WishId id);
+
+  /// Ends a wish without telling the servers.
+  void forget(WishId id);
+
+  /// Takes a datagram that came to `client_address`, or by multicast (then it is nothing), at an interface.
+  auto receive(TimePoint now, const std::optional<IpAddress>& client_address, std::uint32_t interface_index,
+               const Endpoint& from, std::span<const std::byte> datagram) -> Reception;
+
+  /// A hard ICMP error tells that nothing can be reached by this path: the server's next address is tried at
+  /// once (RFC 7488 s3).
+  void unreachable(TimePoint now, const Path& path);
+
+  void advance(TimePoint now);
+  [[nodiscard]] auto next_deadline() const -> std::optional<TimePoint>;
+  [[nodiscard]] auto take_actions() -> ClientActions;
+
+  /// Whether the wish, or a deletion of its mappings, is under way.
+  [[nodiscard]] auto is_known(WishId id) const -> bool { return wishes_.contains(id); }
+  /// Whether nothing is wanted and no deletion under way.
+  [[nodiscard]] auto is_idle() const -> bool { return wishes_.empty() && leaving_.empty(); }
+  /// Whether a deletion is under way.
+  [[nodiscard]] auto is_deleting() const -> bool;
+  [[nodiscard]] auto wish_count() const -> std::size_t { return wishes_.size(); }
+  /// What the wish holds now, by server.
+  [[nodiscard]] auto held(WishId id) const -> std::vector<Held>;
+  /// How many servers the wish is asked of now.
+  [[nodiscard]] auto servers_asked(WishId id) const -> std::size_t;
+  /// Paths in use, those to leave included: sockets are needed for these.
+  [[nodiscard]] auto paths() const -> std::vector<Path>;
+  /// What the servers told of their NAT64, by server.
+  [[nodiscard]] auto nat64_prefixes() const -> std::map<std::string, std::vector<Nat64Prefix>>;
+
+  /// Says which internal truth does not hold, or nothing. For tests and fuzzers.
+  [[nodiscard]] auto broken_invariant() const -> std::optional<std::string>;
+
+ private:
+  struct WishState {
+    ClientWish wish;
+    bool is_removed = false;
+    /// One nonce for all addresses of a server, another one for each server (RFC 7488 s3, s4).
+    std::map<std::string, Nonce> nonces;
+    /// Not yet taken up, by server.
+    std::map<std::string, Mapping> held;
+  };
+  struct Association {
+    Server server;
+    std::size_t path = 0;
+    std::size_t tried = 0;
+    std::unique_ptr<Engine> engine;  // none: all paths are tried, until retry_at
+    std::optional<TimePoint> retry_at;
+    std::map<WishId, Handle> handles;
+
+    [[nodiscard]] auto current() const -> const Path& { return server.paths[path]; }
+  };
+  /// An engine that only deletes.
+  struct Leaving {
+    Path path;
+    std::unique_ptr<Engine> engine;
+    TimePoint until;
+  };
+
+  void start(TimePoint now, Association& association);
+  void ask(TimePoint now, Association& association, WishId id, WishState& state);
+  /// Ends the engine's work on the present path.
+  void leave(TimePoint now, Association& association, Lost::Reason reason, bool deletes);
+  void tell_lost(const Association& association, WishId id, const Mapping& mapping, Lost::Reason reason);
+  /// While all paths are tried in vain, what was held goes on living.
+  void expire_held(TimePoint now, const Association& association);
+  void use_paths(TimePoint now, Association& association, const Server& server);
+  void try_next_path(TimePoint now, Association& association);
+  void collect(TimePoint now, Association& association);
+  void drop_ended();
+  [[nodiscard]] static auto suits(const ClientWish& wish, const Association& association) -> bool;
+
+  ClientConfig config_;
+  Random& random_;
+  std::map<std::string, Association> associations_;
+  std::vector<Leaving> leaving_;
+  std::map<WishId, WishState> wishes_;
+  std::uint64_t last_id_ = 0;
+  ClientActions actions_;
+};
+
+}  // namespace portolan::client

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The client with several servers and addresses (RFC 7488), and with addresses that change.
+#include "client/client.h"
+
+#include <map>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "client/test_world.h"
+
+namespace portolan::client {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+auto path(std::string_view server, std::string_view client) -> Path {
+  Path path;
+  path.server = {*IpAddress::parse(server), Port{5351}};
+  path.client_address = *IpAddress::parse(client);
+  return path;
+}
+
+const std::string router = "2001:db8:112::1";
+const std::string other_router = "2001:db8:112::9";
+const std::string host = "2001:db8:112::2";
+const std::string new_host = "2001:db8:112::3";
+
+/// A client among servers that grant whatever they are asked for, unless they are silent.
+class Network {
+ public:
+  Network() : client({}, random_) {}
+
+  void run(Nanoseconds duration) {
+    const TimePoint end = now + duration;
+    carry_out();
+    for (int turns = 0; now < end; ++turns) {
+      ASSERT_LT(turns, 20000) << "the client does not come to rest";
+      now = std::max(now, std::min(client.next_deadline().value_or(end), end));
+      client.advance(now);
+      carry_out();
+    }
+  }
+
+  [[nodiscard]] auto externals(WishId id) const -> std::vector<std::string> {
+    std::vector<std::string> all;
+    for (const Held& held : client.held(id))
+      all.push_back(
+          fmt::format("{}: {} for {}", held.server, held.mapping.external, held.mapping.internal.address));
+    return all;
+  }
+  [[nodiscard]] auto count(std::string_view text) const -> std::ptrdiff_t {
+    return std::ranges::count_if(lines, [text](const std::string& line) { return line.starts_with(text); });
+  }
+
+ private:
+  SeededRandom random_{7};
+
+ public:
+  TimePoint now{1h};
+  Client client;
+  std::set<IpAddress> silent;
+  std::vector<std::string> lines;
+  std::map<IpAddress, std::set<Nonce>> nonces;
+
+ private:
+  void carry_out() {
+    while (true) {
+      const auto broken = client.broken_invariant();
+      ASSERT_FALSE(broken) << *broken;
+      ClientActions actions = client.take_actions();
+      if (actions.send.empty() && actions.events.empty()) return;
+      for (const ClientEvent& event : actions.events) note(event);
+      for (const ClientSend& send : actions.send) serve(send);
+    }
+  }
+
+  void serve(const ClientSend& send) {
+    const auto request = wire::decode_request(send.datagram.octets());
+    ASSERT_TRUE(request);
+    ASSERT_EQ(request->client_address, send.path.client_address);
+    const auto& map = std::get<wire::MapRequest>(request->body);
+    lines.push_back(fmt::format("{} > {} for {} s", send.path.client_address, send.path.server.address,
+                                request->requested_lifetime_s));
+    if (silent.contains(send.path.server.address)) return;
+    nonces[send.path.server.address].insert(map.nonce);
+    const bool deletes = request->requested_lifetime_s == 0;
+    wire::Response response;
+    response.opcode = wire::Opcode::map;
+    response.lifetime_s = request->requested_lifetime_s;
+    response.epoch_time_s =
+        static_cast<std::uint32_t>(std::chrono::floor<Seconds>(now.time_since_epoch()).count());
+    // A server's external address tells which it is.
+    const Ipv4Address external{0xc0000200U + send.path.server.address.bits().octets[15]};
+    response.body = wire::MapResponse{
+        .nonce = map.nonce,
+        .protocol = map.protocol,
+        .internal_port = map.internal_port,
+        .assigned_external_port = deletes ? Port{} : Port{40000},
+        .assigned_external_address = deletes ? map.suggested_external_address : IpAddress{external}};
+    client.receive(now, send.path.client_address, 0, send.path.server,
+                   wire::encode_response(response).octets());
+  }
+
+  void note(const ClientEvent& event) {
+    std::string_view what = "other";
+    if (std::holds_alternative<Granted>(event.event)) what = "granted";
+    if (std::holds_alternative<Deleted>(event.event)) what = "deleted";
+    if (const auto* lost = std::get_if<Lost>(&event.event)) {
+      what = lost->reason == Lost::Reason::address_changed ? "lost, address changed"
+             : lost->reason == Lost::Reason::server_gone   ? "lost, server gone"
+                                                           : "lost";
+    }
+    if (std::holds_alternative<Renewed>(event.event)) what = "renewed";
+    if (std::holds_alternative<Retransmitted>(event.event)) return;
+    lines.push_back(fmt::format("{}: {}", event.server, what));
+  }
+};
+
+auto wish() -> ClientWish { return {.wish = web_wish(), .client_address = {}, .server = {}}; }
+
+TEST(Client, asks_every_server_each_with_a_nonce_of_its_own) {
+  Network network;
+  network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host)}},
+                                           {.name = "b", .paths = {path(other_router, host)}}});
+  const WishId id = network.client.add(network.now, wish());
+  network.run(1s);
+  EXPECT_THAT(network.externals(id), ElementsAre("a: 192.0.2.1:40000 for 2001:db8:112::2",
+                                                 "b: 192.0.2.9:40000 for 2001:db8:112::2"));
+  EXPECT_NE(*network.nonces.begin()->second.begin(), *network.nonces.rbegin()->second.begin());
+}
+
+TEST(Client, asks_servers_that_come_later) {
+  Network network;
+  const WishId id = network.client.add(network.now, wish());
+  network.run(10s);
+  EXPECT_THAT(network.lines, IsEmpty());
+  network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host)}}});
+  network.run(1s);
+  EXPECT_THAT(network.externals(id), SizeIs(1));
+}
+
+TEST(Client, tries_the_next_address_after_four_requests_with_the_same_nonce) {
+  Network network;
+  network.silent = {*IpAddress::parse(router)};
+  network.client.set_servers(network.now,
+                             {{.name = "a", .paths = {path(router, host), path(other_router, host)}}});
+  const WishId id = network.client.add(network.now, wish());
+  network.run(60s);
+  EXPECT_EQ(network.count("2001:db8:112::2 > 2001:db8:112::1"), 4);
+  EXPECT_THAT(network.externals(id), ElementsAre("a: 192.0.2.9:40000 for 2001:db8:112::2"));
+  // Back to the first address when the second one is gone: the mapping lives on meanwhile.
+  network.silent = {*IpAddress::parse(other_router)};
+  network.run(120s);
+  EXPECT_EQ(network.count("a: lost"), 0);
+  EXPECT_THAT(network.externals(id), ElementsAre("a: 192.0.2.1:40000 for 2001:db8:112::2"));
+  EXPECT_EQ(network.nonces[*IpAddress::parse(router)], network.nonces[*IpAddress::parse(other_router)]);
+}
+
+TEST(Client, tries_all_addresses_again_after_a_quarter_of_an_hour) {
+  Network network;
+  network.silent = {*IpAddress::parse(router), *IpAddress::parse(other_router)};
+  network.client.set_servers(network.now,
+                             {{.name = "a", .paths = {path(router, host), path(other_router, host)}}});
+  network.client.add(network.now, wish());
+  network.run(200s);
+  EXPECT_THAT(network.lines, SizeIs(8 + 2)) << "four each, and two lines of unresponsiveness";
+  network.run(600s);
+  EXPECT_THAT(network.lines, SizeIs(8 + 2));
+  network.silent.clear();
+  network.run(300s);
+  EXPECT_EQ(network.count("a: granted"), 1);
+}
+
+TEST(Client, a_single_address_is_asked_on_and_on) {
+  Network network;
+  network.silent = {*IpAddress::parse(router)};
+  network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host)}}});
+  network.client.add(network.now, wish());
+  network.run(1000s);
+  EXPECT_GE(network.lines.size(), 8U);
+}
+
+TEST(Client, a_hard_icmp_error_leads_to_the_next_address_at_once) {
+  Network network;
+  network.silent = {*IpAddress::parse(router)};
+  const Path first = path(router, host);
+  network.client.set_servers(network.now, {{.name = "a", .paths = {first, path(other_router, host)}}});
+  const WishId id = network.client.add(network.now, wish());
+  network.run(0s);
+  network.client.unreachable(network.now, first);
+  network.run(1s);
+  EXPECT_THAT(network.externals(id), ElementsAre("a: 192.0.2.9:40000 for 2001:db8:112::2"));
+}
+
+TEST(Client, a_changed_address_moves_the_mapping_and_deletes_the_old_one) {
+  Network network;
+  network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host)}}});
+  const WishId id = network.client.add(network.now, wish());
+  network.run(1s);
+  network.lines.clear();
+  network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, new_host)}}});
+  network.run(1s);
+  EXPECT_THAT(network.lines,
+              ElementsAre("a: lost, address changed", "2001:db8:112::2 > 2001:db8:112::1 for 0 s",
+                          "2001:db8:112::3 > 2001:db8:112::1 for 120 s", "a: granted"));
+  EXPECT_THAT(network.externals(id), ElementsAre("a: 192.0.2.1:40000 for 2001:db8:112::3"));
+  EXPECT_THAT(network.client.paths(), SizeIs(1)) << "nothing is left to delete";
+}
+
+TEST(Client, deletions_from_a_lost_address_are_given_up) {
+  Network network;
+  network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host)}}});
+  network.client.add(network.now, wish());
+  network.run(1s);
+  network.silent = {*IpAddress::parse(router)};
+  network.client.set_servers(network.now, {});
+  network.run(1s);
+  EXPECT_EQ(network.count("a: lost, server gone"), 1);
+  EXPECT_THAT(network.client.paths(), SizeIs(1));
+  network.run(Client::leaving_time);
+  EXPECT_THAT(network.client.paths(), IsEmpty());
+  EXPECT_FALSE(network.client.next_deadline());
+}
+
+TEST(Client, an_address_that_lives_longer_or_shorter_moves_nothing) {
+  Network network;
+  Path way = path(router, host);
+  way.address_valid_until = network.now + 60s;
+  network.client.set_servers(network.now, {{.name = "a", .paths = {way}}});
+  network.client.add(network.now, wish());
+  network.run(1s);
+  EXPECT_EQ(network.lines.front(), "2001:db8:112::2 > 2001:db8:112::1 for 60 s");
+  way.address_valid_until.reset();
+  network.client.set_servers(network.now, {{.name = "a", .paths = {way}}});
+  network.run(50s);
+  EXPECT_EQ(network.count("2001:db8:112::2 > 2001:db8:112::1 for 120 s"), 1) << "the renewal";
+  EXPECT_EQ(network.count("a: lost"), 0);
+}
+
+TEST(Client, what_an_earlier_run_held_is_asked_for_with_its_nonce) {
+  Network network;
+  network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host)}}});
+  const WishId id = network.client.add(network.now, wish());
+  network.run(1s);
+  const auto held = network.client.held(id);
+  Network next;
+  next.client.set_servers(next.now, {{.name = "a", .paths = {path(router, host)}}});
+  next.silent = {*IpAddress::parse(router)};
+  const WishId again = next.client.add(next.now, wish(), held);
+  next.run(1s);
+  EXPECT_EQ(next.externals(again), network.externals(id)) << "held until it expires";
+  next.silent.clear();
+  next.run(10s);
+  EXPECT_EQ(next.count("a: renewed"), 1);
+  EXPECT_EQ(next.nonces, network.nonces);
+}
+
+TEST(Client, a_wish_is_gone_when_its_mappings_are) {
+  Network network;
+  network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host)}}});
+  const WishId id = network.client.add(network.now, wish());
+  network.run(1s);
+  network.client.remove(network.now, id);
+  EXPECT_TRUE(network.client.is_known(id));
+  network.run(1s);
+  EXPECT_FALSE(network.client.is_known(id));
+  EXPECT_EQ(network.count("a: deleted"), 1);
+  EXPECT_TRUE(network.client.is_idle());
+}
+
+TEST(Client, asks_only_whom_the_wish_suits) {
+  Network network;
+  network.client.set_servers(network.now, {{.name = "four", .paths = {path("192.0.2.1", "192.0.2.77")}},
+                                           {.name = "six", .paths = {path(router, host)}}});
+  ClientWish six = wish();
+  six.wish.suggested_external_address = IpAddress{};
+  ClientWish named = wish();
+  named.server = "four";
+  ClientWish from = wish();
+  from.client_address = *IpAddress::parse(host);
+  ClientWish peer = wish();
+  peer.wish.remote_peer = Endpoint{*IpAddress::parse("198.51.100.1"), Port{443}};
+  ClientWish filtered = wish();
+  filtered.wish.filters = {{.remote_peers = *Prefix::parse("2001:db8:64::/96"), .remote_port = Port{0}}};
+  const std::vector<std::pair<ClientWish, std::string>> cases = {
+      {six, "six"}, {named, "four"}, {from, "six"}, {filtered, "six"}};
+  for (const auto& [asked, server] : cases) {
+    const WishId id = network.client.add(network.now, asked);
+    network.run(1s);
+    const auto held = network.client.held(id);
+    ASSERT_THAT(held, SizeIs(1)) << server;
+    EXPECT_EQ(held[0].server, server);
+  }
+}
+
+TEST(Client, servers_beyond_the_limit_are_not_asked) {
+  for (const std::size_t count : {servers_max - 1, servers_max, servers_max + 1}) {
+    Network network;
+    std::vector<Server> servers;
+    for (std::size_t i = 0; i < count; ++i)
+      servers.push_back({.name = std::to_string(i), .paths = {path(router, host)}});
+    network.client.set_servers(network.now, servers);
+    EXPECT_THAT(network.client.paths(), SizeIs(std::min(count, servers_max)));
+  }
+}
+
+}  // namespace
+}  // namespace portolan::client
