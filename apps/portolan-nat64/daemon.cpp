@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/metrics/program_metrics.h"
+#include "gateway/nat64_metrics.h"
 #include "io/log.h"
+#include "io/process.h"
 #include "io/system.h"
 
 namespace portolan::nat64 {
@@ -71,6 +74,29 @@ auto Daemon::make() -> std::expected<void, std::string> {
     io::log::info("control-listens", "control: listens at {address}", to_string(*listening));
   }
   return {};
+}
+
+void Daemon::gather_metrics(std::function<void(std::string)> take) {
+  loop_.post([this, asked = io::monotonic_now(), take = std::move(take)]() mutable {
+    const Nanoseconds delay = io::monotonic_now() - asked;
+    gateway::gather_metrics(*gateway_, [this, delay, take = std::move(take)](const auto& nat64) {
+      control::Exposition out;
+      control::append_program({.program = "portolan-nat64",
+                               .version = PORTOLAN_VERSION,
+                               .started = started_,
+                               .use = io::process_use(),
+                               .messages = io::log::counts(),
+                               .loop_delay = delay},
+                              out);
+      control::append_event_logs({{.log = "nat64", .counters = event_log_->counters()}}, out);
+      control::append_nat64(nat64, out);
+      control::append_control({.is_driven = control_->has_owner(),
+                               .awaits_reconciliation = !control_->is_reconciled(),
+                               .connections = control_->connections()},
+                              out);
+      take(out.take());
+    });
+  });
 }
 
 auto Daemon::reload(Settings wanted) -> std::expected<void, std::string> {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "gateway/nat64_gateway.h"
 #include "io/event_loop.h"
 #include "io/host_network.h"
+#include "io/system.h"
 #include "portolan-nat64/config.h"
 
 namespace portolan::nat64 {
@@ -30,6 +32,9 @@ class Daemon {
   [[nodiscard]] auto reload(Settings wanted) -> std::expected<void, std::string>;
   [[nodiscard]] auto settings() const -> const Settings& { return settings_; }
   void log_counters() const { gateway_->log_counters(); }
+  /// Hands the same, and more, to `take` as text for Prometheus, later on the loop's thread; never if the
+  /// daemon goes before.
+  void gather_metrics(std::function<void(std::string)> take);
 
  private:
   Daemon(Settings settings, io::EventLoop& loop, io::HostChanges host);
@@ -41,6 +46,7 @@ class Daemon {
   std::unique_ptr<gateway::Nat64Gateway> gateway_;
   std::optional<gateway::ControlServer> control_;
   std::optional<gateway::EventLog> event_log_;
+  Nanoseconds started_ = io::wall_now();
 };
 
 }  // namespace portolan::nat64

@@ -178,6 +178,10 @@ void read_root(Reader& reader, const toml::table& root, Settings& settings) {
 
 }  // namespace
 
+auto to_string(DeviceKind kind) -> std::string_view {
+  return std::ranges::find(device_names, kind, [](const auto& named) { return named.second; })->first;
+}
+
 auto parse_settings(std::string_view text, std::string_view file, const Settings* running)
     -> std::expected<Settings, std::vector<std::string>> {
   const auto parsed = gateway::parse_toml(text, file);

@@ -21,6 +21,8 @@
 namespace portolan::portoland {
 
 enum class DeviceKind : std::uint8_t { nat64, nat64_remote, nat44, firewall6, simulated };
+/// "nat64-remote", as `device` has it.
+[[nodiscard]] auto to_string(DeviceKind kind) -> std::string_view;
 
 struct InsideInterface {
   std::string interface;

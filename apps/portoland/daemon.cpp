@@ -119,7 +119,10 @@ auto Daemon::posting() -> std::function<void(std::function<void()>)> {
 auto Daemon::open_store() -> std::expected<void, std::string> {
   const auto completion = [this](store::CommitId commit, bool ok) {
     tell_store_error();
-    server_.committed(io::monotonic_now(), commit, ok);
+    const TimePoint now = io::monotonic_now();
+    commit_seconds_.observe(std::chrono::duration<double>(now - commit_began_).count());
+    if (ok) rows_committed_ += rows_committing_;
+    server_.committed(now, commit, ok);
     carry_out_actions();
   };
   if (settings_.store == StoreKind::memory) {
@@ -232,6 +235,7 @@ void Daemon::receive() {
                         .payload = datagram.payload});
   }
   if (inbound_.empty()) return;
+  batch_requests_.observe(static_cast<double>(inbound_.size()));
   server_.receive(now, inbound_);
   carry_out_actions();
   if (batches_with_device_ >= batches_with_device_max) readable_.cancel();
@@ -247,7 +251,12 @@ void Daemon::carry_out_actions() {
       devices_->device().apply(apply.batch, std::move(apply.operations));
   }
   if (actions.reconciled) devices_->device().reconciled();
-  for (server::Commit& commit : actions.commit) store_->commit(commit.commit, std::move(commit.rows));
+  for (server::Commit& commit : actions.commit) {
+    // One at a time is with the store.
+    commit_began_ = io::monotonic_now();
+    rows_committing_ = commit.rows.size();
+    store_->commit(commit.commit, std::move(commit.rows));
+  }
   for (const server::RefusedStatic& refused : actions.refused_statics)
     io::log::warn("static-mapping-refused",
                   "mapping of {protocol} to port {internal_port} of {internal_address} is not in force, and "

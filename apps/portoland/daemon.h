@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/histogram.h"
 #include "device/device.h"
 #include "io/event_loop.h"
 #include "io/host_network.h"
@@ -40,6 +41,9 @@ class Daemon {
 
   /// Writes what has been counted so far to the log.
   void log_counters() const;
+  /// Hands the same, and more, to `take` as text for Prometheus (control/metrics/exposition.h), later on the
+  /// loop's thread; never if the daemon goes before. Cost: nothing that grows with mappings or users.
+  void gather_metrics(std::function<void(std::string)> take);
 
  private:
   Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io::Netlink netlink,
@@ -65,6 +69,8 @@ class Daemon {
   void learn_interfaces();
   [[nodiscard]] auto completion() -> device::Device::Completion;
   [[nodiscard]] auto event_handler() -> device::Device::EventHandler;
+  [[nodiscard]] auto metrics_with(const Devices::Metrics& devices, Nanoseconds loop_delay) const
+      -> std::string;
   [[nodiscard]] auto posting() -> std::function<void(std::function<void()>)>;
 
   Settings settings_;
@@ -82,6 +88,12 @@ class Daemon {
   std::unique_ptr<Devices> devices_;
 
   std::size_t batches_with_device_ = 0;
+  Nanoseconds started_ = io::wall_now();
+  SizeHistogram batch_requests_;
+  TimePoint commit_began_{};
+  DurationHistogram commit_seconds_;
+  std::uint64_t rows_committed_ = 0;
+  std::size_t rows_committing_ = 0;
   /// Kept between calls for their memory.
   std::vector<server::Inbound> inbound_;
   std::vector<io::OutgoingDatagram> outgoing_;

@@ -8,6 +8,7 @@
 #include "device/nftables/router_device.h"
 #include "device/simulated/simulated_device.h"
 #include "gateway/nat64_gateway.h"
+#include "gateway/nat64_metrics.h"
 #include "io/log.h"
 #include "io/system.h"
 
@@ -23,6 +24,12 @@ constexpr Seconds silence_asked_beside_others{1};
 constexpr Seconds silence_max_beside_others{3};
 
 auto always() -> bool { return true; }
+
+auto metrics_of(std::string device, const device::RouterDevice& router) -> control::TableMetrics {
+  return {.device = std::move(device),
+          .repairs = router.counters().repairs,
+          .failed_repairs = router.counters().failed_repairs};
+}
 
 void tell(const device::Conversation::Note& note) {
   using Kind = device::Conversation::Note::Kind;
@@ -119,7 +126,33 @@ void Devices::log_counters() const {
   for (const auto& log : log_counters_) log();
 }
 
-auto Devices::make(DeviceKind kind, const Settings& settings, const Place& place) -> Made {
+void Devices::gather_metrics(std::function<void(Metrics)> take) const {
+  Metrics metrics;
+  for (const Counted& each : counted_)
+    metrics.devices.push_back(
+        {.device = std::string(to_string(each.kind)),
+         .operations = each.counts->counters(),
+         .is_in_reach = each.kind != DeviceKind::nat64_remote || is_remote_in_reach_()});
+  for (const auto& table : table_metrics_) metrics.tables.push_back(table());
+  if (nat64_ == nullptr) return take(std::move(metrics));
+  metrics.nat64_log = event_log_->counters();
+  gateway::gather_metrics(
+      *nat64_, [take = std::move(take), metrics = std::move(metrics)](control::Nat64Metrics nat64) mutable {
+        metrics.nat64 = std::move(nat64);
+        take(std::move(metrics));
+      });
+}
+
+auto Devices::make(DeviceKind kind, const Settings& settings, Place place) -> Made {
+  auto counts = std::make_shared<device::OperationCounts>();
+  place.completion = device::CountedDevice::answering(counts, io::monotonic_now, std::move(place.completion));
+  auto made = make_bare(kind, settings, place);
+  if (!made) return made;
+  counted_.push_back({.kind = kind, .counts = counts});
+  return std::make_unique<device::CountedDevice>(*std::move(made), std::move(counts), io::monotonic_now);
+}
+
+auto Devices::make_bare(DeviceKind kind, const Settings& settings, const Place& place) -> Made {
   switch (kind) {
     case DeviceKind::nat64: return make_nat64(settings, place);
     case DeviceKind::nat64_remote: return make_remote(settings, place);
@@ -160,6 +193,7 @@ auto Devices::make_nat44(const Settings& settings, const Place& place) -> Made {
        .carry_out = [nat44 = *router](const Settings& wanted) { nat44->reload(wanted.nat44); },
        .withdraw = [nat44 = *router](const Settings& wanted) { nat44->withdraw_reload(wanted.nat44); }});
   log_counters_.emplace_back([nat44 = *router] { nat44->log_counters(); });
+  table_metrics_.emplace_back([nat44 = *router] { return metrics_of("nat44", *nat44); });
   return *std::move(started);
 }
 
@@ -173,6 +207,7 @@ auto Devices::make_firewall6(const Settings& settings, const Place& place) -> Ma
   beginnings_.add(
       {.place = place.number, .is_ready = always, .has_addresses = always, .inventory = place.inventory});
   log_counters_.emplace_back([firewall6 = started->get()] { firewall6->log_counters(); });
+  table_metrics_.emplace_back([firewall6 = started->get()] { return metrics_of("firewall6", *firewall6); });
   return *std::move(started);
 }
 
@@ -214,6 +249,7 @@ auto Devices::make_nat64(const Settings& settings, const Place& place) -> Made {
     return {};
   }});
   log_counters_.emplace_back([nat64] { nat64->log_counters(); });
+  nat64_ = nat64;
   return *std::move(gateway);
 }
 

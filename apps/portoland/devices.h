@@ -12,9 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "control/metrics/nat64_metrics.h"
+#include "control/metrics/pcp_metrics.h"
 #include "device/device.h"
+#include "device/operation_counts.h"
 #include "device/several/several_devices.h"
 #include "gateway/event_log.h"
+#include "gateway/nat64_gateway.h"
 #include "io/event_loop.h"
 #include "io/host_network.h"
 #include "io/system.h"
@@ -54,6 +58,16 @@ class Devices {
   [[nodiscard]] auto reload(const Settings& wanted) -> std::expected<void, std::string>;
   /// Writes what each has counted to the log.
   void log_counters() const;
+  struct Metrics {
+    std::vector<control::DeviceMetrics> devices;
+    std::vector<control::TableMetrics> tables;
+    /// Of one in this process, and of its log.
+    std::optional<control::Nat64Metrics> nat64;
+    std::optional<io::EventFile::Counters> nat64_log;
+  };
+  /// Hands what they have counted to `take`, on the loop's thread, now or later; never if the devices go
+  /// before.
+  void gather_metrics(std::function<void(Metrics)> take) const;
 
  private:
   using Place = device::SeveralDevices::Place;
@@ -61,7 +75,9 @@ class Devices {
 
   explicit Devices(Wiring wiring) : wiring_(std::move(wiring)) {}
 
-  [[nodiscard]] auto make(DeviceKind kind, const Settings& settings, const Place& place) -> Made;
+  /// One that is counted.
+  [[nodiscard]] auto make(DeviceKind kind, const Settings& settings, Place place) -> Made;
+  [[nodiscard]] auto make_bare(DeviceKind kind, const Settings& settings, const Place& place) -> Made;
   [[nodiscard]] auto make_nat64(const Settings& settings, const Place& place) -> Made;
   [[nodiscard]] auto make_remote(const Settings& settings, const Place& place) -> Made;
   [[nodiscard]] auto make_nat44(const Settings& settings, const Place& place) -> Made;
@@ -81,6 +97,15 @@ class Devices {
   };
   std::vector<Reload> reloads_;
   std::vector<std::function<void()>> log_counters_;
+  struct Counted {
+    DeviceKind kind{};
+    std::shared_ptr<device::OperationCounts> counts;
+  };
+  std::vector<Counted> counted_;
+  /// Of those that have tables.
+  std::vector<std::function<control::TableMetrics()>> table_metrics_;
+  /// The NAT64 in this process, if there is one.
+  gateway::Nat64Gateway* nat64_ = nullptr;
   /// Of the one in another process.
   std::function<bool()> is_remote_in_reach_;
   std::unique_ptr<device::Device> device_;

@@ -54,6 +54,7 @@ class ControlServer {
 
   [[nodiscard]] auto is_reconciled() const -> bool { return !hello_.awaits_reconciliation; }
   [[nodiscard]] auto has_owner() const -> bool { return owner_ != 0; }
+  [[nodiscard]] auto connections() const -> std::size_t { return connections_.size(); }
 
  private:
   using Number = std::uint64_t;  ///< of a connection; 0: none

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "gateway/event_lines.h"
 
-#include <chrono>
 #include <iterator>
 #include <string_view>
 
 #include <fmt/format.h>
+
+#include "io/event_file.h"
 
 namespace portolan::gateway {
 namespace {
@@ -49,20 +50,6 @@ auto nat_event_of(const nat::Event& event) -> NatEvent {
   return {.name = name};
 }
 
-/// The time in UTC, to the microsecond: {"time":"2026-01-02T03:04:05.678901Z","event":"...
-void append_start(Nanoseconds wall_time, std::string_view name, std::string& out) {
-  using std::chrono::floor;
-  const std::chrono::sys_time<Nanoseconds> time{wall_time};
-  const auto day = floor<std::chrono::days>(time);
-  const std::chrono::year_month_day date{day};
-  const std::chrono::hh_mm_ss clock{floor<std::chrono::microseconds>(time - day)};
-  fmt::format_to(std::back_inserter(out),
-                 R"({{"time":"{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z","event":"{}")",
-                 static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                 static_cast<unsigned>(date.day()), clock.hours().count(), clock.minutes().count(),
-                 clock.seconds().count(), clock.subseconds().count(), name);
-}
-
 void append_endpoints(const nat::Event& event, std::string& out) {
   fmt::format_to(std::back_inserter(out),
                  R"(,"protocolIdentifier":{},"sourceIPv6Address":"{}","sourceTransportPort":{},)"
@@ -76,7 +63,7 @@ void append_endpoints(const nat::Event& event, std::string& out) {
 void append_line(const device::EventQueue::Entry& entry, std::string& out) {
   const nat::Event& event = entry.event;
   const NatEvent kind = nat_event_of(event);
-  append_start(Nanoseconds{entry.time}, kind.name, out);
+  io::append_event(Nanoseconds{entry.time}, kind.name, out);
   const auto add = [&]<typename... Values>(fmt::format_string<Values...> format, Values&&... values) {
     fmt::format_to(std::back_inserter(out), format, std::forward<Values>(values)...);
   };
@@ -109,16 +96,6 @@ void append_line(const device::EventQueue::Entry& entry, std::string& out) {
     case nat::EventKind::end: break;
   }
   out += "}\n";
-}
-
-void append_begin(Nanoseconds wall_time, std::string& out) {
-  append_start(wall_time, "log-begins", out);
-  out += "}\n";
-}
-
-void append_lost(Nanoseconds wall_time, std::uint64_t count, std::string& out) {
-  append_start(wall_time, "events-lost", out);
-  fmt::format_to(std::back_inserter(out), R"(,"count":{}}}{})", count, '\n');
 }
 
 auto place_of(const nat::Event& event) -> std::string {

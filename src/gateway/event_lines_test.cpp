@@ -102,15 +102,5 @@ TEST(EventLines, of_exhaustion) {
   EXPECT_EQ(place_of(nat::Event{.kind = EventKind::exhausted}), "");
 }
 
-TEST(EventLines, of_the_log_itself) {
-  std::string lines;
-  append_begin(moment, lines);
-  append_lost(moment, 3, lines);
-  EXPECT_EQ(lines, R"({"time":"2026-01-02T03:04:05.006007Z","event":"log-begins"})"
-                   "\n"
-                   R"({"time":"2026-01-02T03:04:05.006007Z","event":"events-lost","count":3})"
-                   "\n");
-}
-
 }  // namespace
 }  // namespace portolan::gateway

@@ -17,6 +17,7 @@
 #include "device/nat64/nat64_device.h"
 #include "gateway/nat64_settings.h"
 #include "io/append_file.h"
+#include "io/event_file.h"
 #include "io/event_loop.h"
 
 namespace portolan::gateway {
@@ -34,10 +35,8 @@ class EventLog {
   /// Turns that are enough for a full queue. Who reloads or stops waits for no more of them: events may come
   /// as fast as they are written.
   static constexpr std::size_t drain_turns_max = device::EventQueue::events_max / events_per_turn + 1;
-  /// How often it looks whether a slow reader has made room. Events wait in the queue meanwhile.
-  static constexpr Milliseconds room_wait{5};
-  /// After so many looks in vain lines are lost until there is room again. So long the end waits too.
-  static constexpr unsigned looks_max = 100;
+  static constexpr Milliseconds room_wait = io::EventFile::room_wait;
+  static constexpr unsigned looks_max = io::EventFile::looks_max;
 
   /// Nothing is told yet, but exhaustion, which also goes to the daemon's own log. `loop` and `device`
   /// outlive this.
@@ -52,32 +51,20 @@ class EventLog {
   /// From now on writes to `file`, just opened, and has the device tell what `settings` say. What has been
   /// told so far goes where it went before, unless that is not read.
   void use(io::AppendFile file, const EventSettings& settings);
+  [[nodiscard]] auto counters() const -> const io::EventFile::Counters& { return file_.counters(); }
 
  private:
   void serve();
   /// Writes a turn's events; returns how many there were.
   auto take_some() -> std::size_t;
-  /// Writes what is in text_. False: that goes on when who reads it has made room.
-  auto write_text() -> bool;
-  void begin_text();
-  /// Counts what is in text_ as lost.
-  void lose_text();
   /// All that has been told; false: who reads it has to make room first.
   auto drain() -> bool;
 
   device::Nat64Device& device_;
   Listener listener_;
-  io::AppendFile file_;
-  bool is_on_ = false;       // lines are written
-  bool has_failed_ = false;  // the last write
-  bool has_to_begin_ = false;
-  unsigned looks_ = 0;  // in vain, one after the other
+  io::EventFile file_{"event log"};
   std::uint64_t lost_by_queue_ = 0;
-  std::uint64_t lost_ = 0;
   std::vector<Entry> entries_;
-  std::string text_;                   // a turn's lines, as far as they are not written
-  bool text_begins_ = false;           // with the line that says so
-  std::uint64_t text_tells_lost_ = 0;  // in its last line, 0: there is no such line
   io::Watch readable_;
   io::Timer rested_;
 };

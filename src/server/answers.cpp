@@ -44,6 +44,16 @@ auto nat_pmp_result_of(ResultCode result) -> nat_pmp::ResultCode {
   }
 }
 
+auto kind_of(const Inbound& datagram) -> RequestKind {
+  if (datagram.is_nat_pmp()) return RequestKind::nat_pmp;
+  switch (static_cast<wire::Opcode>(datagram.payload[1] & ~std::byte{wire::response_bit})) {
+    case wire::Opcode::announce: return RequestKind::announce;
+    case wire::Opcode::map: return RequestKind::map;
+    case wire::Opcode::peer: return RequestKind::peer;
+    default: return RequestKind::other;
+  }
+}
+
 auto version_of(Format format) -> std::uint8_t { return static_cast<std::uint8_t>(format); }
 
 /// The success response about `mapping`; its options are the caller's.
@@ -102,6 +112,11 @@ void Server::send(const Endpoint& client, const Path& path, std::span<const std:
       {.client = client, .path = path, .message = {.offset = offset, .size = message.size()}});
 }
 
+void Server::count_answer(const Inbound& datagram, ResultCode result) {
+  ++counters_.answers[std::to_underlying(result)];
+  ++counters_.answers_to[std::to_underlying(kind_of(datagram))][std::to_underlying(result)];
+}
+
 auto Server::error_lifetime(ResultCode result) const -> Seconds {
   const Seconds recommended = wire::recommended_error_lifetime(result);
   if (recommended == wire::short_error_lifetime) return config_.short_error_lifetime;
@@ -128,7 +143,7 @@ void Server::answer(TimePoint now, const Inbound& datagram, const Item& item) {
 }
 
 void Server::answer_success(TimePoint now, const Inbound& datagram, const Item& item, Seconds lifetime) {
-  ++counters_.answers[std::to_underlying(ResultCode::success)];
+  count_answer(datagram, ResultCode::success);
   const std::uint32_t epoch = epoch_time_s(now, item.subscriber);
   Contract mapping;
   mapping.key = item.key;
@@ -200,7 +215,7 @@ void Server::answer_announce(TimePoint now, const Inbound& datagram, const wire:
   if (!options) return answer_error(now, datagram, options.error());
   if (datagram.payload.size() + added_octets(*options) > wire::message_octets_max)
     return answer_error(now, datagram, ResultCode::malformed_request);
-  ++counters_.answers[std::to_underlying(ResultCode::success)];
+  count_answer(datagram, ResultCode::success);
   send(datagram.client, datagram.path, [&](std::span<std::byte> buffer) {
     const std::size_t size = wire::write_response({.version = request.version,
                                                    .opcode = wire::Opcode::announce,
@@ -219,14 +234,14 @@ void Server::answer_announce(TimePoint now, const Inbound& datagram, const wire:
 
 void Server::answer_error(TimePoint now, const Inbound& datagram, ResultCode result, Seconds lifetime) {
   if (datagram.is_nat_pmp()) return answer_nat_pmp_error(now, datagram, result);
-  ++counters_.answers[std::to_underlying(result)];
+  count_answer(datagram, result);
   // The version the client speaks; admission let no other in.
   const auto version = std::to_integer<std::uint8_t>(datagram.payload[0]);
   send_error(now, datagram, result, lifetime, version, true);
 }
 
 void Server::answer_unparsed(TimePoint now, const Inbound& datagram, ResultCode result) {
-  ++counters_.answers[std::to_underlying(result)];
+  count_answer(datagram, result);
   // RFC 6887 s9: the version closest to the client's; for what parsed so far, its own.
   const auto version = std::to_integer<std::uint8_t>(datagram.payload[0]);
   const bool speaks_1 = config_.version_1 && version <= 1;
@@ -260,7 +275,7 @@ void Server::answer_nat_pmp_address(TimePoint now, const Inbound& datagram) {
     if (contract.external_address.is_ipv4()) address = contract.external_address.ipv4();
   });
   const ResultCode result = address ? ResultCode::success : ResultCode::network_failure;
-  ++counters_.answers[std::to_underlying(result)];
+  count_answer(datagram, result);
   send_nat_pmp(datagram.client, datagram.path,
                {.result = nat_pmp_result_of(result),
                 .epoch_time_s = epoch_time_s(now, asker.subscriber),
@@ -284,7 +299,7 @@ void Server::answer_nat_pmp_map(TimePoint now, const Inbound& datagram, const It
 }
 
 void Server::answer_nat_pmp_error(TimePoint now, const Inbound& datagram, ResultCode result) {
-  ++counters_.answers[std::to_underlying(result)];
+  count_answer(datagram, result);
   const auto request = nat_pmp::decode_request(datagram.payload);
   PORTOLAN_CHECK(request && std::holds_alternative<nat_pmp::MapRequest>(*request));
   const auto& map = std::get<nat_pmp::MapRequest>(*request);

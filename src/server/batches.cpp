@@ -207,9 +207,21 @@ void Server::finish(TimePoint now, std::size_t batches) {
     done.push_back(std::move(pipeline_.front()));
     pipeline_.pop_front();
   }
-  for (const Batch& batch : done)
-    for (const Item& item : batch.items) answer(now, batch.inbound(item), item);
+  for (const Batch& batch : done) {
+    for (const Item& item : batch.items) {
+      count_change(item);
+      answer(now, batch.inbound(item), item);
+    }
+  }
   release_keys(now, done);
+}
+
+void Server::count_change(const Item& item) {
+  if (!*item.outcome) return;
+  if (item.lifetime > Seconds{0})
+    ++(item.before ? counters_.renewed : counters_.made);
+  else if (item.before)
+    ++counters_.deleted;
 }
 
 /// Once the device is done with every uncommitted batch, takes all of them back, newest first.

@@ -152,6 +152,7 @@ auto Server::is_admissible(TimePoint now, const Inbound& datagram, const Wanted&
     return false;
   }
   if (contract != nullptr && contract->nonce != wanted.nonce && owner.policy->nonce == NoncePolicy::strict) {
+    ++counters_.nonce_mismatches;
     if (!config_.relaxed_nonce_answer || wanted.deletes())
       return refuse(ResultCode::not_authorized, remaining_life(*contract, now));
     // The expired draft's answer: what exists, unchanged, with the nonce of who asks.

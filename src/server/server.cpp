@@ -149,6 +149,7 @@ void Server::admit(TimePoint now, const Inbound& datagram, Batch& batch) {
   if (request->client_address != datagram.client.address)
     return answer_error(now, datagram, ResultCode::address_mismatch);
 
+  count_request(*request);
   switch (request->opcode) {
     case wire::Opcode::announce:
       ++counters_.announce_requests;
@@ -157,6 +158,12 @@ void Server::admit(TimePoint now, const Inbound& datagram, Batch& batch) {
     case wire::Opcode::peer: ++counters_.peer_requests; return decide(now, datagram, *request, batch);
     default: ++counters_.other_requests; return answer_error(now, datagram, ResultCode::unsupp_opcode);
   }
+}
+
+void Server::count_request(const wire::Request& request) {
+  ++counters_.versions[request.version];
+  if (request.options.octets().empty()) return;
+  for (const wire::Option& option : request.options) ++counters_.options[std::to_underlying(option.code)];
 }
 
 // RFC 6886 s3.5.
@@ -169,10 +176,11 @@ void Server::admit_nat_pmp(TimePoint now, const Inbound& datagram, Batch& batch)
     return;
   }
   ++counters_.nat_pmp_requests;
+  ++counters_.versions[0];
   if (const auto* map = std::get_if<nat_pmp::MapRequest>(&*request))
     return decide_nat_pmp(now, datagram, *map, batch);
   if (std::holds_alternative<nat_pmp::AddressRequest>(*request)) return answer_nat_pmp_address(now, datagram);
-  ++counters_.answers[std::to_underlying(ResultCode::unsupp_opcode)];
+  count_answer(datagram, ResultCode::unsupp_opcode);
   send(datagram.client, datagram.path, [&](std::span<std::byte> buffer) {
     return nat_pmp::write_unsupported_opcode(datagram.payload, buffer);
   });

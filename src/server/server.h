@@ -40,6 +40,7 @@
 #include "server/actions.h"
 #include "server/config.h"
 #include "server/contracts.h"
+#include "server/counters.h"
 #include "server/device_profiles.h"
 #include "server/management.h"
 #include "server/policy.h"
@@ -48,39 +49,6 @@
 #include "server/updates.h"
 
 namespace portolan::server {
-
-/// What has happened since the start. Each field only grows.
-struct Counters {
-  /// Requests admitted, by what they ask.
-  std::uint64_t announce_requests = 0;
-  std::uint64_t map_requests = 0;
-  std::uint64_t peer_requests = 0;
-  std::uint64_t nat_pmp_requests = 0;
-  std::uint64_t other_requests = 0;
-  /// Answers by result code.
-  std::array<std::uint64_t, 256> answers{};
-  /// Datagrams dropped without an answer, by reason.
-  std::uint64_t dropped_too_short = 0;
-  std::uint64_t dropped_response = 0;
-  std::uint64_t dropped_overload = 0;
-  /// Contracts whose lifetime ran out.
-  std::uint64_t expired = 0;
-  /// Contracts that the device moved to another external endpoint, or lost.
-  std::uint64_t moved = 0;
-  std::uint64_t lost = 0;
-  /// Messages nobody asked for: mapping updates, restart announcements.
-  std::uint64_t updates_sent = 0;
-  std::uint64_t announcements_sent = 0;
-  /// Commits that failed, and operations the device would not undo thereafter.
-  std::uint64_t failed_commits = 0;
-  std::uint64_t refused_undos = 0;
-  /// Port sets that the device still had under a key that was new here, larger than asked for: they may
-  /// exceed quotas until they end.
-  std::uint64_t larger_sets_found = 0;
-  /// What devices lacked of what was promised or had otherwise, and had without anybody's promise.
-  std::uint64_t reinstalled = 0;
-  std::uint64_t unowned_removed = 0;
-};
 
 /// What the server took over from its store.
 struct Restored {
@@ -289,6 +257,9 @@ class Server {
   void fetch_ahead(std::span<const Inbound> datagrams);
   void admit(TimePoint now, const Inbound& datagram, Batch& batch);
   void admit_nat_pmp(TimePoint now, const Inbound& datagram, Batch& batch);
+  void count_request(const wire::Request& request);
+  void count_change(const Item& item);
+  void count_answer(const Inbound& datagram, wire::ResultCode result);
   /// Takes over what is derived from the configuration.
   void derive_from_config();
   [[nodiscard]] auto asker_of(const IpAddress& address, const Path& path) const -> Asker;

@@ -20,6 +20,7 @@ EDGES = {
     "store": ["base/"],
     "store/*": ["base/", "store/store.h", "io/"],
     "control": ["base/", "device/device.h", "device/inventory.h", "nat/pool_range.h", "nat/view.h"],
+    "control/*": ["base/", "server/", "nat/", "device/", "wire/", "io/"],
     "gateway": ["base/", "nat/", "control/", "device/", "io/"],
     "gateway/*": ["base/", "nat/", "control/", "device/", "io/", "gateway/"],
     "sip": ["base/", "client/", "io/"],

@@ -24,12 +24,12 @@ namespace portolan::device {
 
 /// What workers count besides the engine.
 struct WorkerCounters {
-  nat::Counters nat;
+  nat::Counters nat{};
   std::uint64_t packets_read = 0;
   std::uint64_t packets_unread = 0;  ///< shorter than their own header
   std::uint64_t packets_unsent = 0;  ///< the link did not take them
   std::uint64_t turns_waited = 0;    ///< times that a worker found another one at the engine
-  std::vector<std::uint64_t> read_by_worker;
+  std::vector<std::uint64_t> read_by_worker{};
 };
 
 class Workers {

@@ -55,6 +55,7 @@ class RouterDevice final : public Device {
   /// The outside interface's, if the settings say no other.
   [[nodiscard]] auto followed_address() const -> std::optional<Ipv4Address>;
   void log_counters() const;
+  [[nodiscard]] auto counters() const -> const NftablesDevice::Counters& { return device_->counters(); }
 
  private:
   RouterDevice(io::EventLoop& loop, Handlers handlers);
