@@ -11,7 +11,6 @@ namespace portolan::server {
 namespace {
 
 using device::SeveralDevices;
-using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using wire::ResultCode;
@@ -38,12 +37,12 @@ class Firewall final : public device::Device {
             device::Applied{.external_address = key.internal_address, .external_port = key.internal_port});
       }
     }
-    waiting.emplace_back(batch, std::move(results));
+    waiting_.emplace_back(batch, std::move(results));
   }
   auto answer() -> bool {
-    if (waiting.empty()) return false;
-    auto [batch, results] = std::move(waiting.front());
-    waiting.pop_front();
+    if (waiting_.empty()) return false;
+    auto [batch, results] = std::move(waiting_.front());
+    waiting_.pop_front();
     place_.completion(batch, std::move(results));
     return true;
   }
@@ -51,7 +50,7 @@ class Firewall final : public device::Device {
   std::set<MappingKey> pinholes;
 
  private:
-  std::deque<std::pair<device::BatchId, std::vector<device::Result>>> waiting;
+  std::deque<std::pair<device::BatchId, std::vector<device::Result>>> waiting_;
   SeveralDevices::Place place_;
 };
 
@@ -79,7 +78,7 @@ class Nat final : public device::Device {
     is_there = true;
     place_.inventory(nat.inventory(now_));
   }
-  void tell(device::Inventory inventory) { place_.inventory(std::move(inventory)); }
+  void tell(device::Inventory inventory) const { place_.inventory(std::move(inventory)); }
   void set_pool(std::vector<IpAddress> pool) { place_.events(nat.set_pool(now_, std::move(pool))); }
 
   device::SimulatedNat nat;
@@ -143,11 +142,15 @@ class HomeRouter {
         std::ranges::copy(commit.rows, std::back_inserter(rows));
         server.committed(now, commit.commit, true);
         carry_out();
-      } else if (!(nat44 != nullptr && nat44 != held && nat44->answer()) &&
-                 !(nat64 != held && nat64->answer()) && !firewall->answer()) {
+      } else if (!a_device_answers(held)) {
         return;
       }
     }
+  }
+  [[nodiscard]] auto a_device_answers(const Nat* held) const -> bool {
+    if (nat44 != nullptr && nat44 != held && nat44->answer()) return true;
+    if (nat64 != held && nat64->answer()) return true;
+    return firewall->answer();
   }
   auto ask(const MapAsk& ask) -> Answer {
     receive(ask);
@@ -176,7 +179,7 @@ class HomeRouter {
     }
     std::ranges::copy(actions.refused_profiles, std::back_inserter(refused_profiles));
   }
-  auto all_agree() -> bool { return !server.broken_invariant(now); }
+  [[nodiscard]] auto all_agree() const -> bool { return !server.broken_invariant(now); }
 
   TimePoint now{Seconds{1000}};
 
@@ -284,6 +287,7 @@ TEST(HomeRouter, one_request_for_each_device_in_one_datagram_batch) {
   std::vector<wire::Datagram> octets;
   for (const MapAsk& ask : {pinhole, mapping, nat44_mapping}) octets.push_back(encode(ask));
   std::vector<Inbound> inbound;
+  inbound.reserve(octets.size());
   for (std::size_t i = 0; i < octets.size(); ++i)
     inbound.push_back({.client = {*IpAddress::parse(i == 2 ? ipv4_host : ipv6_host), Port{12345}},
                        .path = {},
