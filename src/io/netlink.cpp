@@ -41,18 +41,6 @@ void put_address(nlmsghdr* message, std::uint16_t attribute, const IpAddress& ad
   mnl_attr_put(message, attribute, octets.size() - skipped, octets.data() + skipped);
 }
 
-auto read_address(const nlattr* attribute) -> IpAddress {
-  const auto* payload = mnl_attr_get_payload(attribute);
-  if (mnl_attr_get_payload_len(attribute) == 4) {
-    std::uint32_t value = 0;
-    std::memcpy(&value, payload, 4);
-    return IpAddress{Ipv4Address{ntohl(value)}};
-  }
-  Ipv6Address address;
-  if (mnl_attr_get_payload_len(attribute) == 16) std::memcpy(address.octets.data(), payload, 16);
-  return IpAddress{address};
-}
-
 /// By IFLA_LINKINFO; 0 of what is no TUN with several queues.
 auto tun_queues_of(const nlattr* link) -> unsigned {
   bool is_tun = false;

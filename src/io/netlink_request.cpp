@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "io/netlink_request.h"
 
+#include <arpa/inet.h>
+
 #include <string_view>
 
 #include <fmt/format.h>
@@ -24,6 +26,18 @@ auto refusal_of(const nlmsghdr* message) -> Refusal {
 }
 
 }  // namespace
+
+auto read_address(const nlattr* attribute) -> IpAddress {
+  const auto* payload = mnl_attr_get_payload(attribute);
+  if (mnl_attr_get_payload_len(attribute) == 4) {
+    std::uint32_t value = 0;
+    std::memcpy(&value, payload, 4);
+    return IpAddress{Ipv4Address{ntohl(value)}};
+  }
+  Ipv6Address address;
+  if (mnl_attr_get_payload_len(attribute) == 16) std::memcpy(address.octets.data(), payload, 16);
+  return IpAddress{address};
+}
 
 auto to_string(const Refusal& refusal) -> std::string {
   std::string text = errno_text("netlink", refusal.number);

@@ -49,6 +49,9 @@ struct Refusal {
 
 [[nodiscard]] auto to_string(const Refusal& refusal) -> std::string;
 
+/// The address of either family that an attribute holds; unspecified if it holds none.
+[[nodiscard]] auto read_address(const nlattr* attribute) -> IpAddress;
+
 /// Calls `visit(type, attribute)` for each attribute behind the first `offset` octets of the payload.
 template <typename Visit>
 void for_each_attribute(const nlmsghdr* message, std::size_t offset, Visit visit) {

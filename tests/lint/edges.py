@@ -12,6 +12,8 @@ EDGES = {
     "base": [],
     "wire": ["base/"],
     "client": ["base/", "wire/"],
+    "discovery": ["base/"],
+    "discovery/*": ["base/", "discovery/", "io/"],
     "server": ["base/", "wire/", "device/device.h", "store/store.h"],
     "nat": ["base/"],
     "nat/*": ["base/", "nat/"],
@@ -27,7 +29,7 @@ EDGES = {
     "io": ["base/"],
     "io/*": ["base/", "io/"],
 }
-ENGINES = ("wire", "client", "server", "nat")
+ENGINES = ("wire", "client", "discovery", "server", "nat")
 
 # Declare system calls or wrap them.
 SYSTEM = re.compile(

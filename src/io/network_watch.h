@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Word from the kernel that this host's place in the network has changed: an interface, an address of either
+// family or its lifetimes, a route. And what routers advertise that is none of the kernel's business (RFC
+// 4861 options such as PREF64), which it hands on as it came. Needs no rights.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace portolan::io {
+
+/// Options of one router advertisement, as on the wire.
+struct AdvertisedOptions {
+  std::uint32_t interface_index = 0;
+  std::vector<std::byte> octets;
+};
+
+struct NetworkNews {
+  bool has_changed = false;
+  std::vector<AdvertisedOptions> advertised;
+};
+
+class NetworkWatch {
+ public:
+  /// Advertisements kept from one take(); later ones are left out, routers repeat them.
+  static constexpr std::size_t advertised_max = 64;
+
+  /// Changes from now on are told. Errors  text for a person
+  [[nodiscard]] static auto open() -> std::expected<NetworkWatch, std::string>;
+  NetworkWatch(NetworkWatch&&) noexcept;
+  auto operator=(NetworkWatch&&) noexcept -> NetworkWatch&;
+  ~NetworkWatch();
+
+  /// Readable when there is word.
+  [[nodiscard]] auto descriptor() const -> int;
+  /// Takes all words that are there. Words that were lost count as a change.
+  [[nodiscard]] auto take() -> NetworkNews;
+
+ private:
+  struct Socket;
+  explicit NetworkWatch(std::unique_ptr<Socket> socket);
+  std::unique_ptr<Socket> socket_;
+};
+
+}  // namespace portolan::io
