@@ -48,9 +48,9 @@ void read_policy(Reader& reader, const toml::table& table, std::string_view wher
   gateway::read_port_range(reader, table, where, "internal_ports", policy.internal_ports);
   gateway::read_port_range(reader, table, where, "external_ports", policy.external_ports);
   reader.number(table, where, "mappings_per_user_max", 1, 100'000'000, "",
-                [&](auto value) { policy.mappings_max = static_cast<std::size_t>(value); });
+                [&](auto value) { policy.mappings_max = static_cast<std::uint32_t>(value); });
   reader.number(table, where, "filters_max", 1, 64, "; RFC 6887 s13.3 wants at least one",
-                [&](auto value) { policy.filters_max = static_cast<std::size_t>(value); });
+                [&](auto value) { policy.filters_max = static_cast<std::uint32_t>(value); });
   reader.number(table, where, "port_set_max", 1, 4096, "; 1 grants no port sets",
                 [&](auto value) { policy.port_set_max = static_cast<std::uint16_t>(value); });
 }
@@ -189,7 +189,7 @@ void read_users(Reader& reader, const toml::table& root, Settings& settings) {
     server::Profile profile{
         .users = prefix.value_or(Prefix{}), .policy = settings.server.policy, .allotment = {}};
     reader.number(*table, "user.", "subscriber_prefix_length", 32, 128, "",
-                  [&](auto value) { profile.subscriber_prefix_length = static_cast<unsigned>(value); });
+                  [&](auto value) { profile.subscriber_prefix_length = static_cast<std::uint8_t>(value); });
     read_policy(reader, *table, "user.", profile.policy);
     read_allotment(reader, *table, profile.policy.external_ports, profile.allotment);
     if (prefix && !seen.insert(*prefix).second)

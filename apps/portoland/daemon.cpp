@@ -149,6 +149,10 @@ auto Daemon::open_store() -> std::expected<void, std::string> {
                   "store {path}: {mappings} mappings restored, {expired} had expired; the epoch {epoch}",
                   settings_.store_path.string(), restored->mappings, restored->expired,
                   restored->epoch_goes_on ? "goes on" : "begins anew, and is announced");
+  if (restored->users + restored->statics > 0)
+    io::log::info("store-restored-by-hand",
+                  "store {path}: {users} users and {mappings} static mappings that were added by hand",
+                  settings_.store_path.string(), restored->users, restored->statics);
   return {};
 }
 
@@ -268,6 +272,17 @@ void Daemon::carry_out_actions() {
                   "user {user}: the device does not do what the configuration gives it, but what everybody "
                   "has: {reason}",
                   refused.users, to_string(refused.refusal));
+  for (const server::Overruled& overruled : actions.overruled) {
+    if (overruled.user)
+      io::log::warn("user-overruled", "user {user} that was added by hand is gone: the configuration has it",
+                    *overruled.user);
+    if (overruled.mapping)
+      io::log::warn("mapping-overruled",
+                    "the mapping of {protocol} port {port} of {host} that was added by hand is gone: the "
+                    "configuration has the same",
+                    overruled.mapping->protocol, overruled.mapping->internal_port,
+                    overruled.mapping->internal_address);
+  }
   send(actions);
   if (const auto deadline = server_.next_deadline())
     timer_.arm(*deadline);

@@ -85,7 +85,7 @@ struct Actions {
   std::vector<RefusedStatic> refused_statics;
   /// The same of profiles; the device is asked again when it is back, or when the profile is another.
   std::vector<RefusedProfile> refused_profiles;
-  /// Operations of the operator's that ended; what the configuration has overruled of what was added by hand.
+  /// Of the operator's; what was overruled by the configuration.
   std::vector<Finished> finished;
   std::vector<Overruled> overruled;
   /// The device has all that was promised: after `apply`.

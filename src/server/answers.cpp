@@ -326,7 +326,8 @@ void Server::send_update(TimePoint now, const Updates::Update& update) {
   if (contract->format == Format::nat_pmp)
     return send_nat_pmp(
         client, paths_[contract->path],
-        {.result = update.lost ? nat_pmp::ResultCode::network_failure : nat_pmp::ResultCode::success,
+        {.result = update.lost && !update.is_deleted ? nat_pmp::ResultCode::network_failure
+                                                     : nat_pmp::ResultCode::success,
          .epoch_time_s = epoch,
          .body = nat_pmp::MapResponse{.protocol = contract->key.mapping.protocol,
                                       .internal_port = contract->key.mapping.internal_port,
@@ -334,7 +335,8 @@ void Server::send_update(TimePoint now, const Updates::Update& update) {
                                       .lifetime_s = static_cast<std::uint32_t>(lifetime.count())}});
   send(client, paths_[contract->path], [&](std::span<std::byte> buffer) {
     wire::Response response = response_about(*contract, version_of(contract->format), lifetime, epoch);
-    if (update.lost) {
+    // What the operator deleted is told as if the client had asked for it (RFC 6887 s15.1).
+    if (update.lost && !update.is_deleted) {
       response.result =
           contract->prefer_failure ? ResultCode::cannot_provide_external : ResultCode::network_failure;
       response.lifetime_s = static_cast<std::uint32_t>(config_.short_error_lifetime.count());

@@ -54,6 +54,8 @@ void Server::submit(Batch batch) {
 
 auto Server::operation_for(const Item& item) -> device::Operation {
   const MappingKey& key = item.key.mapping;
+  if (item.lifetime == Seconds{0} && item.key.is_peer())
+    return device::ReleasePeer{.key = key, .remote_peer = item.key.remote_peer};
   if (item.lifetime == Seconds{0}) return device::Remove{.key = key, .port_count = item.port_count};
   // A renewal suggests what is mapped: should the device have lost it, it comes back there if it can,
   // and the client learns the new place otherwise.
@@ -106,14 +108,15 @@ void Server::applied(TimePoint now, device::BatchId batch, std::span<const devic
 
 void Server::settle(TimePoint now, Item& item, const device::Result& result) {
   item.outcome = result;
-  if (!result && item.is_static) note_refused_static(item.key.mapping, result.error());
+  if (!result && item.is_static) static_refused(item.key.mapping, result.error());
   if (result) {
     // Restored by an undo, it lived longer at the device than here: the device rounds up, and counts traffic.
     if (!item.before && item.lifetime > Seconds{0} && result->port_count > item.port_count)
       ++counters_.larger_sets_found;
-    updates_.cease(item.key);
+    // Of what the operator deletes clients hear; if the device lost it meanwhile, they are being told.
+    if (item.operation.value == 0) updates_.cease(item.key);
     // A host's mapping had to give way.
-    if (item.is_static && item.lifetime == Seconds{0} && !item.before->is_static)
+    if (item.is_static && item.lifetime == Seconds{0} && item.before && !item.before->is_static)
       updates_.begin(now, *item.before);
     if (item.lifetime == Seconds{0})
       contracts_.erase(item.key, item.place);
@@ -148,9 +151,12 @@ void Server::commit_if_possible(TimePoint now) {
   std::size_t items = 0;
   for (std::size_t i = 0; i < batches; ++i) items += pipeline_[i].items.size();
   rows.reserve(housekeeping_.size() + items);
+  std::vector<Prefix> users;
+  std::vector<MappingKey> statics;
   rows.insert(rows.end(), housekeeping_.begin(), housekeeping_.end());
   for (std::size_t i = 0; i < batches; ++i)
     for (const Item& item : pipeline_[i].items) append_row(item, rows);
+  append_change_rows(rows, users, statics);
   if (rows.empty()) {
     if (batches > 0) finish(now, batches);
     return;
@@ -158,7 +164,9 @@ void Server::commit_if_possible(TimePoint now) {
   commit_ = {.id = {++last_commit_},
              .batches = batches,
              .housekeeping = std::exchange(housekeeping_, {}),
-             .moved = std::exchange(moved_, {})};
+             .moved = std::exchange(moved_, {}),
+             .users = std::move(users),
+             .statics = std::move(statics)};
   actions_.commit.push_back({.commit = commit_->id, .rows = std::move(rows)});
 }
 
@@ -171,9 +179,16 @@ auto Server::row_of(const Contract& contract) const -> store::PutMapping {
 
 void Server::append_row(const Item& item, std::vector<store::Row>& rows) const {
   if (!*item.outcome) return;
-  // The operator's mappings are in the configuration; the store keeps what clients were promised.
+  // Of the operator's mappings those are in the store that were added by hand.
   if (item.lifetime == Seconds{0} || item.is_static) {
     if (item.before && !item.before->is_static) rows.emplace_back(store::DropMapping{item.key});
+    if (!item.is_static) return;
+    const auto wanted = statics_.find(item.key.mapping);
+    const auto change = static_changes_.find(item.key.mapping);
+    if (item.lifetime > Seconds{0} && wanted != statics_.end() && wanted->second.origin == Origin::by_hand)
+      rows.emplace_back(store::PutStatic{wanted->second.mapping});
+    if (item.lifetime == Seconds{0} && change != static_changes_.end() && change->second.is_deletion)
+      rows.emplace_back(store::DropStatic{item.key.mapping});
     return;
   }
   const Contract* contract = contracts_.find(item.key, item.place);
@@ -187,8 +202,12 @@ void Server::committed(TimePoint now, store::CommitId commit, bool ok) {
   commit_.reset();
   if (ok) {
     is_read_only_ = false;
-    for (const ContractKey& key : done.moved) updates_.begin(now, key);
+    for (const ContractKey& key : done.moved) {
+      updates_.begin(now, key);
+      if (const Contract* contract = contracts_.find(key)) record(now, Event::Kind::mapping_moved, *contract);
+    }
     finish(now, done.batches);
+    changes_committed(now, done.users, done.statics);
     return commit_if_possible(now);
   }
   ++counters_.failed_commits;
@@ -196,6 +215,7 @@ void Server::committed(TimePoint now, store::CommitId commit, bool ok) {
   moved_.insert(moved_.begin(), done.moved.begin(), done.moved.end());
   next_write_attempt_ = now + write_attempt_interval;
   if (is_read_only_) return;
+  changes_not_durable();
   is_undoing_ = true;
   undo_if_possible(now);
 }
@@ -211,6 +231,9 @@ void Server::finish(TimePoint now, std::size_t batches) {
     for (const Item& item : batch.items) {
       count_change(item);
       answer(now, batch.inbound(item), item);
+      record_finished(now, item);
+      if (item.is_static) static_changed(item);
+      if (item.operation.value != 0) deletion_finished(now, item);
     }
   }
   release_keys(now, done);
@@ -275,6 +298,7 @@ void Server::undone(TimePoint now, std::span<const device::Result> results) {
     if (results[i].error() == device::Refusal::unreachable) continue;
     // The device lost the mapping for good: the contract can't be kept.
     ++counters_.refused_undos;
+    record(now, Event::Kind::mapping_lost, *contract);
     contracts_.erase(undo_->keys[i]);
     housekeeping_.emplace_back(store::DropMapping{undo_->keys[i]});
   }
@@ -287,6 +311,8 @@ void Server::undone(TimePoint now, std::span<const device::Result> results) {
   pipeline_.clear();
   for (Batch& batch : batches) {
     for (Item& item : batch.items) {
+      if (item.is_static) unsettled_statics_.try_emplace(item.key.mapping);
+      if (item.operation.value != 0) deletion_undone(item);
       if (!*item.outcome) {
         answer(now, batch.inbound(item), item);
         continue;
@@ -370,19 +396,22 @@ auto Server::move_contract(TimePoint now, const device::Moved& moved) -> bool {
   return address_changed;
 }
 
+void Server::tell_epoch(TimePoint now, const Contract& contract,
+                        std::set<std::pair<Endpoint, std::uint16_t>>& told) {
+  if (contract.is_static || contract.format != Format::pcp_2 || contract.path >= paths_.size()) return;
+  const Endpoint client{contract.client_address(), contract.client_port};
+  if (told.size() >= EpochAnnouncements::waiting_max || !told.emplace(client, contract.path).second) return;
+  epoch_announcements_.begin(now,
+                             {.client = client, .path = contract.path, .subscriber = contract.subscriber});
+}
+
 void Server::announce_epochs(TimePoint now, std::span<const ContractKey> moved) {
   std::set<std::pair<Endpoint, std::uint16_t>> told;
   std::set<Prefix> subscribers;
   const auto path_of = [](const Contract& contract) {
     return std::pair{Endpoint{contract.client_address(), contract.client_port}, contract.path};
   };
-  const auto tell = [&](const Contract& contract) {
-    if (contract.is_static || contract.format != Format::pcp_2 || contract.path >= paths_.size()) return;
-    if (told.size() >= EpochAnnouncements::waiting_max || !told.insert(path_of(contract)).second) return;
-    epoch_announcements_.begin(now, {.client = Endpoint{contract.client_address(), contract.client_port},
-                                     .path = contract.path,
-                                     .subscriber = contract.subscriber});
-  };
+  const auto tell = [&](const Contract& contract) { tell_epoch(now, contract, told); };
   for (const ContractKey& key : moved) {
     if (const Contract* contract = contracts_.find(key)) {
       told.insert(path_of(*contract));
@@ -418,6 +447,7 @@ auto Server::lose_contract(TimePoint now, const ContractKey& key) -> bool {
   }
   housekeeping_.emplace_back(store::DropMapping{key});
   updates_.begin(now, contract);
+  record(now, Event::Kind::mapping_lost, contract);
   ++counters_.lost;
   return true;
 }

@@ -11,15 +11,23 @@
 
 #include "base/address.h"
 #include "base/mapping_key.h"
-#include "base/remote_filter.h"
+#include "base/static_mapping.h"
 #include "base/time.h"
-#include "server/policy.h"
+#include "base/user.h"
 #include "wire/protocol.h"
 
 namespace portolan::server {
 
+using portolan::Allotment;
+using portolan::NoncePolicy;
+using portolan::Policy;
+using portolan::Profile;
+
 /// Longest grantable lifetime: 2^17 s (36 h). RFC 6887 s15 recommends at most a day.
 constexpr Seconds lifetime_max{131071};
+
+/// RFC 6887 s14.1.3 wants no more.
+constexpr unsigned announcements_max = 10;
 
 /// Whose epoch time a client sees (RFC 6887 s8.5).
 enum class EpochScope : std::uint8_t {
@@ -40,7 +48,12 @@ struct Config {
 
   /// What users may do who have no profile.
   Policy policy{};
+  /// Each prefix once, at most profiles_max.
   std::vector<Profile> profiles{};
+  std::size_t profiles_max = 1'000'000;
+  /// Users and static mappings that may be added by hand.
+  std::size_t users_by_hand_max = 1'000'000;
+  std::size_t statics_by_hand_max = 10'000;
 
   /// Batches with the device or waiting for the store; beyond it requests that change mappings are
   /// dropped, and clients ask again (RFC 6887 s8.2).
@@ -104,22 +117,14 @@ struct Config {
   /// Option 127 of version 1, experimental: the NAT64 prefix alone.
   bool experimental_prefix64 = false;
 
-  /// A mapping that the operator makes. It does not expire and counts against no user.
-  struct StaticMapping {
-    MappingKey key;
-    IpAddress external_address;
-    Port external_port;
-    std::vector<RemoteFilter> filters{};
-    /// As clients are told it (RFC 7220); empty: none.
-    std::string description{};
-  };
+  using StaticMapping = portolan::StaticMapping;
   /// Each key, and each external endpoint of a protocol, once.
   std::vector<StaticMapping> static_mappings{};
 
   EpochScope epoch_scope = EpochScope::server;
   /// Where the epoch begins: `now` of the first moment without state (RFC 6887 s8.5).
   TimePoint epoch_base{};
-  /// Restart announcements sent after loss of state, 0 to 10 (RFC 6887 s14.1.3).
+  /// Restart announcements sent after loss of state, 0 to announcements_max (RFC 6887 s14.1.3).
   unsigned announcements = 10;
 };
 

@@ -37,7 +37,7 @@ ContractTable::ContractTable(std::size_t maximum, Random& random)
 
 auto ContractTable::user_of(const Prefix& subscriber) const -> Number {
   return user_index_.find(hash_of(subscriber),
-                          [&](Number user) { return users_[user].subscriber == subscriber; });
+                          [&](Number user) { return users_[user].prefix == subscriber; });
 }
 
 auto ContractTable::place_of(const Contract& contract) const -> Place {
@@ -198,6 +198,14 @@ auto ContractTable::next_unconfirmed(Place& cursor, std::uint32_t round, std::si
   return nullptr;
 }
 
+auto ContractTable::next_subscriber(Place& cursor, std::size_t& looks) const -> const Subscriber* {
+  for (; looks > 0 && has_more_subscribers(cursor); --looks) {
+    const Subscriber& subscriber = users_[cursor++];
+    if (subscriber.contracts != 0) return &subscriber;
+  }
+  return nullptr;
+}
+
 void ContractTable::for_each(const std::function<void(const Contract&)>& visit) const {
   for (const Slot& slot : slab_)
     if (slot.user != 0) visit(slot.contract);
@@ -213,7 +221,7 @@ void ContractTable::for_each_of(const Prefix& subscriber,
 
 auto ContractTable::make_user(const Prefix& subscriber) -> Number {
   const Number user = user_numbers_.take();
-  place(users_, user) = {.subscriber = subscriber, .ports = 0, .first = 0, .since = {}};
+  place(users_, user) = {.prefix = subscriber, .since = {}};
   user_index_.insert(hash_of(subscriber), user);
   return user;
 }
@@ -222,8 +230,9 @@ void ContractTable::link(Number number) {
   Slot& slot = slab_[number];
   slot.user = user_of(slot.contract.subscriber);
   if (slot.user == 0) slot.user = make_user(slot.contract.subscriber);
-  User& user = users_[slot.user];
+  Subscriber& user = users_[slot.user];
   user.ports += slot.contract.port_count;
+  ++user.contracts;
   ports_ += slot.contract.port_count;
   slot.previous = 0;
   slot.next = user.first;
@@ -234,9 +243,10 @@ void ContractTable::link(Number number) {
 
 void ContractTable::unlink(Number number) {
   Slot& slot = slab_[number];
-  User& user = users_[slot.user];
+  Subscriber& user = users_[slot.user];
   PORTOLAN_CHECK(user.ports >= slot.contract.port_count);
   user.ports -= slot.contract.port_count;
+  --user.contracts;
   ports_ -= slot.contract.port_count;
   (slot.previous != 0 ? slab_[slot.previous].next : user.first) = slot.next;
   if (slot.next != 0) slab_[slot.next].previous = slot.previous;
@@ -249,7 +259,8 @@ void ContractTable::unlink(Number number) {
 
 void ContractTable::drop_if_idle(Number user) {
   if (users_[user].ports != 0) return;
-  user_index_.erase(hash_of(users_[user].subscriber), user);
+  user_index_.erase(hash_of(users_[user].prefix), user);
+  users_[user] = {};
   user_numbers_.give_back(user);
 }
 

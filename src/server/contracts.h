@@ -31,6 +31,17 @@ class ContractTable {
 
   /// Where a contract is, to spare the search: right or wrong, it changes no result. 0: unknown.
   using Place = std::uint32_t;
+  /// Who has contracts, or reservations.
+  struct Subscriber {
+    Prefix prefix;
+    /// Mapped and reserved.
+    std::uint32_t ports = 0;
+    std::uint32_t contracts = 0;
+    /// The last one put; 0: none.
+    Place first = 0;
+    /// When its present state began.
+    TimePoint since;
+  };
 
   /// The contract of `key`, or nullptr. Valid until the table changes.
   [[nodiscard]] auto find(const ContractKey& key, Place hint = 0) const -> const Contract* {
@@ -95,12 +106,32 @@ class ContractTable {
       -> const Contract*;
   [[nodiscard]] auto has_more(Place cursor) const -> bool { return cursor < slab_.size(); }
 
+  /// The first contract from `cursor` on, as next_unconfirmed() finds it.
+  [[nodiscard]] auto next(Place& cursor, std::size_t& looks) const -> const Contract* {
+    return next_unconfirmed(cursor, no_round, looks);
+  }
+  /// The same of subscribers that have contracts.
+  [[nodiscard]] auto next_subscriber(Place& cursor, std::size_t& looks) const -> const Subscriber*;
+  [[nodiscard]] auto has_more_subscribers(Place cursor) const -> bool { return cursor < users_.size(); }
+  [[nodiscard]] auto subscribers() const -> std::size_t { return user_numbers_.used(); }
+  /// Nothing if it has neither contracts nor reservations.
+  [[nodiscard]] auto find_subscriber(const Prefix& subscriber) const -> const Subscriber* {
+    const Number user = user_of(subscriber);
+    return user == 0 ? nullptr : &users_[user];
+  }
+  /// The last contract put of a subscriber of this table, or nullptr.
+  [[nodiscard]] auto first_of(const Subscriber& subscriber) const -> const Contract* {
+    return subscriber.first == 0 ? nullptr : &slab_[subscriber.first].contract;
+  }
+
   void for_each(const std::function<void(const Contract&)>& visit) const;
   void for_each_of(const Prefix& subscriber, const std::function<void(const Contract&)>& visit) const;
 
  private:
   /// Place in the slab; 0: none.
   using Number = Place;
+  /// One that never is.
+  static constexpr std::uint32_t no_round = 0xffffffff;
 
   struct alignas(64) Slot {
     /// Neighbours among the contracts of its subscriber.
@@ -113,12 +144,6 @@ class ContractTable {
     Contract contract;
   };
   static_assert(sizeof(Slot) == 128, "two cache lines");
-  struct User {
-    Prefix subscriber;
-    std::uint32_t ports = 0;
-    Number first = 0;
-    TimePoint since;
-  };
   [[nodiscard]] auto hash_of(const ContractKey& key) const -> std::uint32_t {
     return static_cast<std::uint32_t>(hash_(key) >> 32U);
   }
@@ -143,7 +168,7 @@ class ContractTable {
   /// Both grow: as long as they are small they shall be near.
   HashIndex index_;
   Numbers user_numbers_;
-  std::vector<User> users_;
+  std::vector<Subscriber> users_;
   HashIndex user_index_;
   /// First ports of the port sets of a host and protocol.
   boost::unordered_flat_map<MappingKey, std::vector<Number>, MappingKeyHash> port_sets_;

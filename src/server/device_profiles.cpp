@@ -2,6 +2,7 @@
 #include "server/device_profiles.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/check.h"
 
@@ -33,42 +34,56 @@ auto profile_of(const Profile& user) -> device::PutProfile {
   if (profile.external_ports.last < first_port_of_traffic) profile.external_ports = {};
   if (user.subscriber_prefix_length)
     profile.subscriber_prefix_length =
-        static_cast<std::uint8_t>(std::max(*user.subscriber_prefix_length, user.users.length()));
+        static_cast<std::uint8_t>(std::max<unsigned>(*user.subscriber_prefix_length, user.users.length()));
   return profile;
 }
 
 }  // namespace
 
-auto profile_table(const std::vector<Profile>& users) -> ProfileTable {
-  std::vector<const Profile*> by_length;
-  by_length.reserve(users.size());
-  for (const Profile& user : users)
-    if (user.users.length() > 0) by_length.push_back(&user);
-  std::ranges::stable_sort(by_length, {}, [](const Profile* user) { return user->users.length(); });
+auto profile_key(const Prefix& users) -> ProfileKey { return {Realm{}, users}; }
+
+auto is_given_something(const Profile& user) -> bool {
+  return user.allotment != Allotment{} || user.subscriber_prefix_length;
+}
+
+auto wanted_profile(const Users& users, const Profile& user) -> std::optional<device::PutProfile> {
+  if (user.users.length() == 0) return {};
+  const auto gives = [](const User& other) { return is_given_something(other.profile); };
+  if (!is_given_something(user) && !users.any_around(user.users, gives)) return {};
+  return profile_of(user);
+}
+
+auto profile_table(const Users& users) -> ProfileTable {
   ProfileTable table;
-  std::set<unsigned> lengths;
-  for (const Profile* const user : by_length) {
-    const bool is_given_something = user->allotment != Allotment{} || user->subscriber_prefix_length;
-    const bool is_within_another = std::ranges::any_of(lengths, [&](unsigned length) {
-      return table.contains({Realm{}, Prefix(user->users.address(), length)});
-    });
-    if (!is_given_something && !is_within_another) continue;
-    table.insert_or_assign({Realm{}, user->users}, profile_of(*user));
-    lengths.insert(user->users.length());
-  }
+  Users::Place cursor = 0;
+  std::size_t looks = std::numeric_limits<std::size_t>::max();
+  while (const User* const user = users.next(cursor, looks))
+    if (auto profile = wanted_profile(users, user->profile))
+      table.emplace(profile_key(user->profile.users), *std::move(profile));
   return table;
 }
 
 void DeviceProfiles::want(ProfileTable wanted) {
-  const ProfileTable before = std::exchange(wanted_, std::move(wanted));
-  std::erase_if(refused_, [&](const auto& refused) {
-    const auto was = before.find(refused.first);
-    const auto is = wanted_.find(refused.first);
-    return was == before.end() || is == wanted_.end() || was->second != is->second;
-  });
-  std::erase_if(told_before_, [&](const auto& told) { return !wanted_.contains(told.first); });
-  for (const auto& [key, profile] : before) note(key);
-  for (const auto& [key, profile] : wanted_) note(key);
+  for (auto before = wanted_.begin(); before != wanted_.end();) {
+    const ProfileKey key = before->first;
+    ++before;
+    if (!wanted.contains(key)) want(key, std::nullopt);
+  }
+  for (auto& [key, profile] : wanted) want(key, profile);
+}
+
+void DeviceProfiles::want(const ProfileKey& key, std::optional<device::PutProfile> profile) {
+  const auto before = wanted_.find(key);
+  if (!profile) {
+    if (before == wanted_.end()) return;
+    wanted_.erase(before);
+    told_before_.erase(key);
+  } else {
+    if (before != wanted_.end() && before->second == *profile) return;
+    wanted_.insert_or_assign(key, *std::move(profile));
+  }
+  refused_.erase(key);
+  note(key);
 }
 
 void DeviceProfiles::begin() {
@@ -107,6 +122,7 @@ auto DeviceProfiles::take(std::size_t most) -> std::vector<device::Operation> {
     const ProfileKey key = *superfluous_.begin();
     superfluous_.erase(superfluous_.begin());
     held_.erase(key);
+    ++taken_[key];
     operations.emplace_back(device::DropProfile{.realm = key.first, .internal_prefix = key.second});
   }
   while (operations.size() < most && !missing_.empty()) {
@@ -114,6 +130,7 @@ auto DeviceProfiles::take(std::size_t most) -> std::vector<device::Operation> {
     missing_.erase(missing_.begin());
     const device::PutProfile& profile = wanted_.at(key);
     held_.insert_or_assign(key, profile);
+    ++taken_[key];
     operations.emplace_back(profile);
   }
   return operations;
@@ -124,11 +141,13 @@ void DeviceProfiles::applied(std::span<const device::Operation> operations,
   PORTOLAN_CHECK(operations.size() == results.size());
   bool has_room = false;
   for (std::size_t i = 0; i < results.size(); ++i) {
-    // The next inventory tells.
-    if (!results[i] && results[i].error() == device::Refusal::unreachable) continue;
     const auto* const put = std::get_if<device::PutProfile>(&operations[i]);
     const ProfileKey key =
         put != nullptr ? key_of(*put) : key_of(std::get<device::DropProfile>(operations[i]));
+    if (const auto taken = taken_.find(key); taken != taken_.end() && --taken->second == 0)
+      taken_.erase(taken);
+    // The next inventory tells.
+    if (!results[i] && results[i].error() == device::Refusal::unreachable) continue;
     // Another may be wanted, or on its way, by now: what this one did is undone then.
     const auto wanted = wanted_.find(key);
     if (put == nullptr) {

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <utility>
@@ -15,7 +16,7 @@
 #include "base/address.h"
 #include "base/mapping_key.h"
 #include "device/device.h"
-#include "server/policy.h"
+#include "server/users.h"
 
 namespace portolan::server {
 
@@ -23,9 +24,15 @@ namespace portolan::server {
 using ProfileKey = std::pair<Realm, Prefix>;
 using ProfileTable = std::map<ProfileKey, device::PutProfile>;
 
-/// What the device should have for these users: a profile for all who are given something of it, and for
-/// those within them who are not, because the most specific profile counts.
-[[nodiscard]] auto profile_table(const std::vector<Profile>& users) -> ProfileTable;
+[[nodiscard]] auto profile_key(const Prefix& users) -> ProfileKey;
+/// Whether the device is to give `user` something.
+[[nodiscard]] auto is_given_something(const Profile& user) -> bool;
+/// What the device should have for `user`, one of `users`: a profile for all who are given something of it,
+/// and for those within them who are not, because the most specific profile counts.
+[[nodiscard]] auto wanted_profile(const Users& users, const Profile& user)
+    -> std::optional<device::PutProfile>;
+/// For all of `users`.
+[[nodiscard]] auto profile_table(const Users& users) -> ProfileTable;
 
 /// The device did not take a profile: its users have what everybody has.
 struct RefusedProfile {
@@ -38,6 +45,8 @@ class DeviceProfiles {
   /// The device should have `wanted` from now on. What it refused and is still wanted likewise is not tried
   /// again, but for want of room once another is dropped.
   void want(ProfileTable wanted);
+  /// The same of one alone; nothing: it should have none.
+  void want(const ProfileKey& key, std::optional<device::PutProfile> profile);
   /// The device is there (again), and tells what it has: begin(), has() for each, knows_all().
   void begin();
   void has(const device::PutProfile& profile);
@@ -49,6 +58,10 @@ class DeviceProfiles {
   }
   /// The next operations, at most `most`. What nobody wants goes first, so that there is room.
   [[nodiscard]] auto take(std::size_t most) -> std::vector<device::Operation>;
+  /// Whether something about `key` is to be done, or under way, at a device that is there.
+  [[nodiscard]] auto is_unsettled(const ProfileKey& key) const -> bool {
+    return taken_.contains(key) || (is_known_ && (superfluous_.contains(key) || missing_.contains(key)));
+  }
   /// Results of operations from take(), those of one call in order.
   void applied(std::span<const device::Operation> operations, std::span<const device::Result> results);
   /// Each refusal once, until it is another.
@@ -69,6 +82,8 @@ class DeviceProfiles {
   std::set<ProfileKey> superfluous_;
   std::set<ProfileKey> missing_;
   std::map<ProfileKey, device::Refusal> refused_;
+  /// How many operations about it are under way.
+  std::map<ProfileKey, unsigned> taken_;
   std::map<ProfileKey, device::Refusal> told_before_;
   std::vector<RefusedProfile> told_;
 };

@@ -28,6 +28,13 @@ auto user(const std::string& text, std::uint32_t ports_max) -> Profile {
   return profile;
 }
 
+auto table_of(const std::vector<Profile>& profiles) -> ProfileTable {
+  SeededRandom random(1);
+  Users users(100, random);
+  for (const Profile& profile : profiles) PORTOLAN_CHECK(users.put({.profile = profile}));
+  return profile_table(users);
+}
+
 auto config_of(std::vector<Profile> profiles) -> Config {
   Config config;
   config.profiles = std::move(profiles);
@@ -56,11 +63,10 @@ auto key_of(const MapAsk& ask) -> MappingKey {
 TEST(ProfileTable, has_who_is_given_something_and_who_lies_within_them) {
   Profile numbered{.users = prefix("2001:db8:114::/48")};
   numbered.subscriber_prefix_length = 56;
-  const ProfileTable table =
-      profile_table({{.users = prefix("2001:db8:112:5::/64")},
-                     user("2001:db8:112::/48", 7),
-                     {.users = prefix("2001:db8:113::/48"), .policy = {.mappings_max = 3}},
-                     numbered});
+  const ProfileTable table = table_of({{.users = prefix("2001:db8:112:5::/64")},
+                                       user("2001:db8:112::/48", 7),
+                                       {.users = prefix("2001:db8:113::/48"), .policy = {.mappings_max = 3}},
+                                       numbered});
   ASSERT_THAT(table, SizeIs(3));
   EXPECT_EQ(table.at({Realm{}, prefix("2001:db8:112::/48")}).ports_max, 7U);
   EXPECT_EQ(table.at({Realm{}, prefix("2001:db8:112:5::/64")}).ports_max, 0U) << "not its neighbours' limit";
@@ -69,16 +75,16 @@ TEST(ProfileTable, has_who_is_given_something_and_who_lies_within_them) {
 
 TEST(ProfileTable, no_subscriber_is_larger_than_its_profile) {
   Profile host = user("2001:db8:112::5/128", 7);
-  EXPECT_EQ(profile_table({host}).begin()->second.subscriber_prefix_length, 0U) << "the device sees to it";
+  EXPECT_EQ(table_of({host}).begin()->second.subscriber_prefix_length, 0U) << "the device sees to it";
   host.subscriber_prefix_length = 64;
-  EXPECT_EQ(profile_table({host}).begin()->second.subscriber_prefix_length, 128U);
+  EXPECT_EQ(table_of({host}).begin()->second.subscriber_prefix_length, 128U);
 }
 
 TEST(ProfileTable, ports_that_traffic_never_gets_are_about_mappings_only) {
   Profile ranged = user("2001:db8:112::/48", 7);
   const auto given = [&](std::uint16_t first, std::uint16_t last) {
     ranged.allotment.external_ports = {.first = Port{first}, .last = Port{last}};
-    return profile_table({ranged}).begin()->second.external_ports;
+    return table_of({ranged}).begin()->second.external_ports;
   };
   EXPECT_EQ(given(80, 1023), PortRange{});
   EXPECT_EQ(given(80, 1024), (PortRange{.first = Port{80}, .last = Port{1024}}));
@@ -303,12 +309,12 @@ TEST(DeviceProfiles, what_there_was_no_room_for_is_tried_again_once_another_is_d
     }
     return operations;
   };
-  profiles.want(profile_table({first, second}));
+  profiles.want(table_of({first, second}));
   profiles.begin();
   profiles.knows_all();
   EXPECT_EQ(settle(), 3) << "two puts, and nothing of before is left of the one that was refused";
   EXPECT_THAT(profiles.take_refused(), SizeIs(1));
-  profiles.want(profile_table({second}));
+  profiles.want(table_of({second}));
   EXPECT_EQ(settle(), 2);
   EXPECT_THAT(held, ElementsAre(ProfileKey{Realm{}, second.users}));
   EXPECT_THAT(profiles.refused(), IsEmpty());

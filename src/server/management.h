@@ -25,7 +25,6 @@
 #include "base/contract.h"
 #include "device/device.h"
 #include "server/config.h"
-#include "server/policy.h"
 
 namespace portolan::server {
 
@@ -113,7 +112,7 @@ struct UserView {
   /// all have.
   Policy policy{};
   Allotment allotment{};
-  std::optional<unsigned> subscriber_prefix_length{};
+  std::optional<std::uint8_t> subscriber_prefix_length{};
   /// Given by the allotment, or that of its last mapping; unspecified: it has none.
   IpAddress external_address{};
   /// Of the subscriber with this very prefix: one within a larger user is a dynamic user.
@@ -166,7 +165,7 @@ struct RuntimeSettings {
   Seconds maximum_lifetime{};
   Seconds short_error_lifetime{};
   Seconds long_error_lifetime{};
-  /// 0 to 10.
+  /// 0 to announcements_max.
   unsigned announcements = 0;
   /// Rights and quotas of users that have none of their own.
   bool map = true;

@@ -67,6 +67,7 @@ void Server::connected(TimePoint now, const device::Inventory& inventory) {
             [&](const Contract& contract) { return is_as_promised(now, held, contract); });
   reconciliation_->is_inventory_complete = inventory.is_last;
   reconcile(now);
+  commit_if_possible(now);
 }
 
 auto Server::awaits_reconciliation(const MappingKey& key) const -> bool {
@@ -109,7 +110,7 @@ auto Server::is_owned(const ContractKey& key, const Endpoint& external) const ->
   }
   const auto wanted = key.is_peer() ? statics_.end() : statics_.find(key.mapping);
   return wanted != statics_.end() &&
-         external == Endpoint{wanted->second.external_address, wanted->second.external_port};
+         external == Endpoint{wanted->second.mapping.external_address, wanted->second.mapping.external_port};
 }
 
 /// What is restored counts for the right subscribers only once their profiles are there.
@@ -146,7 +147,8 @@ void Server::profiles_applied(TimePoint now, std::size_t batch, std::span<const 
   const ProfileBatch done = std::move(profile_batches_[batch]);
   profile_batches_.erase(profile_batches_.begin() + static_cast<std::ptrdiff_t>(batch));
   device_profiles_.applied(done.operations, results);
-  std::ranges::move(device_profiles_.take_refused(), std::back_inserter(actions_.refused_profiles));
+  for (const RefusedProfile& refused : device_profiles_.take_refused())
+    if (!user_changes_.contains(refused.users)) actions_.refused_profiles.push_back(refused);
   const bool is_out_of_reach =
       !done.is_before_inventory && std::ranges::any_of(results, [](const device::Result& result) {
         return !result && result.error() == device::Refusal::unreachable;
@@ -157,13 +159,18 @@ void Server::profiles_applied(TimePoint now, std::size_t batch, std::span<const 
   }
   // It tells anew what it has.
   if (is_out_of_reach) device_profiles_.begin();
-  if (reconciliation_) return reconcile(now);
-  submit_profiles();
+  review_user_changes();
+  if (reconciliation_)
+    reconcile(now);
+  else
+    submit_profiles();
+  commit_if_possible(now);
 }
 
 void Server::reconcile(TimePoint now) {
   if (!reconciliation_) return;
   submit_profiles();
+  review_user_changes();
   std::size_t looks = repair_looks_max;
   while (has_repairs() && looks > 0) {
     Apply apply{.batch = {}, .operations = {}, .reconciles = true};
@@ -321,6 +328,7 @@ void Server::repaired(TimePoint now, std::size_t batch, std::span<const device::
   if (!events.empty()) happened(now, events);
   release_repairs(now, done);
   reconcile(now);
+  commit_if_possible(now);
 }
 
 void Server::release_repairs(TimePoint now, std::span<const Repair> repairs) {

@@ -16,15 +16,36 @@ constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
 
 }  // namespace
 
+void Server::restore_user(const Profile& user) {
+  if (users_.find_exactly(user.users) == nullptr) {
+    PORTOLAN_CHECK(users_.put({.profile = user, .origin = Origin::by_hand}));
+    return;
+  }
+  housekeeping_.emplace_back(store::DropUser{user.users});
+  actions_.overruled.push_back({.user = user.users, .mapping = {}});
+}
+
+void Server::restore_static(const StaticMapping& mapping) {
+  if (!statics_.contains(mapping.key)) return put_static({.mapping = mapping, .origin = Origin::by_hand});
+  housekeeping_.emplace_back(store::DropStatic{mapping.key});
+  actions_.overruled.push_back({.user = {}, .mapping = mapping.key});
+}
+
 auto Server::restore(TimePoint now, std::span<const store::Row> rows,
                      std::span<const std::uint32_t> interface_indexes)
     -> std::expected<Restored, std::string> {
   PORTOLAN_CHECK(contracts_.size() == 0 && paths_.empty());
   std::size_t ports = 0;
   bool has_epoch = false;
+  std::size_t users = 0;
+  std::size_t statics = 0;
   for (const store::Row& row : rows) {
     if (const auto* mapping = std::get_if<store::PutMapping>(&row)) {
       if (mapping->contract.expires > now) ports += mapping->contract.port_count;
+    } else if (std::holds_alternative<store::PutUser>(row)) {
+      ++users;
+    } else if (std::holds_alternative<store::PutStatic>(row)) {
+      ++statics;
     } else if (const auto* epoch = std::get_if<store::PutEpoch>(&row)) {
       config_.epoch_base = epoch->base;
       has_epoch = true;
@@ -46,7 +67,20 @@ auto Server::restore(TimePoint now, std::span<const store::Row> rows,
     return std::unexpected(fmt::format("the store has {} mapped ports, more than mappings_max = {}: raise it",
                                        ports, config_.mappings_max));
 
-  Restored restored{.epoch_goes_on = has_epoch};
+  if (users > config_.users_by_hand_max || statics > config_.statics_by_hand_max)
+    return std::unexpected(
+        fmt::format("the store has {} users and {} static mappings, more than the {} and {} there may be",
+                    users, statics, config_.users_by_hand_max, config_.statics_by_hand_max));
+  for (const store::Row& row : rows) {
+    if (const auto* user = std::get_if<store::PutUser>(&row)) restore_user(user->user);
+    if (const auto* fixed = std::get_if<store::PutStatic>(&row)) restore_static(fixed->mapping);
+  }
+  device_profiles_.want(profile_table(users_));
+  // They may be in the way of the configuration's.
+  configure_statics();
+
+  Restored restored{
+      .epoch_goes_on = has_epoch, .users = users_.count_of(Origin::by_hand), .statics = statics_by_hand_};
   for (const store::Row& row : rows) {
     const auto* mapping = std::get_if<store::PutMapping>(&row);
     if (mapping == nullptr) continue;

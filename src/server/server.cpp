@@ -42,12 +42,11 @@ auto difference(std::vector<Ipv4Address> addresses, std::vector<Ipv4Address> oth
 Server::Server(Config config, Random& random, device::StandingOf standing_of)
     : config_(std::move(config)),
       standing_of_(std::move(standing_of)),
-      profiles_({}),
+      users_(config_.profiles_max + config_.users_by_hand_max, random),
       contracts_(config_.mappings_max, random),
       updates_(random),
       statics_(0, MappingKeyHash(HashKey::generate(random))),
       static_hosts_(0, MappingKeyHash(HashKey::generate(random))),
-      unsettled_statics_(0, MappingKeyHash(HashKey::generate(random))),
       in_flight_(0, MappingKeyHash(HashKey::generate(random))) {
   derive_from_config();
 }
@@ -56,17 +55,8 @@ void Server::derive_from_config() {
   PORTOLAN_CHECK(config_.minimum_lifetime >= Seconds{1});
   PORTOLAN_CHECK(config_.minimum_lifetime <= config_.maximum_lifetime);
   PORTOLAN_CHECK(config_.maximum_lifetime <= lifetime_max);
-  profiles_ = Profiles(config_.profiles);
-  device_profiles_.want(profile_table(config_.profiles));
-  for (const auto& [key, mapping] : statics_) unsettled_statics_.try_emplace(key);
-  statics_.clear();
-  static_hosts_.clear();
-  for (const Config::StaticMapping& mapping : config_.static_mappings) {
-    statics_.insert_or_assign(mapping.key, mapping);
-    static_hosts_.insert(without_port(mapping.key));
-    unsettled_statics_.try_emplace(mapping.key);
-  }
-  next_static_review_ = {};
+  configure_users();
+  configure_statics();
   prefix64_data_.clear();
   for (const Config::Nat64Prefix& nat64 : config_.prefix64) prefix64_data_.push_back(prefix64_data_of(nat64));
 }
@@ -86,7 +76,10 @@ void Server::reconfigure(TimePoint now, Config config) {
     });
   const auto prefixes_before = std::move(prefix64_data_);
   config.epoch_base = config_.epoch_base;
-  config.mappings_max = config_.mappings_max;  // the tables have their size
+  // The tables have their size.
+  config.mappings_max = config_.mappings_max;
+  config.profiles_max = config_.profiles_max;
+  config.users_by_hand_max = config_.users_by_hand_max;
   config_ = std::move(config);
   derive_from_config();
   was_reconfigured_ = true;
@@ -188,7 +181,8 @@ void Server::admit_nat_pmp(TimePoint now, const Inbound& datagram, Batch& batch)
 
 auto Server::asker_of(const IpAddress& address, const Path& path) const -> Asker {
   PORTOLAN_CHECK(path.inside < config_.inside.size());
-  const Profile* profile = profiles_.find(address);
+  const User* user = users_.find(address);
+  const Profile* profile = user != nullptr ? &user->profile : nullptr;
   unsigned length = address.is_ipv4() ? 128 : config_.inside[path.inside].subscriber_prefix_length;
   if (profile != nullptr && profile->subscriber_prefix_length) length = *profile->subscriber_prefix_length;
   return {.policy = profile != nullptr ? &profile->policy : &config_.policy,
@@ -237,6 +231,7 @@ void Server::advance(TimePoint now) {
   while (const auto contract = contracts_.take_expired(now, is_busy, looks)) {
     ++counters_.expired;
     updates_.cease(contract->key);
+    record(now, Event::Kind::mapping_expired, *contract);
     housekeeping_.emplace_back(store::DropMapping{contract->key});
   }
   for (std::size_t i = 0; i < config_.updates_per_advance_max; ++i) {
@@ -250,6 +245,8 @@ void Server::advance(TimePoint now) {
     send_epoch(now, *recipient);
   }
   if (announcements_.take_due(now)) send_announcements(now);
+  walk_profiles();
+  review_deletions(now);
   review_statics(now);
   if (has_repairs()) reconcile(now);
   if (is_read_only_ && !commit_ && now >= next_write_attempt_) {
@@ -272,6 +269,8 @@ auto Server::next_deadline() const -> std::optional<TimePoint> {
   consider(announcements_.next_due());
   consider(epoch_announcements_.next_due());
   if (!unsettled_statics_.empty()) consider(next_static_review_);
+  if (has_deletions_due()) consider(next_deletion_round_);
+  if (profile_walk_) consider(TimePoint{});
   if (is_read_only_ && !commit_) consider(next_write_attempt_);
   if (has_repairs()) consider(TimePoint{});
   return next;
@@ -332,6 +331,7 @@ auto Server::broken_invariant(TimePoint now) const -> std::optional<std::string>
   for (const auto& [key, deferred] : in_flight_) waiting += deferred.size();
   if (waiting != deferred_ || waiting > config_.deferred_max) broken = "deferred requests are miscounted";
   if (pipeline_.empty() && contracts_.reserved() != 0) broken = "a reservation outlived its request";
+  if (!broken) broken = broken_management();
   return broken;
 }
 

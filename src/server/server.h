@@ -15,9 +15,9 @@
 //   read-only until a commit succeeds: renewals are answered with what is durable, all else is refused.
 //
 // server.cpp: what comes in. decide.cpp: MAP, PEER and NAT-PMP requests up to what only the device can
-// say. statics.cpp: the operator's mappings. batches.cpp: device and store. restore.cpp, reconcile.cpp: what
-// store and device have at start, and the device each time it is back, profiles included. answers.cpp: what
-// goes out.
+// say. statics.cpp: the operator's mappings. management.cpp, deletions.cpp, listing.cpp: what the operator
+// asks. batches.cpp: device and store. restore.cpp, reconcile.cpp: what store and device have at start, and
+// the device each time it is back, profiles included. answers.cpp: what goes out.
 #pragma once
 
 #include <algorithm>
@@ -27,9 +27,12 @@
 #include <deque>
 #include <expected>
 #include <functional>
+#include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -42,11 +45,12 @@
 #include "server/contracts.h"
 #include "server/counters.h"
 #include "server/device_profiles.h"
+#include "server/events.h"
 #include "server/management.h"
-#include "server/policy.h"
 #include "server/reconciliation.h"
 #include "server/requests.h"
 #include "server/updates.h"
+#include "server/users.h"
 
 namespace portolan::server {
 
@@ -57,6 +61,9 @@ struct Restored {
   std::size_t expired = 0;
   /// The epoch goes on; otherwise state was lost, and clients are told.
   bool epoch_goes_on = false;
+  /// Added by hand.
+  std::size_t users = 0;
+  std::size_t statics = 0;
 };
 
 class Server {
@@ -154,8 +161,7 @@ class Server {
   /// Adds a static mapping by hand, durably. A client's own mapping of the same key gives way, and its client
   /// is told. With an unspecified external address it is at whichever the device has. Errors  invalid,
   /// exists, configured, busy, limit, read_only; later refused, not_durable
-  [[nodiscard]] auto add_mapping(TimePoint now, Config::StaticMapping mapping)
-      -> std::expected<OperationId, Failure>;
+  [[nodiscard]] auto add_mapping(TimePoint now, StaticMapping mapping) -> std::expected<OperationId, Failure>;
   /// Deletes one mapping, a client's or one added by hand. Clients are told as by delete_user().
   /// Errors  not_found, configured, busy, read_only; later refused, not_durable
   [[nodiscard]] auto delete_mapping(TimePoint now, const ContractKey& key)
@@ -178,9 +184,11 @@ class Server {
   [[nodiscard]] auto set(const RuntimeSettings& settings) -> std::expected<void, Failure>;
 
   /// Records events from now on, or no more: what nobody reads costs nothing.
-  void record_events(bool is_on);
+  void record_events(bool is_on) { events_.set_on(is_on); }
   /// At most `most` events from number `sequence` on; 0: from the next one on.
-  [[nodiscard]] auto events_from(std::uint64_t sequence, std::size_t most) const -> EventPage;
+  [[nodiscard]] auto events_from(std::uint64_t sequence, std::size_t most) const -> EventPage {
+    return events_.from(sequence, most);
+  }
 
   [[nodiscard]] auto gauges() const -> Gauges;
 
@@ -209,6 +217,8 @@ class Server {
     bool leaves_some = false;
     /// Of the operator's making.
     bool is_static = false;
+    /// Of the operator's deleting.
+    OperationId operation{};
     std::uint16_t port_count = 1;
     PortRange external_ports;
     Prefix subscriber;
@@ -247,6 +257,7 @@ class Server {
   };
   /// Who asks, and what they may.
   struct Asker {
+    /// Borrowed from configuration or user.
     const Policy* policy;
     Prefix subscriber;
     /// The one that the operator gave; unspecified: any.
@@ -319,7 +330,79 @@ class Server {
   // statics.cpp
   void review_statics(TimePoint now);
   [[nodiscard]] auto change_of_static(const MappingKey& key) const -> std::optional<Item>;
-  void note_refused_static(const MappingKey& key, device::Refusal refusal);
+  [[nodiscard]] auto is_in_force(const StaticMapping& mapping) const -> bool;
+  void static_refused(const MappingKey& key, device::Refusal refusal);
+  struct Static;
+  /// Of what is wanted; they note that the device is to follow.
+  void put_static(Static entry);
+  void erase_static(const MappingKey& key);
+  /// Takes over those of the configuration, which come before those added by hand.
+  void configure_statics();
+  void overrule_static(const MappingKey& key);
+  /// Begins to delete one that was added by hand.
+  void begin_static_deletion(OperationId operation, const MappingKey& key);
+  /// `item` is done at the device, and durable if it has to be.
+  void static_changed(const Item& item);
+  void roll_back_static(const MappingKey& key);
+
+  // management.cpp
+  [[nodiscard]] auto may_change() const -> std::expected<void, Failure>;
+  [[nodiscard]] auto next_operation() -> OperationId { return {++last_operation_}; }
+  void end(OperationId operation, std::expected<Outcome, Failure> result);
+  /// The user that was added by hand and may be changed now, or nullptr.
+  [[nodiscard]] auto find_own_user(const Prefix& prefix) const -> std::expected<const User*, Failure>;
+  [[nodiscard]] auto check_user(const Profile& user) const -> std::expected<const User*, Failure>;
+  auto change_user_to(TimePoint now, const Prefix& prefix, std::optional<Profile> after) -> OperationId;
+  /// Takes over those of the configuration, which come before those added by hand.
+  void configure_users();
+  /// Ends one that was added by hand, and what is under way about it: the configuration has the same.
+  void overrule_user(const Prefix& prefix);
+  /// Puts `user`, or erases it; and notes what the device should have now, for those within it too.
+  void put_user(const Prefix& prefix, std::optional<User> user);
+  void walk_profiles();
+  /// Lets changes of users go on that the device has, or takes them back that it refused.
+  void review_user_changes();
+  void roll_back_user(const Prefix& prefix);
+  /// Rows of changes of users and static mappings that the device has.
+  void append_change_rows(std::vector<store::Row>& rows, std::vector<Prefix>& users,
+                          std::vector<MappingKey>& statics);
+  void changes_committed(TimePoint now, const std::vector<Prefix>& users,
+                         const std::vector<MappingKey>& statics);
+  void changes_not_durable();
+  void tell_epoch(TimePoint now, const Contract& contract,
+                  std::set<std::pair<Endpoint, std::uint16_t>>& told);
+  void record(TimePoint now, Event::Kind kind, const Contract& contract) {
+    if (events_.is_on()) events_.record({.time = now, .kind = kind, .contract = contract});
+  }
+  void record_finished(TimePoint now, const Item& item);
+
+  // deletions.cpp
+  struct Deletion;
+  auto begin_deletion(TimePoint now, Deletion deletion) -> OperationId;
+  void review_deletions(TimePoint now);
+  [[nodiscard]] auto has_deletions_due() const -> bool;
+  [[nodiscard]] static auto result_of(const Deletion& deletion) -> std::expected<Outcome, Failure>;
+  void walk_deletion(TimePoint now, Deletion& deletion, Batch& batch);
+  /// Adds what is to be done about `contract` to `batch`.
+  void delete_contract(TimePoint now, Deletion& deletion, const Contract& contract, Batch& batch);
+  void deletion_finished(TimePoint now, const Item& item);
+  void deletion_undone(const Item& item);
+  [[nodiscard]] auto is_meant(const Deletion& deletion, const Contract& contract) const -> bool;
+
+  // restore.cpp
+  void restore_user(const Profile& user);
+  void restore_static(const StaticMapping& mapping);
+
+  // listing.cpp
+  [[nodiscard]] auto broken_management() const -> std::optional<std::string>;
+  [[nodiscard]] auto view_of(TimePoint now, const User& user) const -> UserView;
+  [[nodiscard]] auto view_of(TimePoint now, const ContractTable::Subscriber& subscriber) const -> UserView;
+  void view_mappings(TimePoint now, UserView& view) const;
+  [[nodiscard]] auto view_of(TimePoint now, const Contract& contract) const -> MappingView;
+  /// What a static mapping that is not in force would be.
+  [[nodiscard]] static auto contract_of(const StaticMapping& mapping) -> Contract;
+  [[nodiscard]] auto origin_of(const Contract& contract) const -> Origin;
+  [[nodiscard]] auto matches(const MappingFilter& filter, const Contract& contract) const -> bool;
 
   // batches.cpp
   void submit(Batch batch);
@@ -385,7 +468,7 @@ class Server {
 
   Config config_;
   device::StandingOf standing_of_;
-  Profiles profiles_;
+  Users users_;
   ContractTable contracts_;
   Counters counters_;
   Actions actions_;
@@ -416,6 +499,9 @@ class Server {
     std::vector<store::Row> housekeeping;
     /// Whose clients are told once it is durable.
     std::vector<ContractKey> moved;
+    /// Whose changes are in it.
+    std::vector<Prefix> users{};
+    std::vector<MappingKey> statics{};
   };
   std::optional<OutstandingCommit> commit_;
   std::vector<store::Row> housekeeping_;
@@ -424,12 +510,58 @@ class Server {
   RestartAnnouncements announcements_;
   EpochAnnouncements epoch_announcements_;
 
-  boost::unordered_flat_map<MappingKey, Config::StaticMapping, MappingKeyHash> statics_;
-  /// Their keys without port.
-  boost::unordered_flat_set<MappingKey, MappingKeyHash> static_hosts_;
+  struct Static {
+    StaticMapping mapping;
+    Origin origin = Origin::configured;
+  };
+  boost::unordered_flat_map<MappingKey, Static, MappingKeyHash> statics_;
+  /// How many there are by their keys without port.
+  boost::unordered_flat_map<MappingKey, std::uint32_t, MappingKeyHash> static_hosts_;
   /// Keys that may not be as statics_ has them, or no longer has them; and what the device said last.
-  boost::unordered_flat_map<MappingKey, std::optional<device::Refusal>, MappingKeyHash> unsettled_statics_;
+  std::map<MappingKey, std::optional<device::Refusal>> unsettled_statics_;
   TimePoint next_static_review_{};
+  std::size_t statics_by_hand_ = 0;
+
+  // Changes of the operator's under way.
+  struct UserChange {
+    OperationId id;
+    std::optional<Profile> before;
+    std::optional<Profile> after;
+    bool awaits_device = true;
+    bool is_committing = false;
+  };
+  std::map<Prefix, UserChange> user_changes_;
+  struct StaticChange {
+    OperationId id;
+    StaticMapping mapping;
+    bool is_deletion = false;
+    /// Nothing is left at the device; the store is yet to drop it.
+    bool awaits_store = false;
+    bool is_committing = false;
+  };
+  std::map<MappingKey, StaticChange> static_changes_;
+  /// Mappings that the operator deletes.
+  struct Deletion {
+    OperationId id;
+    MappingFilter filter{};
+    /// This one alone; or those of this user, and of nobody more specific.
+    std::optional<ContractKey> only{};
+    std::optional<Prefix> of_user{};
+    ContractTable::Place cursor = 0;
+    bool is_walked = false;
+    /// Others were at work on some: another round.
+    bool has_met_busy = false;
+    std::size_t under_way = 0;
+    Outcome outcome{};
+    std::optional<device::Refusal> refusal{};
+  };
+  std::deque<Deletion> deletions_;
+  TimePoint next_deletion_round_{};
+  std::uint64_t last_operation_ = 0;
+  /// Where the walk through users is that looks what the device should have of them.
+  std::optional<Users::Place> profile_walk_;
+  TimePoint next_announcement_{};
+  EventLog events_;
 
   /// Keys with an operation under way, and who waits for it.
   boost::unordered_flat_map<MappingKey, std::vector<Deferred>, MappingKeyHash> in_flight_;

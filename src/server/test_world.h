@@ -212,6 +212,14 @@ class World {
           stored.erase(drop->key);
         else if (const auto* path = std::get_if<store::PutPath>(&row))
           stored_paths[path->number] = *path;
+        else if (const auto* user = std::get_if<store::PutUser>(&row))
+          stored_users[user->user.users] = user->user;
+        else if (const auto* gone = std::get_if<store::DropUser>(&row))
+          stored_users.erase(gone->users);
+        else if (const auto* fixed = std::get_if<store::PutStatic>(&row))
+          stored_statics[fixed->mapping.key] = fixed->mapping;
+        else if (const auto* dropped = std::get_if<store::DropStatic>(&row))
+          stored_statics.erase(dropped->key);
         else
           stored_epoch = std::get<store::PutEpoch>(row);
       }
@@ -229,6 +237,32 @@ class World {
     server.advance(now);
     collect();
     settle();
+  }
+
+  /// Lets an operation of the operator's come to its end; what it was refused at once is its end too.
+  auto outcome_of(const std::expected<OperationId, Failure>& begun) -> std::expected<Outcome, Failure> {
+    collect();
+    if (!begun) return std::unexpected(begun.error());
+    for (int turn = 0; turn < 100; ++turn) {
+      const auto found = std::ranges::find(finished, *begun, &Finished::id);
+      if (found != finished.end()) return found->result;
+      pass(turn < 50 ? Milliseconds{10} : Milliseconds{1000});
+    }
+    PORTOLAN_CHECK(false);
+    return {};
+  }
+  /// Why it was not done, if it was not.
+  auto reason_of(const std::expected<OperationId, Failure>& begun) -> std::optional<Failure::Reason> {
+    const auto result = outcome_of(begun);
+    return result ? std::nullopt : std::optional(result.error().reason);
+  }
+  /// All of a listing, page by page.
+  [[nodiscard]] auto users(const UserFilter& filter = {}) const -> std::vector<UserView> {
+    return all_pages<UserView>([&](const Cursor& cursor) { return server.list_users(now, filter, cursor); });
+  }
+  [[nodiscard]] auto mappings(const MappingFilter& filter = {}) const -> std::vector<MappingView> {
+    return all_pages<MappingView>(
+        [&](const Cursor& cursor) { return server.list_mappings(now, filter, cursor); });
   }
 
   /// The device's external addresses change, and the server hears what became of mappings, if it can.
@@ -288,6 +322,21 @@ class World {
     for (const device::PutProfile& profile : nat.profiles())
       held.insert_or_assign({profile.realm, profile.internal_prefix}, profile);
     if (profiles != held) return fmt::format("{} profiles wanted, {} held", profiles.size(), held.size());
+    std::map<Prefix, Profile> by_hand;
+    for (const UserView& view : users({.within = {}, .origin = Origin::by_hand}))
+      by_hand[view.prefix] = {.users = view.prefix,
+                              .policy = view.policy,
+                              .allotment = view.allotment,
+                              .subscriber_prefix_length = view.subscriber_prefix_length};
+    if (by_hand != stored_users)
+      return fmt::format("{} users were added by hand, {} are stored", by_hand.size(), stored_users.size());
+    if (server.gauges().statics_by_hand != stored_statics.size())
+      return fmt::format("{} static mappings were added by hand, {} are stored",
+                         server.gauges().statics_by_hand, stored_statics.size());
+    for (const auto& [key, mapping] : stored_statics) {
+      const auto view = server.find_mapping(now, {.mapping = key, .remote_peer = {}});
+      if (!view || view->origin != Origin::by_hand) return "a static mapping is stored that is none";
+    }
     std::size_t promised = 0;
     server.contracts().for_each([&](const Contract& contract) { promised += contract.is_static ? 0 : 1; });
     if (stored.size() != promised)
@@ -304,12 +353,16 @@ class World {
   std::map<ContractKey, Contract> stored;
   std::map<ContractKey, TimePoint> stored_since;
   std::map<std::uint16_t, store::PutPath> stored_paths;
+  std::map<Prefix, Profile> stored_users;
+  std::map<MappingKey, StaticMapping> stored_statics;
   std::optional<store::PutEpoch> stored_epoch;
   std::deque<Answer> answers;
   /// What was multicast.
   std::deque<Answer> announced;
   std::vector<RefusedStatic> refused_statics;
   std::vector<RefusedProfile> refused_profiles;
+  std::vector<Finished> finished;
+  std::vector<Overruled> overruled;
   bool store_fails = false;
   bool is_connected = true;
   bool is_reconciled = true;
@@ -318,22 +371,7 @@ class World {
   /// What the device says to new mappings, if anything. What it has it keeps and takes back.
   std::optional<device::Refusal> device_refuses;
 
- private:
-  static auto with_epoch(Config config, TimePoint base) -> Config {
-    config.epoch_base = base;
-    return config;
-  }
-  void answer_unreachable(const Apply& apply) {
-    const std::vector<device::Result> results(apply.operations.size(),
-                                              std::unexpected(device::Refusal::unreachable));
-    server.applied(now, apply.batch, results);
-    collect();
-  }
-  [[nodiscard]] auto refuses(const device::Operation& operation) const -> bool {
-    const auto* install = std::get_if<device::Install>(&operation);
-    return device_refuses && install != nullptr && install->match == device::Match::suggested &&
-           !server.contracts().find({.mapping = install->key, .remote_peer = {}});
-  }
+  /// Takes what the server wants done: after calls that are not made here.
   void collect() {
     Actions actions = server.take_actions();
     for (Apply& apply : actions.apply) {
@@ -354,10 +392,40 @@ class World {
     }
     std::ranges::move(actions.refused_statics, std::back_inserter(refused_statics));
     std::ranges::move(actions.refused_profiles, std::back_inserter(refused_profiles));
+    std::ranges::move(actions.finished, std::back_inserter(finished));
+    std::ranges::move(actions.overruled, std::back_inserter(overruled));
     for (const Multicast& multicast : actions.multicast) {
       const auto octets = actions.octets_of(multicast.message);
       announced.push_back({.client = {}, .octets = {octets.begin(), octets.end()}});
     }
+  }
+
+ private:
+  template <typename Row, typename List>
+  [[nodiscard]] static auto all_pages(List list) -> std::vector<Row> {
+    std::vector<Row> rows;
+    for (std::optional<Cursor> cursor = Cursor{}; cursor;) {
+      Page<Row> page = list(*cursor);
+      PORTOLAN_CHECK(page.rows.size() <= page_rows_max);
+      std::ranges::move(page.rows, std::back_inserter(rows));
+      cursor = page.next;
+    }
+    return rows;
+  }
+  static auto with_epoch(Config config, TimePoint base) -> Config {
+    config.epoch_base = base;
+    return config;
+  }
+  void answer_unreachable(const Apply& apply) {
+    const std::vector<device::Result> results(apply.operations.size(),
+                                              std::unexpected(device::Refusal::unreachable));
+    server.applied(now, apply.batch, results);
+    collect();
+  }
+  [[nodiscard]] auto refuses(const device::Operation& operation) const -> bool {
+    const auto* install = std::get_if<device::Install>(&operation);
+    return device_refuses && install != nullptr && install->match == device::Match::suggested &&
+           !server.contracts().find({.mapping = install->key, .remote_peer = {}});
   }
 };
 

@@ -7,12 +7,15 @@ namespace portolan::server {
 
 Updates::Updates(Random& random) : rounds_(0, ContractKeyHash(HashKey::generate(random))) {}
 
-void Updates::begin(TimePoint now, const ContractKey& moved) { begin(now, moved, std::nullopt); }
+void Updates::begin(TimePoint now, const ContractKey& moved) { begin(now, moved, Round{}); }
 
-void Updates::begin(TimePoint now, const Contract& lost) { begin(now, lost.key, lost); }
+void Updates::begin(TimePoint now, const Contract& lost, bool is_deleted) {
+  begin(now, lost.key, Round{.lost = lost, .is_deleted = is_deleted});
+}
 
-void Updates::begin(TimePoint now, const ContractKey& key, std::optional<Contract> lost) {
-  rounds_[key] = {.number = ++last_round_, .lost = std::move(lost)};
+void Updates::begin(TimePoint now, const ContractKey& key, Round round) {
+  round.number = ++last_round_;
+  rounds_[key] = std::move(round);
   queues_[0].push_back({.due = now, .key = key, .round = last_round_});
 }
 
@@ -29,7 +32,7 @@ auto Updates::take_due(TimePoint now) -> std::optional<Update> {
       const auto round = rounds_.find(entry.key);
       if (round == rounds_.end() || round->second.number != entry.round) continue;
       const bool is_last = nth + 1 == queues_.size();
-      Update update{.key = entry.key, .lost = round->second.lost};
+      Update update{.key = entry.key, .lost = round->second.lost, .is_deleted = round->second.is_deleted};
       if (is_last)
         rounds_.erase(round);
       else

@@ -27,11 +27,14 @@ class Updates {
     ContractKey key;
     /// The contract as it was, if it is gone.
     std::optional<Contract> lost;
+    /// The operator deleted it.
+    bool is_deleted = false;
   };
 
-  /// Begins anew for a contract that was moved, or lost; its first update is due at `now`.
+  /// Begins anew for a contract that was moved, or lost, or deleted by the operator; its first update is due
+  /// at `now`.
   void begin(TimePoint now, const ContractKey& moved);
-  void begin(TimePoint now, const Contract& lost);
+  void begin(TimePoint now, const Contract& lost, bool is_deleted = false);
   /// The client refreshed the mapping, or it is gone: no more updates.
   void cease(const ContractKey& key);
   /// One contract whose update is due at `now`, if there is one.
@@ -51,8 +54,9 @@ class Updates {
   struct Round {
     std::uint64_t number = 0;
     std::optional<Contract> lost;
+    bool is_deleted = false;
   };
-  void begin(TimePoint now, const ContractKey& key, std::optional<Contract> lost);
+  void begin(TimePoint now, const ContractKey& key, Round round);
   /// The round of each key whose client is being told; entries of earlier rounds are void.
   boost::unordered_flat_map<ContractKey, Round, ContractKeyHash> rounds_;
   std::uint64_t last_round_ = 0;

@@ -149,8 +149,71 @@ TYPED_TEST_P(StoreContract, the_last_epoch_and_the_last_of_each_path_count) {
   EXPECT_EQ(paths[1].local_address, address);
 }
 
-REGISTER_TYPED_TEST_SUITE_P(StoreContract, what_is_committed_is_loaded, rows_take_effect_in_order,
-                            every_field_is_kept, the_last_epoch_and_the_last_of_each_path_count,
+/// A user in which no field has its default.
+inline auto full_user(const char* prefix) -> Profile {
+  return {.users = *Prefix::parse(prefix),
+          .policy = {.map = false,
+                     .peer = false,
+                     .third_party = true,
+                     .protocols = {Protocol::tcp, Protocol::sctp},
+                     .internal_ports = {.first = Port{1}, .last = Port{2}},
+                     .external_ports = {.first = Port{3}, .last = Port{4}},
+                     .nonce = NoncePolicy::relaxed,
+                     .mappings_max = 70'000,
+                     .filters_max = 5,
+                     .port_set_max = 6},
+          .allotment = {.external_address = *IpAddress::parse("192.0.2.14"),
+                        .external_ports = {.first = Port{7}, .last = Port{8}},
+                        .port_block_size = 512,
+                        .ports_max = 100'000,
+                        .sessions_max = 200'000,
+                        .sessions_per_second_max = 300'000},
+          .subscriber_prefix_length = 64};
+}
+
+TYPED_TEST_P(StoreContract, every_field_of_users_is_kept_and_the_last_word_counts) {
+  const Profile full = full_user("2001:db8:112::/48");
+  const Profile plain{.users = *Prefix::parse("192.0.2.0/24")};
+  ASSERT_TRUE(this->under.commit({PutUser{plain}, PutUser{full_user("2001:db8:113::/48")}}));
+  ASSERT_TRUE(this->under.commit({PutUser{Profile{.users = full.users}}, DropUser{*Prefix::parse("::/0")},
+                                  PutUser{full}, DropUser{*Prefix::parse("2001:db8:113::/48")}}));
+  auto loaded = this->under.template loaded<PutUser>();
+  std::ranges::sort(loaded, {}, [](const PutUser& row) { return row.user.users; });
+  ASSERT_EQ(loaded.size(), 2U);
+  EXPECT_EQ(loaded[0].user, plain);
+  EXPECT_EQ(loaded[1].user, full);
+}
+
+TYPED_TEST_P(StoreContract, every_field_of_static_mappings_is_kept_apart_from_what_clients_have) {
+  StaticMapping full{.key = full_contract().key.mapping,
+                     .external_address = *IpAddress::parse("192.0.2.14"),
+                     .external_port = Port{8080},
+                     .filters = full_contract().filters(),
+                     .description = "the operator's"};
+  StaticMapping other = full;
+  other.key.internal_port = Port{1};
+  StaticMapping plain = full;
+  plain.filters.clear();
+  plain.description.clear();
+  plain.key.realm = Realm{9};
+  const Contract mapping{.key = {.mapping = full.key, .remote_peer = {}},
+                         .external_address = {},
+                         .external_port = {},
+                         .nonce = {}};
+  ASSERT_TRUE(this->under.commit({PutStatic{other}, PutMapping{mapping}, PutStatic{full}, PutStatic{plain}}));
+  ASSERT_TRUE(this->under.commit({DropStatic{other.key}, DropMapping{mapping.key}}));
+  EXPECT_TRUE(this->under.contracts().empty());
+  auto loaded = this->under.template loaded<PutStatic>();
+  std::ranges::sort(loaded, {}, [](const PutStatic& row) { return row.mapping.key; });
+  ASSERT_EQ(loaded.size(), 2U);
+  EXPECT_EQ(loaded[0].mapping, full);
+  EXPECT_EQ(loaded[1].mapping, plain);
+}
+
+REGISTER_TYPED_TEST_SUITE_P(StoreContract, every_field_of_users_is_kept_and_the_last_word_counts,
+                            every_field_of_static_mappings_is_kept_apart_from_what_clients_have,
+                            what_is_committed_is_loaded, rows_take_effect_in_order, every_field_is_kept,
+                            the_last_epoch_and_the_last_of_each_path_count,
                             dropping_what_is_not_there_is_no_error, an_empty_commit_succeeds,
                             every_part_of_the_key_tells_rows_apart);
 

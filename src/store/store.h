@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "base/contract.h"
+#include "base/static_mapping.h"
+#include "base/user.h"
 
 namespace portolan::store {
 
@@ -45,7 +47,24 @@ struct PutPath {
   IpAddress local_address;
   std::string interface;
 };
-using Row = std::variant<PutMapping, DropMapping, PutEpoch, PutPath>;
+/// Inserts or replaces the user of the same prefix, added by hand.
+struct PutUser {
+  Profile user;
+};
+/// Deletes it; none is no error.
+struct DropUser {
+  Prefix users;
+};
+/// Inserts or replaces the static mapping of the same key, added by hand.
+struct PutStatic {
+  StaticMapping mapping;
+};
+/// Deletes it; none is no error.
+struct DropStatic {
+  MappingKey key;
+};
+using Row =
+    std::variant<PutMapping, DropMapping, PutEpoch, PutPath, PutUser, DropUser, PutStatic, DropStatic>;
 
 /// Keeps rows durably.
 ///

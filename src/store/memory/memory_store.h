@@ -25,6 +25,8 @@ class MemoryStore final : public Store {
   std::function<void(std::function<void()>)> post_;
   std::map<ContractKey, PutMapping> mappings_;
   std::map<std::uint16_t, PutPath> paths_;
+  std::map<Prefix, PutUser> users_;
+  std::map<MappingKey, PutStatic> statics_;
   std::optional<PutEpoch> epoch_;
 };
 

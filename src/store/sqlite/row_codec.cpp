@@ -23,6 +23,15 @@ constexpr std::uint8_t preserves_parity = 16;
 constexpr std::uint8_t all_flags =
     prefers_failure | has_details | has_description | has_third_party | preserves_parity;
 
+// Octet of flags of a user.
+constexpr std::uint8_t may_map = 1;
+constexpr std::uint8_t may_peer = 2;
+constexpr std::uint8_t may_ask_for_third_parties = 4;
+constexpr std::uint8_t has_relaxed_nonce = 8;
+constexpr std::uint8_t has_subscriber_prefix_length = 16;
+constexpr std::uint8_t all_user_flags =
+    may_map | may_peer | may_ask_for_third_parties | has_relaxed_nonce | has_subscriber_prefix_length;
+
 /// Appends big-endian fields.
 class Writer {
  public:
@@ -39,6 +48,17 @@ class Writer {
   void prefix(const Prefix& value) {
     address(value.address());
     number(static_cast<std::uint8_t>(value.length()));
+  }
+  void ports(const PortRange& range) {
+    number(range.first.value);
+    number(range.last.value);
+  }
+  void filters(const std::vector<RemoteFilter>& filters) {
+    number(static_cast<std::uint16_t>(filters.size()));
+    for (const RemoteFilter& filter : filters) {
+      prefix(filter.remote_peers);
+      number(filter.remote_port.value);
+    }
   }
   void append(std::span<const std::byte> field) { octets_.insert(octets_.end(), field.begin(), field.end()); }
   /// With its length before it.
@@ -71,6 +91,23 @@ class Reader {
       return {};
     }
     return {bits, length};
+  }
+  auto ports() -> PortRange {
+    PortRange range;
+    range.first.value = number<std::uint16_t>();
+    range.last.value = number<std::uint16_t>();
+    return range;
+  }
+  auto filters() -> std::vector<RemoteFilter> {
+    std::vector<RemoteFilter> filters;
+    const auto count = number<std::uint16_t>();
+    for (std::uint16_t i = 0; i < count && reader_.ok(); ++i) {
+      RemoteFilter filter;
+      filter.remote_peers = prefix();
+      filter.remote_port.value = number<std::uint16_t>();
+      filters.push_back(filter);
+    }
+    return filters;
   }
   void copy_to(std::span<std::byte> out) { reader_.copy_to(out); }
   auto field() -> std::span<const std::byte> { return reader_.take(number<std::uint16_t>()); }
@@ -142,11 +179,7 @@ void encode_mapping(const PutMapping& mapping, const TimeLine& line, std::vector
   writer.time(line.stored(contract.expires));
   writer.time(line.stored(mapping.state_since));
   if (details == nullptr) return;
-  writer.number(static_cast<std::uint16_t>(details->filters.size()));
-  for (const RemoteFilter& filter : details->filters) {
-    writer.prefix(filter.remote_peers);
-    writer.number(filter.remote_port.value);
-  }
+  writer.filters(details->filters);
   if (details->description) writer.field(std::as_bytes(std::span(*details->description)));
   if (details->third_party_client) writer.address(*details->third_party_client);
   writer.field(details->third_party_id);
@@ -181,13 +214,7 @@ auto decode_mapping(std::span<const std::byte> key, std::span<const std::byte> o
   mapping.state_since = line.monotonic(reader.time());
   if ((flags & has_details) != 0) {
     ContractDetails details;
-    const auto filters = reader.number<std::uint16_t>();
-    for (std::uint16_t i = 0; i < filters; ++i) {
-      RemoteFilter filter;
-      filter.remote_peers = reader.prefix();
-      filter.remote_port.value = reader.number<std::uint16_t>();
-      details.filters.push_back(filter);
-    }
+    details.filters = reader.filters();
     if ((flags & has_description) != 0) details.description = text_of(reader.field());
     if ((flags & has_third_party) != 0) details.third_party_client = reader.address();
     const auto id = reader.field();
@@ -222,6 +249,92 @@ auto decode_path(std::span<const std::byte> octets) -> std::optional<PutPath> {
   path.local_address = reader.address();
   path.interface = text_of(reader.field());
   return reader.is_whole() ? std::optional(std::move(path)) : std::nullopt;
+}
+
+void encode_prefix(const Prefix& prefix, std::vector<std::byte>& octets) { Writer(octets).prefix(prefix); }
+
+void encode_user(const PutUser& user, std::vector<std::byte>& octets) {
+  const Policy& policy = user.user.policy;
+  const Allotment& allotment = user.user.allotment;
+  const auto& length = user.user.subscriber_prefix_length;
+  std::uint8_t flags = policy.map ? may_map : 0U;
+  if (policy.peer) flags |= may_peer;
+  if (policy.third_party) flags |= may_ask_for_third_parties;
+  if (policy.nonce == NoncePolicy::relaxed) flags |= has_relaxed_nonce;
+  if (length) flags |= has_subscriber_prefix_length;
+  Writer writer(octets);
+  writer.number(flags);
+  writer.field(std::as_bytes(std::span(policy.protocols)));
+  writer.ports(policy.internal_ports);
+  writer.ports(policy.external_ports);
+  writer.number(policy.mappings_max);
+  writer.number(policy.filters_max);
+  writer.number(policy.port_set_max);
+  writer.address(allotment.external_address);
+  writer.ports(allotment.external_ports);
+  writer.number(allotment.port_block_size);
+  writer.number(allotment.ports_max);
+  writer.number(allotment.sessions_max);
+  writer.number(allotment.sessions_per_second_max);
+  if (length) writer.number(*length);
+}
+
+auto decode_user(std::span<const std::byte> key, std::span<const std::byte> octets)
+    -> std::optional<PutUser> {
+  Reader key_reader(key);
+  PutUser user;
+  user.user.users = key_reader.prefix();
+  if (!key_reader.is_whole()) return {};
+  Policy& policy = user.user.policy;
+  Allotment& allotment = user.user.allotment;
+  Reader reader(octets);
+  const auto flags = reader.number<std::uint8_t>();
+  reader.require((flags & ~all_user_flags) == 0);
+  policy.map = (flags & may_map) != 0;
+  policy.peer = (flags & may_peer) != 0;
+  policy.third_party = (flags & may_ask_for_third_parties) != 0;
+  policy.nonce = (flags & has_relaxed_nonce) != 0 ? NoncePolicy::relaxed : NoncePolicy::strict;
+  for (const std::byte protocol : reader.field())
+    policy.protocols.push_back(Protocol{std::to_integer<std::uint8_t>(protocol)});
+  policy.internal_ports = reader.ports();
+  policy.external_ports = reader.ports();
+  policy.mappings_max = reader.number<std::uint32_t>();
+  policy.filters_max = reader.number<std::uint32_t>();
+  policy.port_set_max = reader.number<std::uint16_t>();
+  reader.require(policy.filters_max >= 1 && policy.port_set_max >= 1);
+  allotment.external_address = reader.address();
+  allotment.external_ports = reader.ports();
+  allotment.port_block_size = reader.number<std::uint16_t>();
+  allotment.ports_max = reader.number<std::uint32_t>();
+  allotment.sessions_max = reader.number<std::uint32_t>();
+  allotment.sessions_per_second_max = reader.number<std::uint32_t>();
+  if ((flags & has_subscriber_prefix_length) != 0) {
+    user.user.subscriber_prefix_length = reader.number<std::uint8_t>();
+    reader.require(*user.user.subscriber_prefix_length <= 128);
+  }
+  return reader.is_whole() ? std::optional(std::move(user)) : std::nullopt;
+}
+
+void encode_static(const PutStatic& row, std::vector<std::byte>& octets) {
+  Writer writer(octets);
+  writer.address(row.mapping.external_address);
+  writer.number(row.mapping.external_port.value);
+  writer.filters(row.mapping.filters);
+  writer.field(std::as_bytes(std::span(row.mapping.description)));
+}
+
+auto decode_static(std::span<const std::byte> key, std::span<const std::byte> octets)
+    -> std::optional<PutStatic> {
+  const auto contract_key = decode_key(key);
+  if (!contract_key || contract_key->is_peer()) return {};
+  Reader reader(octets);
+  PutStatic row;
+  row.mapping.key = contract_key->mapping;
+  row.mapping.external_address = reader.address();
+  row.mapping.external_port.value = reader.number<std::uint16_t>();
+  row.mapping.filters = reader.filters();
+  row.mapping.description = text_of(reader.field());
+  return reader.is_whole() ? std::optional(std::move(row)) : std::nullopt;
 }
 
 }  // namespace portolan::store

@@ -30,6 +30,11 @@ void encode_key(const ContractKey& key, std::vector<std::byte>& octets);
 void encode_mapping(const PutMapping& mapping, const TimeLine& line, std::vector<std::byte>& octets);
 void encode_epoch(const PutEpoch& epoch, const TimeLine& line, std::vector<std::byte>& octets);
 void encode_path(const PutPath& path, std::vector<std::byte>& octets);
+/// Of users.
+void encode_prefix(const Prefix& prefix, std::vector<std::byte>& octets);
+void encode_user(const PutUser& user, std::vector<std::byte>& octets);
+/// Their key is that of a MAP contract.
+void encode_static(const PutStatic& row, std::vector<std::byte>& octets);
 
 /// Nothing if the octets are no such thing.
 [[nodiscard]] auto decode_key(std::span<const std::byte> octets) -> std::optional<ContractKey>;
@@ -38,5 +43,9 @@ void encode_path(const PutPath& path, std::vector<std::byte>& octets);
 [[nodiscard]] auto decode_epoch(std::span<const std::byte> octets, const TimeLine& line)
     -> std::optional<PutEpoch>;
 [[nodiscard]] auto decode_path(std::span<const std::byte> octets) -> std::optional<PutPath>;
+[[nodiscard]] auto decode_user(std::span<const std::byte> key, std::span<const std::byte> octets)
+    -> std::optional<PutUser>;
+[[nodiscard]] auto decode_static(std::span<const std::byte> key, std::span<const std::byte> octets)
+    -> std::optional<PutStatic>;
 
 }  // namespace portolan::store

@@ -2,6 +2,7 @@
 #include "store/sqlite/sqlite_store.h"
 
 #include <algorithm>
+#include <map>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -34,11 +35,11 @@ constexpr const char* schema =
     "CREATE TABLE journal(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, key BLOB, value BLOB);"
     "CREATE TABLE mapping(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE note(kind INTEGER, key BLOB, value BLOB NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;"
-    "PRAGMA application_id=1349807214; PRAGMA user_version=2";
-static_assert(application_id == 1349807214 && SqliteStore::schema_version == 2);
+    "PRAGMA application_id=1349807214; PRAGMA user_version=3";
+static_assert(application_id == 1349807214 && SqliteStore::schema_version == 3);
 
-/// Rows of version 1 are rows of version 2. From now on there may be some that only this version reads.
-constexpr const char* migration_from_1 = "PRAGMA user_version=2";
+/// Rows of earlier versions are rows of this one. From now on there may be some that only this version reads.
+constexpr const char* migration = "PRAGMA user_version=3";
 
 /// Kinds of rows in the file.
 enum class Kind : std::uint8_t {
@@ -48,6 +49,9 @@ enum class Kind : std::uint8_t {
   path = 4,
   /// When the last commit was, on the store's line and by the wall clock.
   stamp = 5,
+  // Of users and static mappings; rows without a value drop them.
+  user = 6,
+  fixed_mapping = 7,
 };
 
 using Result = std::expected<void, std::string>;
@@ -144,7 +148,7 @@ auto SqliteStore::prepare() -> Result {
   if (*tables == 0)
     if (auto made = database_.transact([this] { return database_.execute(schema); }); !made) return made;
   if (*tables != 0 && *version < schema_version) {
-    auto migrated = database_.transact([this] { return database_.execute(migration_from_1); });
+    auto migrated = database_.transact([this] { return database_.execute(migration); });
     if (!migrated) return migrated;
   }
 
@@ -164,6 +168,7 @@ auto SqliteStore::prepare() -> Result {
   if (done)
     done =
         statement(statements_.put_note, "INSERT OR REPLACE INTO note(kind, key, value) VALUES(?1, ?2, ?3)");
+  if (done) done = statement(statements_.drop_note, "DELETE FROM note WHERE kind = ?1 AND key = ?2");
   if (done) done = statement(statements_.forget_journal, "DELETE FROM journal WHERE id <= ?1");
   if (!done) return done;
   const auto rows = database_.number("SELECT count(*) FROM journal");
@@ -251,9 +256,26 @@ auto SqliteStore::write(const std::vector<Row>& rows) -> Result {
       encode_epoch(*epoch, line_, value_);
       return append(std::to_underlying(Kind::epoch), {}, value_);
     }
-    const auto& path = std::get<PutPath>(row);
-    encode_path(path, value_);
-    return append(std::to_underlying(Kind::path), number_key(path.number), value_);
+    if (const auto* path = std::get_if<PutPath>(&row)) {
+      encode_path(*path, value_);
+      return append(std::to_underlying(Kind::path), number_key(path->number), value_);
+    }
+    if (const auto* user = std::get_if<PutUser>(&row)) {
+      encode_prefix(user->user.users, key_);
+      encode_user(*user, value_);
+      return append(std::to_underlying(Kind::user), key_, value_);
+    }
+    if (const auto* gone = std::get_if<DropUser>(&row)) {
+      encode_prefix(gone->users, key_);
+      return append(std::to_underlying(Kind::user), key_, {});
+    }
+    if (const auto* fixed = std::get_if<PutStatic>(&row)) {
+      encode_key({.mapping = fixed->mapping.key, .remote_peer = {}}, key_);
+      encode_static(*fixed, value_);
+      return append(std::to_underlying(Kind::fixed_mapping), key_, value_);
+    }
+    encode_key({.mapping = std::get<DropStatic>(row).key, .remote_peer = {}}, key_);
+    return append(std::to_underlying(Kind::fixed_mapping), key_, {});
   };
   auto done = database_.transact([&]() -> Result {
     for (const Row& row : rows)
@@ -314,6 +336,14 @@ auto SqliteStore::fold_row(std::uint8_t kind, std::span<const std::byte> key,
       statements_.put_mapping.bind(2, value);
       return statements_.put_mapping.run();
     case Kind::drop_mapping: statements_.drop_mapping.bind(1, key); return statements_.drop_mapping.run();
+    case Kind::user:
+    case Kind::fixed_mapping:
+      if (value.empty()) {
+        statements_.drop_note.bind(1, kind);
+        statements_.drop_note.bind(2, key);
+        return statements_.drop_note.run();
+      }
+      [[fallthrough]];
     case Kind::epoch:
     case Kind::path:
     case Kind::stamp: {
@@ -346,6 +376,8 @@ auto SqliteStore::load_rows() const -> std::expected<std::vector<Row>, std::stri
   newer.reserve(journal_rows_);
   newer_rows.reserve(journal_rows_);
   std::unordered_map<std::string, std::string> newer_paths;
+  // Of users and static mappings: the last value by kind and key, empty if it was dropped.
+  std::map<std::pair<Kind, std::string>, std::string> by_hand;
   std::optional<PutEpoch> epoch;
   const auto damaged = [](std::string_view what) {
     return std::unexpected(fmt::format("is damaged: {} can't be read", what));
@@ -382,6 +414,10 @@ auto SqliteStore::load_rows() const -> std::expected<std::vector<Row>, std::stri
         if (!epoch) return damaged("an epoch");
         break;
       case Kind::path: newer_paths[text_of(journal->octets(1))] = text_of(value); break;
+      case Kind::user:
+      case Kind::fixed_mapping:
+        by_hand[{static_cast<Kind>(journal->number(0)), text_of(journal->octets(1))}] = text_of(value);
+        break;
       case Kind::stamp: break;
       default: return damaged("a row of the journal");
     }
@@ -393,9 +429,12 @@ auto SqliteStore::load_rows() const -> std::expected<std::vector<Row>, std::stri
     const auto row = notes->step();
     if (!row) return std::unexpected(row.error());
     if (!*row) break;
-    if (static_cast<Kind>(notes->number(0)) == Kind::path)
+    const auto kind = static_cast<Kind>(notes->number(0));
+    if (kind == Kind::user || kind == Kind::fixed_mapping)
+      by_hand.try_emplace({kind, text_of(notes->octets(1))}, text_of(notes->octets(2)));
+    else if (kind == Kind::path)
       newer_paths.try_emplace(text_of(notes->octets(1)), text_of(notes->octets(2)));
-    else if (static_cast<Kind>(notes->number(0)) == Kind::epoch && !epoch) {
+    else if (kind == Kind::epoch && !epoch) {
       epoch = decode_epoch(notes->octets(2), line_);
       if (!epoch) return damaged("the epoch");
     }
@@ -405,6 +444,20 @@ auto SqliteStore::load_rows() const -> std::expected<std::vector<Row>, std::stri
     auto path = decode_path(std::as_bytes(std::span(value)));
     if (!path) return damaged("a path");
     rows.emplace_back(std::move(*path));
+  }
+  for (const auto& [key, value] : by_hand) {
+    if (value.empty()) continue;
+    const auto encoded_key = std::as_bytes(std::span(key.second));
+    const auto encoded_value = std::as_bytes(std::span(value));
+    if (key.first == Kind::user) {
+      auto user = decode_user(encoded_key, encoded_value);
+      if (!user) return damaged("a user");
+      rows.emplace_back(*std::move(user));
+    } else {
+      auto fixed = decode_static(encoded_key, encoded_value);
+      if (!fixed) return damaged("a static mapping");
+      rows.emplace_back(*std::move(fixed));
+    }
   }
 
   auto mappings = database_.prepare("SELECT key, value FROM mapping");

@@ -56,8 +56,9 @@ struct SqliteCounters {
 class SqliteStore final : public Store {
  public:
   /// Schema that this program writes; kept in the file as user_version. It reads older ones too, and makes a
-  /// file its own before it writes. 2: a mapping's row may say that parity is preserved.
-  static constexpr int schema_version = 2;
+  /// file its own before it writes. 2: a mapping's row may say that parity is preserved. 3: users and static
+  /// mappings that were added by hand.
+  static constexpr int schema_version = 3;
 
   /// Opens `options.path` and makes it, with its folder, if it is not there. `post` runs a function later on
   /// the thread that calls commit(), where completions come.
@@ -97,6 +98,7 @@ class SqliteStore final : public Store {
     Statement put_mapping;
     Statement drop_mapping;
     Statement put_note;
+    Statement drop_note;
     Statement forget_journal;
   };
 

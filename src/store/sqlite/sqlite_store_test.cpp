@@ -134,11 +134,11 @@ TEST(SqliteStore, a_newer_schema_is_refused) {
   store.store.reset();
   auto database = Database::open(store.path());
   ASSERT_TRUE(database);
-  ASSERT_TRUE(database->execute("PRAGMA user_version=3"));
+  ASSERT_TRUE(database->execute("PRAGMA user_version=4"));
   database = Database{};
-  EXPECT_THAT(store.open(), HasSubstr("written by a newer portoland (schema 3, this one knows 2)"));
+  EXPECT_THAT(store.open(), HasSubstr("written by a newer portoland (schema 4, this one knows 3)"));
   database = Database::open(store.path());
-  ASSERT_TRUE(database->execute("PRAGMA user_version=2"));
+  ASSERT_TRUE(database->execute("PRAGMA user_version=3"));
   database = Database{};
   EXPECT_EQ(store.open(), "");
 }
@@ -170,6 +170,29 @@ TEST(SqliteStore, a_file_of_schema_1_keeps_its_rows_and_is_of_this_one_before_an
   ASSERT_TRUE(store.commit({PutMapping{kept}}));
   ASSERT_EQ(store.reopen(), "");
   EXPECT_EQ(store.contracts(), std::vector{kept});
+}
+
+TEST(SqliteStore, a_file_of_schema_2_keeps_its_rows_and_takes_users_and_static_mappings) {
+  TestStore store;
+  const Contract kept = full_contract();
+  ASSERT_TRUE(store.commit({PutMapping{kept}}));
+  store.store.reset();
+  auto database = Database::open(store.path());
+  ASSERT_TRUE(database);
+  ASSERT_TRUE(database->execute("PRAGMA user_version=2"));
+  database = Database{};
+
+  ASSERT_EQ(store.open(), "");
+  const Profile user = full_user("2001:db8:112::/48");
+  const StaticMapping mapping{
+      .key = kept.key.mapping, .external_address = kept.external_address, .external_port = Port{8080}};
+  ASSERT_TRUE(store.commit({PutUser{user}, PutStatic{mapping}}));
+  ASSERT_EQ(store.reopen(), "");
+  EXPECT_EQ(store.contracts(), std::vector{kept});
+  ASSERT_EQ(store.loaded<PutUser>().size(), 1U);
+  EXPECT_EQ(store.loaded<PutUser>()[0].user, user);
+  ASSERT_EQ(store.loaded<PutStatic>().size(), 1U);
+  EXPECT_EQ(store.loaded<PutStatic>()[0].mapping, mapping);
 }
 
 TEST(SqliteStore, another_programs_database_is_left_alone) {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// What a user may ask for, and which user an address belongs to.
+// A user: who it is by the prefix of its addresses, what it may ask for, and what the device gives it. As the
+// server has it, and the store, where it was added by hand.
 #pragma once
 
-#include <cstddef>
+#include <algorithm>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <vector>
 
 #include "base/address.h"
 #include "base/port_range.h"
 
-namespace portolan::server {
+namespace portolan {
 
 /// What becomes of a request whose nonce is not that of the mapping it is about.
 enum class NoncePolicy : std::uint8_t {
@@ -34,13 +34,16 @@ struct Policy {
   PortRange external_ports{};
   NoncePolicy nonce = NoncePolicy::strict;
   /// Ports mapped by MAP and PEER together; beyond them USER_EX_QUOTA.
-  std::size_t mappings_max = 1000;
+  std::uint32_t mappings_max = 1000;
   /// FILTER entries of one mapping; beyond them EXCESSIVE_REMOTE_PEERS. At least 1.
-  std::size_t filters_max = 8;
+  std::uint32_t filters_max = 8;
   /// Largest port set (RFC 7753); larger ones are granted in part. At least 1.
   std::uint16_t port_set_max = 64;
 
-  [[nodiscard]] auto allows(Protocol protocol) const -> bool;
+  auto operator==(const Policy&) const -> bool = default;
+  [[nodiscard]] auto allows(Protocol protocol) const -> bool {
+    return protocols.empty() || std::ranges::find(protocols, protocol) != protocols.end();
+  }
 };
 
 /// What the device is to give a user, for its own traffic too; what is unspecified or 0 is as for everybody.
@@ -64,20 +67,9 @@ struct Profile {
   Policy policy{};
   Allotment allotment{};
   /// Bits that tell subscribers apart, instead of the interface's.
-  std::optional<unsigned> subscriber_prefix_length{};
+  std::optional<std::uint8_t> subscriber_prefix_length{};
+
+  auto operator==(const Profile&) const -> bool = default;
 };
 
-/// Profiles by longest prefix match. Cost of a search: one lookup for each length that occurs.
-class Profiles {
- public:
-  explicit Profiles(std::vector<Profile> profiles);
-
-  /// The most specific profile of `address`, or nullptr.
-  [[nodiscard]] auto find(const IpAddress& address) const -> const Profile*;
-
- private:
-  // By falling length.
-  std::map<unsigned, std::map<Prefix, Profile>, std::greater<>> by_length_;
-};
-
-}  // namespace portolan::server
+}  // namespace portolan
