@@ -42,7 +42,9 @@ auto wrong_mapping(const Said& said, const server::ContractTable& contracts, Tim
                        (!said.external_address || *said.external_address == contract.external_address) &&
                        contract.external_port.value <= said.external_port.value &&
                        said.external_port.value - contract.external_port.value <= offset;
-    found |= is_it && server::remaining_life(contract, now).count() == said.lifetime_s;
+    constexpr std::uint32_t endless = 0xffffffff;
+    const auto lifetime = server::remaining_life(contract, now).count();
+    found |= is_it && (contract.is_static ? said.lifetime_s == endless : lifetime == said.lifetime_s);
   });
   if (found) return {};
   return fmt::format("no contract is what an answer says: port {} as port {} for {} s", said.internal_port,

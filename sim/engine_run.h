@@ -2,18 +2,21 @@
 //
 // One run of the PCP server engine with a simulated NAT and a store: hosts ask anything, device and store
 // answer when they like, refuse and fail, external addresses come and go, the device goes out of reach and
-// comes back with what it had or with nothing, time passes. For the simulator, which decides by a seed, and
-// the fuzzer, which decides by its input.
+// comes back with what it had or with nothing, the operator adds, changes and deletes, time passes. For the
+// simulator, which decides by a seed, and the fuzzer, which decides by its input.
 //
 // After every step the engine's own invariants hold. Beyond these:
 // - a request that goes through alone gets its answers in its own format; an error answer changes
 //   nothing, and what a success answer says is what the table has;
-// - when all is quiet, every request was answered or counted as dropped;
+// - when all is quiet, every request was answered or counted as dropped, and every operation of the
+// operator's
+//   has ended once;
 // - when the store works besides, server, device and store agree;
 // - a device that comes back, with the addresses that it had, moves and loses nothing.
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,6 +45,13 @@ class EngineRun {
  private:
   auto act() -> std::optional<std::string>;
   void deliver();
+  void manage();
+  void change_users();
+  void change_mappings();
+  void reload();
+  void begun(const std::expected<server::OperationId, server::Failure>& operation);
+  [[nodiscard]] auto wrong_listing() const -> std::optional<std::string>;
+  [[nodiscard]] auto wrong_operations() const -> std::optional<std::string>;
   void change_pool();
   void outbound();
   void lose_device();
@@ -57,7 +67,11 @@ class EngineRun {
   Choices& choices_;
   /// With port sets a request may be about several mappings and have as many answers.
   bool has_port_sets_;
+  server::Config config_;
   server::World world_;
+  bool has_operator_;
+  /// Operations that were not refused at once.
+  std::uint64_t begun_ = 0;
   std::vector<IpAddress> pool_{external_address(0)};
   /// External addresses changed while the device was out of reach.
   bool has_missed_events_ = false;
