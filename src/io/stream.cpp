@@ -305,6 +305,26 @@ auto TlsIdentity::load(const TlsFiles& files) -> std::expected<TlsIdentity, std:
   return identity;
 }
 
+auto TlsIdentity::server(const std::filesystem::path& certificate, const std::filesystem::path& key)
+    -> std::expected<TlsIdentity, std::string> {
+  namespace ssl = boost::asio::ssl;
+  auto made = std::make_shared<detail::TlsContext>();
+  ssl::context& context = made->context;
+  detail::ErrorCode error;
+  const auto failed = [&](const std::filesystem::path& file, std::string_view what) {
+    return std::unexpected(fmt::format("{}: {}: {}: check that the file exists, may be read, and is PEM",
+                                       file.string(), what, error.message()));
+  };
+  if (context.use_certificate_chain_file(certificate.string(), error); error)
+    return failed(certificate, "no certificate");
+  if (context.use_private_key_file(key.string(), ssl::context::pem, error); error)
+    return failed(key, "no private key of that certificate");
+  PORTOLAN_CHECK(SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_3_VERSION) == 1);
+  TlsIdentity identity;
+  identity.context_ = std::move(made);
+  return identity;
+}
+
 Stream::Stream() noexcept = default;
 Stream::Stream(std::shared_ptr<Connection> connection) noexcept : connection_(std::move(connection)) {}
 Stream::Stream(Stream&&) noexcept = default;

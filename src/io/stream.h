@@ -47,6 +47,15 @@ struct StreamAddress {
 [[nodiscard]] auto parse_stream_address(std::string_view text) -> std::expected<StreamAddress, std::string>;
 [[nodiscard]] auto to_string(const StreamAddress& address) -> std::string;
 
+/// Who may use the file of a UNIX socket; others are kept out by the kernel.
+struct SocketRights {
+  unsigned mode = 0660;
+  /// Name of the group that it gets; empty: the process's.
+  std::string group;
+
+  auto operator==(const SocketRights&) const -> bool = default;
+};
+
 /// Files in PEM that TLS needs. Both sides show a certificate, and accept only one that `authorities` signed.
 struct TlsFiles {
   std::filesystem::path certificate;  ///< with those between it and an authority, if there are
@@ -65,6 +74,11 @@ class TlsIdentity {
   TlsIdentity() = default;
   /// Errors  which file is wrong, and how
   [[nodiscard]] static auto load(const TlsFiles& files) -> std::expected<TlsIdentity, std::string>;
+
+  /// Of who listens, and asks nobody for a certificate: clients say otherwise who they are.
+  /// Errors  as load()
+  [[nodiscard]] static auto server(const std::filesystem::path& certificate, const std::filesystem::path& key)
+      -> std::expected<TlsIdentity, std::string>;
 
   [[nodiscard]] auto context() const -> const std::shared_ptr<detail::TlsContext>& { return context_; }
 
@@ -133,10 +147,10 @@ class StreamListener {
   ~StreamListener();
 
   /// Listens at `address`; accepted streams wait for start(). A UNIX socket's folder is made if missing;
-  /// users of its group may connect. Its file goes with the listener; one left by a killed run is replaced.
+  /// whom `rights` let may connect. Its file goes with the listener; one left by a killed run is replaced.
   /// Errors  text for the operator
   [[nodiscard]] static auto open(EventLoop& loop, const StreamAddress& address, const TlsIdentity& identity,
-                                 std::function<void(Stream)> accepted)
+                                 std::function<void(Stream)> accepted, const SocketRights& rights = {})
       -> std::expected<StreamListener, std::string>;
 
   /// Where it listens; the port is known if 0 was asked for.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,14 +42,25 @@ class SocketFile {
   ino_t inode_ = 0;
 };
 
+auto group_number(const std::string& name) -> std::optional<gid_t> {
+  std::vector<char> buffer(std::size_t{16} << 10U);
+  group entry{};
+  group* found = nullptr;
+  if (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr)
+    return {};
+  return entry.gr_gid;
+}
+
 }  // namespace
 
 class Acceptor : public std::enable_shared_from_this<Acceptor> {
  public:
-  Acceptor(EventLoop& loop, StreamAddress address, TlsIdentity identity, std::function<void(Stream)> accepted)
+  Acceptor(EventLoop& loop, StreamAddress address, TlsIdentity identity, SocketRights rights,
+           std::function<void(Stream)> accepted)
       : loop_(loop),
         address_(std::move(address)),
         identity_(std::move(identity)),
+        rights_(std::move(rights)),
         accepted_(std::move(accepted)),
         retry_(loop.timer([this] { accept(); })) {}
 
@@ -92,11 +104,25 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
     if (local_->open(Local(), code); code) return failed(code);
     if (local_->bind(endpoint, code); code) return failed(code);
     file_.emplace(address_.path);
-    // Until then only the owner could connect.
-    if (::chmod(address_.path.c_str(), S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP) != 0)
-      return failed(ErrorCode(errno, boost::system::system_category()));
+    // Nobody can connect before it listens.
+    if (const auto given = give_rights(); !given) return given;
     if (local_->listen(accept_queue, code); code) return failed(code);
     accept();
+    return {};
+  }
+
+  /// The group first: the mode may let it in.
+  auto give_rights() -> std::expected<void, std::string> {
+    const auto system_error = [] { return ErrorCode(errno, boost::system::system_category()); };
+    if (!rights_.group.empty()) {
+      const auto group = group_number(rights_.group);
+      if (!group)
+        return std::unexpected(
+            fmt::format("can't listen at {}: there is no group '{}': make it with addgroup",
+                        to_string(address_), rights_.group));
+      if (::chown(address_.path.c_str(), static_cast<uid_t>(-1), *group) != 0) return failed(system_error());
+    }
+    if (::chmod(address_.path.c_str(), rights_.mode) != 0) return failed(system_error());
     return {};
   }
 
@@ -144,6 +170,7 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
   EventLoop& loop_;
   StreamAddress address_;
   TlsIdentity identity_;
+  SocketRights rights_;
   std::function<void(Stream)> accepted_;
   Timer retry_;
   std::optional<Local::acceptor> local_;
@@ -170,10 +197,10 @@ StreamListener::~StreamListener() {
 }
 
 auto StreamListener::open(EventLoop& loop, const StreamAddress& address, const TlsIdentity& identity,
-                          std::function<void(Stream)> accepted)
+                          std::function<void(Stream)> accepted, const SocketRights& rights)
     -> std::expected<StreamListener, std::string> {
   PORTOLAN_CHECK(address.kind != StreamAddress::Kind::tls || identity.context() != nullptr);
-  auto acceptor = std::make_shared<detail::Acceptor>(loop, address, identity, std::move(accepted));
+  auto acceptor = std::make_shared<detail::Acceptor>(loop, address, identity, rights, std::move(accepted));
   StreamListener listener{acceptor};
   if (const auto listening = acceptor->listen(); !listening) return std::unexpected(listening.error());
   return listener;
