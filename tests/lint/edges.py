@@ -26,6 +26,7 @@ EDGES = {
     "gateway": ["base/", "nat/", "control/", "device/", "io/"],
     "gateway/*": ["base/", "nat/", "control/", "device/", "io/", "gateway/"],
     "sip": ["base/", "client/", "io/"],
+    "library": ["base/", "wire/", "client/", "io/", "portolan/"],
     "io": ["base/"],
     "io/*": ["base/", "io/"],
 }

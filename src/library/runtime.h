@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// A client engine with its sockets, its servers and one descriptor to wait for: the part of the library that
+// does I/O. Calls nobody back: what happened is taken by take_events().
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "client/client.h"
+#include "io/plain/host_routes.h"
+#include "io/plain/poll_set.h"
+#include "io/system.h"
+#include "io/udp.h"
+#include "library/text.h"
+
+namespace portolan::library {
+
+class Runtime {
+ public:
+  [[nodiscard]] static auto open(client::Speech speech)
+      -> std::expected<std::unique_ptr<Runtime>, std::string>;
+
+  Runtime(const Runtime&) = delete;
+  auto operator=(const Runtime&) -> Runtime& = delete;
+
+  [[nodiscard]] auto engine() -> client::Client& { return engine_; }
+  [[nodiscard]] auto engine() const -> const client::Client& { return engine_; }
+  [[nodiscard]] static auto moment() -> Moment {
+    return {.now = io::monotonic_now(), .wall = io::wall_now()};
+  }
+
+  /// Asks these servers, by their texts; none: the default routers.
+  /// Errors  of a text, which changes nothing
+  [[nodiscard]] auto use_servers(const std::vector<std::string>& servers) -> std::expected<void, std::string>;
+
+  [[nodiscard]] auto descriptor() const -> int { return poll_.descriptor(); }
+  /// Waits at most `timeout` (nothing: for ever) and does what is due then.
+  void step(std::optional<Nanoseconds> timeout);
+  /// Sends what the engine wants sent; after each call of the engine's.
+  void carry_out();
+  /// Ends the present or the next step()'s wait. Any thread, and signal handlers.
+  void wake() const { poll_.wake(); }
+
+  [[nodiscard]] auto take_events() -> std::vector<client::ClientEvent> { return std::exchange(events_, {}); }
+  [[nodiscard]] auto has_events() const -> bool { return !events_.empty(); }
+
+ private:
+  struct NamedServer {
+    std::string name;
+    std::vector<ServerAddress> addresses;
+  };
+  /// A socket for one path: connected, so that ICMP errors tell.
+  struct PathSocket {
+    client::Path path;
+    io::UdpSocket socket;
+  };
+  /// Hears announcements of one family (RFC 6887 s14.1.3).
+  struct Listener {
+    io::UdpSocket socket;
+    std::vector<std::uint32_t> joined;
+  };
+
+  Runtime(client::Speech speech, io::PollSet poll, std::optional<io::plain::HostNews> news);
+
+  void find_servers();
+  void receive(PathSocket& from);
+  void receive_announcements(Listener& listener);
+  void hear(Family family, std::uint32_t interface_index);
+  void match_sockets();
+  void send(const client::ClientSend& send);
+
+  io::PollSet poll_;
+  std::optional<io::plain::HostNews> news_;
+  io::SystemRandom random_;
+  client::Client engine_;
+  std::vector<NamedServer> named_;
+  std::vector<PathSocket> sockets_;
+  std::map<Family, Listener> listeners_;
+  std::vector<client::ClientEvent> events_;
+};
+
+}  // namespace portolan::library
