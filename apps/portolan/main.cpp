@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// portolan: the PCP client command. The commands themselves are in map.cpp and announce.cpp.
+// portolan: the PCP client command. The commands themselves are in files of their names.
 #include <cstdio>
 #include <exception>
 #include <span>
@@ -9,17 +9,14 @@
 
 #include "portolan/commands.h"
 #include "portolan/options.h"
-#include "wire/describe.h"
 
 namespace portolan {
 namespace {
 
 auto run(const MapCommand& command) -> int { return run_map(command); }
 auto run(const AnnounceCommand& command) -> int { return run_announce(command); }
-auto run(const DecodeCommand& command) -> int {
-  fmt::print("{}", wire::describe(command.datagram));
-  return exit_success;
-}
+auto run(const DecodeCommand& command) -> int { return run_decode(command); }
+auto run(const SendCommand& command) -> int { return run_send(command); }
 
 }  // namespace
 }  // namespace portolan

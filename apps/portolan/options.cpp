@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "portolan/options.h"
 
-#include <charconv>
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 #include <utility>
@@ -9,34 +9,19 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "portolan/arguments.h"
+#include "portolan/send_options.h"
+
 namespace portolan {
 namespace {
 
+using arguments::parse_address;
+using arguments::parse_number;
+using arguments::parse_port;
+using arguments::refuse;
+
 /// Longest wait for an answer that makes sense on a command line.
 constexpr std::uint32_t timeout_s_max = 86400;
-
-[[noreturn]] void refuse(const std::string& argument, const std::string& text, std::string_view remedy) {
-  throw CLI::ValidationError(argument, fmt::format("'{}' {}", text, remedy));
-}
-
-auto parse_number(const std::string& argument, const std::string& text, std::uint32_t minimum,
-                  std::uint32_t maximum, std::string_view remedy) -> std::uint32_t {
-  std::uint32_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value < minimum || value > maximum)
-    refuse(argument, text, remedy);
-  return value;
-}
-
-auto parse_port(const std::string& argument, const std::string& text, std::string_view remedy) -> Port {
-  return Port{static_cast<std::uint16_t>(parse_number(argument, text, 0, UINT16_MAX, remedy))};
-}
-
-auto parse_address(const std::string& argument, const std::string& text) -> IpAddress {
-  const auto address = IpAddress::parse(text);
-  if (!address) refuse(argument, text, "is no IP address: give one such as 192.0.2.14 or 2001:db8::1");
-  return *address;
-}
 
 void add_server_options(CLI::App& app, ServerOptions& options) {
   app.add_option("--server", options.server, "PCP server; the default router unless given")
@@ -147,24 +132,6 @@ void check_combination(const MapCommand& command) {
     throw CLI::ValidationError("--delete", "takes no --prefer-failure: leave it out");
 }
 
-auto parse_hex(const std::vector<std::string>& words) -> std::vector<std::byte> {
-  std::string digits;
-  for (const std::string& word : words)
-    for (const char character : word)
-      if (character != ' ' && character != ':') digits.push_back(character);
-  std::vector<std::byte> octets;
-  for (std::size_t i = 0; i < digits.size(); i += 2) {
-    std::uint8_t octet = 0;
-    const char* const start = digits.data() + i;
-    const auto [end, error] =
-        std::from_chars(start, start + std::min<std::size_t>(2, digits.size() - i), octet, 16);
-    if (error != std::errc{} || end != start + 2)
-      refuse("HEX", digits.substr(i, 2), "is no octet: give two hexadecimal digits for each");
-    octets.push_back(std::byte{octet});
-  }
-  return octets;
-}
-
 }  // namespace
 
 auto parse_command_line(std::span<const char* const> arguments) -> std::expected<Command, Exit> {
@@ -179,20 +146,40 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
   AnnounceCommand announce;
   CLI::App& announce_app = *app.add_subcommand("announce", "ask whether the PCP server is there");
   add_server_options(announce_app, announce.common);
-  std::vector<std::string> hex;
-  CLI::App& decode_app = *app.add_subcommand("decode", "show the fields of a PCP packet");
-  decode_app.add_option("HEX", hex, "the UDP payload in hexadecimal digits")->required();
+  DecodeCommand decode;
+  CLI::App& decode_app = *app.add_subcommand("decode", "show the fields of PCP packets");
+  add_decode(decode_app, decode);
+  SendCommand send;
+  CLI::App& send_app = *app.add_subcommand("send", "compose a PCP packet, well-formed or not, and send it");
+  add_send(send_app, send);
+  add_server_options(send_app, send.common);
 
   try {
+    std::vector<std::string> words(arguments.begin(), arguments.end());
+    if (!words.empty() && words.front() == send_app.get_name()) {
+      auto drafted = with_draft({words.begin() + 1, words.end()});
+      if (!drafted)
+        return std::unexpected(
+            Exit{.status = exit_usage, .text = fmt::format("portolan: {}\n", drafted.error())});
+      words = *std::move(drafted);
+      words.insert(words.begin(), send_app.get_name());
+    }
     // CLI11 takes the arguments from the back.
-    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
-    app.parse(std::move(reversed));
+    std::ranges::reverse(words);
+    app.parse(std::move(words));
     if (map_app.parsed()) {
       check_combination(map);
       return map;
     }
     if (announce_app.parsed()) return announce;
-    if (decode_app.parsed()) return DecodeCommand{parse_hex(hex)};
+    if (decode_app.parsed()) {
+      check_combination(decode);
+      return decode;
+    }
+    if (send_app.parsed()) {
+      check_combination(send);
+      return send;
+    }
     return std::unexpected(Exit{.status = exit_success, .text = app.help()});
   } catch (const CLI::CallForVersion&) {
     return std::unexpected(Exit{.status = exit_success, .text = app.version() + "\n"});

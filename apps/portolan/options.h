@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/nonce.h"
 #include "base/time.h"
 #include "client/events.h"
+#include "wire/compose.h"
 #include "wire/protocol.h"
 
 namespace portolan {
@@ -44,9 +46,38 @@ struct AnnounceCommand {
   ServerOptions common;
 };
 struct DecodeCommand {
-  std::vector<std::byte> datagram;
+  std::optional<std::vector<std::byte>> datagram;
+  /// A capture file instead; "-" is standard input.
+  std::string capture;
+  /// Of the server in the capture.
+  Port server_port{wire::server_port};
+  bool shows_octets = false;
+  bool is_json = false;
 };
-using Command = std::variant<MapCommand, AnnounceCommand, DecodeCommand>;
+/// A message as it is to be composed, and how it is to be sent.
+struct SendCommand {
+  enum class Kind : std::uint8_t { pcp, nat_pmp_address, nat_pmp_map };
+
+  ServerOptions common;
+  /// None: `raw` is the message.
+  std::optional<Kind> kind;
+  std::optional<std::vector<std::byte>> raw;
+  /// Of NAT-PMP as well, as far as it has such fields.
+  wire::Draft::Pcp pcp;
+  std::optional<std::uint32_t> lifetime;
+  std::optional<IpAddress> client_address;
+  std::optional<Nonce> nonce;
+  std::vector<wire::Edit> edits;
+  std::optional<std::size_t> size;
+  std::optional<std::uint32_t> fuzz_seed;
+  Port source_port;
+  std::uint32_t repeat = 1;
+  /// A second.
+  std::uint32_t rate = 1;
+  std::string capture;
+  bool only_prints = false;
+};
+using Command = std::variant<MapCommand, AnnounceCommand, DecodeCommand, SendCommand>;
 
 /// Reason to end without asking anybody: help, the version, a mistake, no network.
 struct Exit {

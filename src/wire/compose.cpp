@@ -97,33 +97,29 @@ auto apply_edits(const Draft& draft, std::vector<std::byte>& message) -> std::ex
   return {};
 }
 
-auto below(Random& random, std::size_t end) -> std::size_t {
-  return static_cast<std::size_t>(random.next() % end);
-}
-
 /// Values that boundaries are at.
 auto edge_value(Random& random) -> std::byte {
   constexpr std::array edges{std::byte{0}, std::byte{1}, std::byte{0x7f}, std::byte{0x80}, std::byte{0xff}};
-  return edges[below(random, edges.size())];
+  return edges[random.below(edges.size())];
 }
 
 void mutate_once(std::vector<std::byte>& message, Random& random) {
   constexpr std::size_t ways = 5;
   constexpr std::size_t added_max = 32;
-  const std::size_t way = below(random, ways);
+  const std::size_t way = random.below(ways);
   if (message.empty() || way == 0) {
-    const std::size_t count = 1 + below(random, added_max);
+    const std::size_t count = 1 + random.below(added_max);
     for (std::size_t i = 0; i < count && message.size() < draft_octets_max; ++i)
       message.push_back(static_cast<std::byte>(random.next()));
     return;
   }
-  std::byte& place = message[below(random, message.size())];
-  if (way == 1) place ^= std::byte{1} << below(random, 8);
+  std::byte& place = message[random.below(message.size())];
+  if (way == 1) place ^= std::byte{1} << random.below(8);
   if (way == 2) place = edge_value(random);
-  if (way == 3) message.resize(below(random, message.size() + 1));
+  if (way == 3) message.resize(random.below(message.size() + 1));
   if (way == 4) {
-    const std::size_t from = below(random, message.size());
-    const std::size_t count = std::min(1 + below(random, added_max), message.size() - from);
+    const std::size_t from = random.below(message.size());
+    const std::size_t count = std::min(1 + random.below(added_max), message.size() - from);
     const std::vector<std::byte> copy(message.begin() + static_cast<std::ptrdiff_t>(from),
                                       message.begin() + static_cast<std::ptrdiff_t>(from + count));
     if (message.size() + count <= draft_octets_max)
@@ -146,7 +142,7 @@ auto compose(const Draft& draft) -> std::expected<std::vector<std::byte>, std::s
 
 void mutate(std::vector<std::byte>& message, Random& random) {
   constexpr std::size_t changes_max = 8;
-  const std::size_t changes = 1 + below(random, changes_max);
+  const std::size_t changes = 1 + random.below(changes_max);
   for (std::size_t i = 0; i < changes; ++i) mutate_once(message, random);
 }
 

@@ -9,9 +9,10 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <pcap/pcap.h>
 
 #include "base/bytes.h"
+
+#include <pcap/pcap.h>
 
 namespace portolan::io {
 namespace {
@@ -179,7 +180,8 @@ auto CaptureReader::open(const std::filesystem::path& path) -> std::expected<Cap
   state->capture.reset(
       pcap_open_offline_with_tstamp_precision(path.c_str(), PCAP_TSTAMP_PRECISION_NANO, error.data()));
   // libpcap's words begin with the path where the file cannot be opened.
-  if (!state->capture) return std::unexpected(fmt::format("{}: no capture file: {}", state->path, error.data()));
+  if (!state->capture)
+    return std::unexpected(fmt::format("{}: no capture file: {}", state->path, error.data()));
   return CaptureReader(std::move(state));
 }
 

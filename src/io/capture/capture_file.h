@@ -31,16 +31,17 @@ struct CapturedDatagram {
   auto operator==(const CapturedDatagram&) const -> bool = default;
 };
 
-/// The UDP datagram in a packet of a link of libpcap's type `link_type` (Ethernet with VLAN tags, Linux cooked,
-/// raw IP, loopback); none if there is none, or only a part of one in a fragment, or behind IPv6 extension
-/// headers.
+/// The UDP datagram in a packet of a link of libpcap's type `link_type` (Ethernet with VLAN tags, Linux
+/// cooked, raw IP, loopback); none if there is none, or only a part of one in a fragment, or behind IPv6
+/// extension headers.
 [[nodiscard]] auto udp_in_packet(int link_type, std::span<const std::byte> packet)
     -> std::optional<CapturedDatagram>;
 
 class CaptureReader {
  public:
   /// "-" is standard input. Errors  text that names file and cause
-  [[nodiscard]] static auto open(const std::filesystem::path& path) -> std::expected<CaptureReader, std::string>;
+  [[nodiscard]] static auto open(const std::filesystem::path& path)
+      -> std::expected<CaptureReader, std::string>;
 
   CaptureReader(CaptureReader&&) noexcept;
   auto operator=(CaptureReader&&) noexcept -> CaptureReader&;
@@ -58,14 +59,15 @@ class CaptureReader {
 class CaptureWriter {
  public:
   /// Makes the file anew. Errors  text that names file and cause
-  [[nodiscard]] static auto open(const std::filesystem::path& path) -> std::expected<CaptureWriter, std::string>;
+  [[nodiscard]] static auto open(const std::filesystem::path& path)
+      -> std::expected<CaptureWriter, std::string>;
 
   CaptureWriter(CaptureWriter&&) noexcept;
   auto operator=(CaptureWriter&&) noexcept -> CaptureWriter&;
   ~CaptureWriter();
 
-  /// Writes `datagram` in an IP packet with right checksums, and to the disk at once. Source and destination are
-  /// of one family. Errors  text: what the disk says
+  /// Writes `datagram` in an IP packet with right checksums, and to the disk at once. Source and destination
+  /// are of one family. Errors  text: what the disk says
   [[nodiscard]] auto write(const CapturedDatagram& datagram) -> std::expected<void, std::string>;
 
  private:

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+
 #include <pcap/dlt.h>
 
 namespace portolan::io {
@@ -93,8 +94,7 @@ TEST_F(CaptureFile, what_is_no_capture_is_refused_in_words) {
   EXPECT_FALSE(CaptureWriter::open(path() / "below-a-file"));
 }
 
-constexpr const char* ipv4_udp =
-    "45000020 00000000 4011b6a7 c0000201 c6336402 14e79c40 000c0000 00800000";
+constexpr const char* ipv4_udp = "45000020 00000000 4011b6a7 c0000201 c6336402 14e79c40 000c0000 00800000";
 
 TEST(UdpInPacket, of_all_kinds_of_links) {
   const auto packet = bytes(ipv4_udp);
