@@ -153,11 +153,29 @@ void read_devices(Reader& reader, const toml::table& root, Settings& settings) {
                 "has \"simulated\" beside others: that one serves all hosts, and stands alone");
 }
 
+void read_mapping_log(Reader& reader, const toml::table& root, MappingLogSettings& log) {
+  constexpr std::string_view where = "mapping_log.";
+  const toml::table* table = reader.table(root, "mapping_log");
+  if (table == nullptr) return;
+  reader.refuse_unknown(*table, where, {"file", "blocks"});
+  log.is_on = true;
+  reader.flag(*table, where, "blocks", log.blocks);
+  if (table->get("file") == nullptr)
+    return reader.fail_missing(*table, "mapping_log.file",
+                               "write file = \"/var/log/portolan/mappings\", or \"stdout\"");
+  const auto path = reader.text(*table, where, "file");
+  if (path && path->starts_with('/') && !path->ends_with('/'))
+    log.path = *path;
+  else if (path && *path != "stdout")
+    reader.fail(*table->get("file"), "mapping_log.file",
+                R"(must be "stdout" or the absolute path of a file, such as "/var/log/portolan/mappings")");
+}
+
 void read_root(Reader& reader, const toml::table& root, Settings& settings) {
   reader.refuse_unknown(
       root, "",
       {"device", "store", "store_path", "runtime_directory", "pcp", "user", "prefix64", "third_party_id",
-       "mapping", "inside", "nat64", "nat64_remote", "nat44", "firewall6", "simulated"});
+       "mapping", "mapping_log", "inside", "nat64", "nat64_remote", "nat44", "firewall6", "simulated"});
   read_devices(reader, root, settings);
   if (const auto store = reader.text(root, "", "store")) {
     if (*store == "memory")
@@ -193,6 +211,7 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
   read_root(reader, root, settings);
   detail::read_pcp(reader, root, settings);
   detail::read_users(reader, root, settings);
+  read_mapping_log(reader, root, settings.mapping_log);
   read_inside(reader, root, settings);
   gateway::read_nat64(reader, root, settings.has(DeviceKind::nat64) ? "device \"nat64\"" : "",
                       settings.nat64);

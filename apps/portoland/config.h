@@ -33,6 +33,15 @@ struct InsideInterface {
 
 enum class StoreKind : std::uint8_t { sqlite, memory };
 
+/// Explicit mappings of all devices, written down as they come and go.
+struct MappingLogSettings {
+  bool is_on = false;
+  /// Empty: standard output.
+  std::filesystem::path path;
+  /// Ports of a user alone are told once.
+  bool blocks = false;
+};
+
 using gateway::Nat64Settings;
 
 /// Where a portolan-nat64 listens.
@@ -62,6 +71,7 @@ struct Settings {
   server::Config server;
   std::vector<InsideInterface> inside;
   Nat64Settings nat64;
+  MappingLogSettings mapping_log;
   RemoteSettings remote;
   device::Nat44Settings nat44;
   device::Firewall6Settings firewall6;

@@ -72,6 +72,9 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
     io::log::info("leftover-undone", "undid what an earlier run left: {change}", change);
   for (const std::string& change : daemon->host_.list())
     io::log::info("host-changed", "changed on this host: {change}", change);
+  auto mapping_file = MappingLog::open(daemon->settings_.mapping_log);
+  if (!mapping_file) return std::unexpected(mapping_file.error());
+  daemon->mapping_log_.use(*std::move(mapping_file), daemon->settings_);
   daemon->listen();
   daemon->devices_->connect();
   daemon->server_.advance(io::monotonic_now());
@@ -94,7 +97,8 @@ Daemon::Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io:
       timer_(loop.timer([this] {
         server_.advance(io::monotonic_now());
         carry_out_actions();
-      })) {
+      })),
+      mapping_log_(loop, server_, random_) {
   learn_interfaces();
   for (const InsideInterface& inside : settings_.inside)
     if (const auto found = netlink_.interface(inside.interface); !found)
@@ -288,6 +292,7 @@ void Daemon::carry_out_actions() {
     timer_.arm(*deadline);
   else
     timer_.disarm();
+  mapping_log_.look();
 }
 
 void Daemon::send(const server::Actions& actions) {

@@ -20,6 +20,7 @@
 #include "io/udp.h"
 #include "portoland/config.h"
 #include "portoland/devices.h"
+#include "portoland/mapping_log.h"
 #include "server/server.h"
 #include "store/store.h"
 
@@ -109,6 +110,8 @@ class Daemon {
   } dropped_;
 
   io::Timer timer_;
+  /// After the server's, from which it takes events.
+  MappingLog mapping_log_;
   io::Watch readable_;
 };
 

@@ -54,6 +54,7 @@ auto Daemon::metrics_with(const Devices::Metrics& devices, Nanoseconds loop_dela
                         out);
   std::vector<control::EventLogMetrics> logs;
   if (devices.nat64_log) logs.push_back({.log = "nat64", .counters = *devices.nat64_log});
+  if (mapping_log_.is_on()) logs.push_back({.log = "mappings", .counters = mapping_log_.counters()});
   control::append_event_logs(logs, out);
   if (devices.nat64) control::append_nat64(*devices.nat64, out);
   return out.take();

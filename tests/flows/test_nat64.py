@@ -3,6 +3,7 @@
 IPv6-only host and an IPv4 one. And those of test_traffic.py with it: an IPv6 client, and nothing else differs; external
 ports are by value, because other mappings take all others."""
 
+import json
 import socket
 import time
 from typing import NamedTuple
@@ -208,3 +209,22 @@ def test_peer_learns_the_lifetime(start, ask, leave_one_tcp_port, network):
     assert 20000 - 10 <= learn(5) <= 20000
     here.close()
     there.close()
+
+
+@pytest.mark.parametrize("events, told_by", (("bindings", "events"), ("none", "mappings")))
+def test_of_a_mapping_one_log_tells(start, ask, tmp_path, events, told_by):
+    """The NAT64's own if it is on, else that of mappings."""
+    start(CONFIG + f'events = "{events}"\nevent_log = "{tmp_path}/events"\n'
+          f'[mapping_log]\nfile = "{tmp_path}/mappings"\n')
+    assert_success(ask.map(pcp.UDP, 3938, 15000)[1], 15000)
+    assert_success(ask.map(pcp.UDP, 3938, lifetime=0)[1], 0, address="0.0.0.0", lifetime=0)
+    def lines(name):
+        path = tmp_path / name
+        return [json.loads(line)["event"] for line in path.read_text().splitlines()] if path.exists() else []
+    deadline = time.monotonic() + 20
+    while "binding-deleted" not in lines(told_by):
+        assert time.monotonic() < deadline, (lines("events"), lines("mappings"))
+        time.sleep(0.01)
+    assert lines(told_by) == ["log-begins", "binding-created", "binding-deleted"]
+    other = "mappings" if told_by == "events" else "events"
+    assert lines(other) in ([], ["log-begins"])
