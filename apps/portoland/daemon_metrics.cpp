@@ -31,11 +31,7 @@ auto Daemon::metrics_with(const Devices::Metrics& devices, Nanoseconds loop_dela
                            .loop_delay = loop_delay},
                           out);
   control::PcpSurroundings around{
-      .mappings = server_.contracts().size(),
-      .mappings_max = settings_.server.mappings_max,
-      .ports = server_.contracts().ports(),
-      .is_read_only = server_.is_read_only(),
-      .is_reconciling = server_.is_reconciling(),
+      .gauges = server_.gauges(),
       .dropped_not_inside = dropped_.not_inside,
       .dropped_not_unicast = dropped_.not_unicast,
       .dropped_wrong_inside = dropped_.wrong_inside,

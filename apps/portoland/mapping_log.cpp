@@ -39,12 +39,12 @@ void MappingLog::use(io::AppendFile file, const Settings& settings) {
     lines_.set_blocks({});
   if (file_.use(std::move(file), settings.mapping_log.is_on)) {
     lines_.begin();
-    server_.record_events(true);
+    server_.hold_events(true);
     next_ = server_.events_from(0, 0).next;
     present_.emplace();
   }
   if (!is_on()) {
-    server_.record_events(false);
+    server_.hold_events(false);
     present_.reset();
     rested_.disarm();
     return;

@@ -15,13 +15,15 @@ namespace portolan::server {
 
 class EventLog {
  public:
-  [[nodiscard]] auto is_on() const -> bool { return is_on_; }
+  [[nodiscard]] auto is_on() const -> bool { return is_on_ || is_held_; }
   /// Nothing is recorded while it is off; what was recorded before stays.
   void set_on(bool is_on) { is_on_ = is_on; }
+  /// On, whatever set_on() says.
+  void hold(bool is_held) { is_held_ = is_held; }
 
   /// Numbers `event` and keeps it, if it is on.
   void record(Event event) {
-    if (!is_on_) return;
+    if (!is_on()) return;
     event.sequence = next_++;
     events_.push_back(std::move(event));
     if (events_.size() > events_kept) events_.pop_front();
@@ -39,6 +41,7 @@ class EventLog {
 
  private:
   bool is_on_ = false;
+  bool is_held_ = false;
   std::uint64_t next_ = 1;
   std::deque<Event> events_;
 };

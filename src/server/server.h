@@ -185,6 +185,8 @@ class Server {
 
   /// Records events from now on, or no more: what nobody reads costs nothing.
   void record_events(bool is_on) { events_.set_on(is_on); }
+  /// Records them whatever record_events() says: for a log that is to have all.
+  void hold_events(bool is_held) { events_.hold(is_held); }
   /// At most `most` events from number `sequence` on; 0: from the next one on.
   [[nodiscard]] auto events_from(std::uint64_t sequence, std::size_t most) const -> EventPage {
     return events_.from(sequence, most);

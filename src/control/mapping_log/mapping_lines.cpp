@@ -119,8 +119,8 @@ auto MappingLines::enter(Nanoseconds time, const Contract& mapping, std::string&
 
 auto MappingLines::leave(Nanoseconds time, const Contract& mapping, std::string& out) -> bool {
   const std::size_t hash = hash_(mapping.key);
-  const auto [begin, end] = places_.equal_range(mapping.subscriber);
-  for (auto at = begin; at != end; ++at) {
+  const auto [first, last] = places_.equal_range(mapping.subscriber);
+  for (auto at = first; at != last; ++at) {
     const auto block = blocks_.find(at->second);
     std::vector<std::size_t>& mappings = block->second.mappings;
     const auto found = std::ranges::find(mappings, hash);

@@ -72,10 +72,11 @@ void append_drops(const server::Counters& counters, const PcpSurroundings& aroun
 
 void append_mappings(const server::Counters& counters, const PcpSurroundings& around, Exposition& out) {
   out.gauge("portolan_pcp_mappings", "Mappings in force, those of PEER and of the operator included.",
-            around.mappings);
+            around.gauges.contracts);
   out.gauge("portolan_pcp_mapped_ports", "Ports of all mappings, which is what mappings_max limits.",
-            around.ports);
-  out.gauge("portolan_pcp_mapped_ports_max", "The limit of portolan_pcp_mapped_ports.", around.mappings_max);
+            around.gauges.ports);
+  out.gauge("portolan_pcp_mapped_ports_max", "The limit of portolan_pcp_mapped_ports.",
+            around.gauges.ports_max);
   out.counter("portolan_pcp_mapping_changes_total",
               "Mappings made, renewed or changed, deleted, expired, moved by the device, lost by it.");
   out.sample(counters.made, {{"change", "made"}});
@@ -84,6 +85,26 @@ void append_mappings(const server::Counters& counters, const PcpSurroundings& ar
   out.sample(counters.expired, {{"change", "expired"}});
   out.sample(counters.moved, {{"change", "moved"}});
   out.sample(counters.lost, {{"change", "lost"}});
+}
+
+void append_users_and_queues(const server::Gauges& gauges, Exposition& out) {
+  out.gauge("portolan_pcp_subscribers", "Subscribers that have mappings.", gauges.subscribers);
+  out.gauge("portolan_pcp_users", "Users, by who made them.");
+  out.sample(gauges.users_configured, {{"origin", "configured"}});
+  out.sample(gauges.users_by_hand, {{"origin", "by-hand"}});
+  out.gauge("portolan_pcp_static_mappings", "Mappings of the operator, by where they were made.");
+  out.sample(gauges.statics_configured, {{"origin", "configured"}});
+  out.sample(gauges.statics_by_hand, {{"origin", "by-hand"}});
+  out.gauge("portolan_pcp_static_mappings_not_in_force",
+            "Those that the device has not, or not as it should.", gauges.statics_not_in_force);
+  out.gauge("portolan_pcp_refused_profiles", "What users were to be given, and the device does not.",
+            gauges.refused_profiles);
+  out.gauge("portolan_pcp_queue",
+            "What waits: batches for device or store, requests for an earlier one, "
+            "operations of the operator.");
+  out.sample(gauges.batches, {{"queue", "batches"}});
+  out.sample(gauges.deferred, {{"queue", "deferred"}});
+  out.sample(gauges.operations, {{"queue", "operations"}});
 }
 
 void append_state(const server::Counters& counters, const PcpSurroundings& around, Exposition& out) {
@@ -95,11 +116,11 @@ void append_state(const server::Counters& counters, const PcpSurroundings& aroun
   out.counter("portolan_pcp_updates_total", "Mapping updates that nobody asked for (RFC 6887 s14.2).",
               counters.updates_sent);
   out.gauge("portolan_pcp_read_only", "1: the store does not write, no mapping is made or deleted.",
-            around.is_read_only);
+            around.gauges.is_read_only);
   out.counter("portolan_pcp_refused_undos_total", "Operations that the device would not undo.",
               counters.refused_undos);
   out.gauge("portolan_pcp_reconciling", "1: a device is being brought to what was promised.",
-            around.is_reconciling);
+            around.gauges.is_reconciling);
   out.counter("portolan_pcp_reconciled_total",
               "What devices lacked of what was promised, and had without anybody's promise.");
   out.sample(counters.reinstalled, {{"what", "reinstalled"}});
@@ -113,6 +134,7 @@ void append_pcp(const server::Counters& counters, const PcpSurroundings& surroun
   append_answers(counters, out);
   append_drops(counters, surroundings, out);
   append_mappings(counters, surroundings, out);
+  append_users_and_queues(surroundings.gauges, out);
   append_state(counters, surroundings, out);
 }
 

@@ -14,18 +14,15 @@
 #include "control/metrics/exposition.h"
 #include "device/operation_counts.h"
 #include "server/counters.h"
+#include "server/management.h"
 
 namespace portolan::control {
 
 /// What the engine does not count: present numbers, and what happens around it.
 struct PcpSurroundings {
-  std::size_t mappings = 0;
-  std::size_t mappings_max = 0;
-  std::size_t ports = 0;
+  server::Gauges gauges{};
   /// Since the epoch began; none where each user has one of its own.
   std::optional<std::uint32_t> epoch_s{};
-  bool is_read_only = false;
-  bool is_reconciling = false;
   /// Datagrams that never got to the engine.
   std::uint64_t dropped_not_inside = 0;
   std::uint64_t dropped_not_unicast = 0;

@@ -86,7 +86,7 @@ TEST(PcpMetrics, changes_of_mappings_are_told) {
   world.ask({.internal_port = 1001, .lifetime_s = 0});
   world.ask({.internal_port = 4242, .lifetime_s = 0});
   world.pass(Seconds{3601});
-  const Samples samples = samples_of(world, {.mappings = 5, .epoch_s = 9, .is_read_only = true});
+  const Samples samples = samples_of(world, {.gauges = {.contracts = 5, .is_read_only = true}, .epoch_s = 9});
   EXPECT_EQ(samples.at(R"(portolan_pcp_mapping_changes_total{change="made"})"), 5);
   EXPECT_EQ(samples.at(R"(portolan_pcp_mapping_changes_total{change="renewed"})"), 2);
   EXPECT_EQ(samples.at(R"(portolan_pcp_mapping_changes_total{change="deleted"})"), 1);
@@ -95,6 +95,23 @@ TEST(PcpMetrics, changes_of_mappings_are_told) {
   EXPECT_EQ(samples.at("portolan_pcp_epoch_seconds"), 9);
   EXPECT_EQ(samples.at("portolan_pcp_read_only"), 1);
   EXPECT_FALSE(samples_of(world).contains("portolan_pcp_epoch_seconds")) << "each user has its own";
+}
+
+TEST(PcpMetrics, users_and_queues_are_told_as_the_engine_has_them) {
+  server::Config with_user = config();
+  with_user.profiles.push_back({.users = *Prefix::parse("2001:db8:112::/48")});
+  with_user.mappings_max = 7;
+  World world(with_user);
+  world.ask({.internal_port = 1000});
+  world.ask({.from = "2001:db8:112:1::1", .internal_port = 1000});
+  const Samples samples = samples_of(world, {.gauges = world.server.gauges()});
+  EXPECT_EQ(samples.at(R"(portolan_pcp_users{origin="configured"})"), 1);
+  EXPECT_EQ(samples.at(R"(portolan_pcp_users{origin="by-hand"})"), 0);
+  EXPECT_EQ(samples.at("portolan_pcp_subscribers"), 2);
+  EXPECT_EQ(samples.at("portolan_pcp_mapped_ports"), 2);
+  EXPECT_EQ(samples.at("portolan_pcp_mapped_ports_max"), 7);
+  EXPECT_EQ(samples.at(R"(portolan_pcp_queue{queue="batches"})"), 0);
+  EXPECT_EQ(samples.at(R"(portolan_pcp_static_mappings{origin="configured"})"), 0);
 }
 
 TEST(PcpMetrics, result_codes_and_options_that_nobody_assigned_appear_when_they_come) {
