@@ -25,11 +25,12 @@ AddressWatch::AddressWatch(AddressWatch&&) noexcept = default;
 auto AddressWatch::operator=(AddressWatch&&) noexcept -> AddressWatch& = default;
 AddressWatch::~AddressWatch() = default;
 
-auto AddressWatch::open() -> std::expected<AddressWatch, std::string> {
+auto AddressWatch::open(Family family) -> std::expected<AddressWatch, std::string> {
   auto socket = std::make_unique<Socket>();
   socket->socket.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!socket->socket) return std::unexpected(errno_text("netlink socket", errno));
-  if (mnl_socket_bind(socket->socket.get(), RTMGRP_LINK | RTMGRP_IPV4_IFADDR, MNL_SOCKET_AUTOPID) < 0)
+  const unsigned addresses = family == Family::ipv4 ? RTMGRP_IPV4_IFADDR : RTMGRP_IPV6_IFADDR;
+  if (mnl_socket_bind(socket->socket.get(), RTMGRP_LINK | addresses, MNL_SOCKET_AUTOPID) < 0)
     return std::unexpected(errno_text("netlink bind", errno));
   return AddressWatch{std::move(socket)};
 }

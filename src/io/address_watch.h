@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// Word from the kernel that an interface or an IPv4 address of this host has changed. What they are now is
+// Word from the kernel that an interface or an address of this host has changed. What they are now is
 // Netlink's to say: so that nothing is missed when words are lost.
 #pragma once
 
@@ -8,12 +8,14 @@
 #include <memory>
 #include <string>
 
+#include "base/address.h"
+
 namespace portolan::io {
 
 class AddressWatch {
  public:
-  /// Changes from now on are told. Errors  text for the operator
-  [[nodiscard]] static auto open() -> std::expected<AddressWatch, std::string>;
+  /// Changes from now on are told, those of addresses of one family. Errors  text for the operator
+  [[nodiscard]] static auto open(Family family = Family::ipv4) -> std::expected<AddressWatch, std::string>;
   AddressWatch(AddressWatch&&) noexcept;
   auto operator=(AddressWatch&&) noexcept -> AddressWatch&;
   ~AddressWatch();

@@ -85,6 +85,8 @@ auto Netlink::find_interface(std::string_view name) -> std::expected<std::option
       if (type == IFLA_IFNAME) found.name = mnl_attr_get_str(attribute);
       if (type == IFLA_MTU) found.mtu = mnl_attr_get_u32(attribute);
       if (type == IFLA_TXQLEN) found.tx_queue_length = mnl_attr_get_u32(attribute);
+      if (type == IFLA_ADDRESS && mnl_attr_get_payload_len(attribute) == 6)
+        std::memcpy(found.link_address.emplace().data(), mnl_attr_get_payload(attribute), 6);
       if (type == IFLA_LINKINFO) found.tun_queues = tun_queues_of(attribute);
     });
   });

@@ -5,6 +5,7 @@
 // HostChanges remembers.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -31,6 +32,7 @@ struct Interface {
   unsigned mtu = 0;
   unsigned tx_queue_length = 0;
   bool is_up = false;
+  std::optional<std::array<std::uint8_t, 6>> link_address = {};  ///< of what has one of such a length
   unsigned tun_queues = 0;  ///< descriptors that processes have of a TUN made for several, 0 of anything else
 };
 

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "gateway/advertisement.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/bytes.h"
+#include "base/check.h"
+
+namespace portolan::gateway {
+namespace {
+
+constexpr std::uint8_t type_solicitation = 133;
+constexpr std::uint8_t type_advertisement = 134;
+constexpr std::uint8_t option_link_address = 1;
+constexpr std::uint8_t option_prefix = 3;
+constexpr std::uint8_t option_mtu = 5;
+constexpr std::uint8_t option_dns_servers = 25;
+constexpr std::uint8_t option_nat64_prefix = 38;
+constexpr std::uint8_t flag_managed = 0x80;
+constexpr std::uint8_t flag_other = 0x40;
+/// On-link, and for hosts to make addresses of.
+constexpr std::uint8_t prefix_flags = 0xc0;
+constexpr std::size_t solicitation_octets = 8;
+constexpr std::size_t advertisement_header_octets = 16;
+/// By prefix length code.
+constexpr std::array prefix_lengths{96U, 64U, 56U, 48U, 40U, 32U};
+constexpr int hop_limit_of_neighbours = 255;
+
+auto prefix_length_code(unsigned length) -> std::uint16_t {
+  const auto* const found = std::ranges::find(prefix_lengths, length);
+  PORTOLAN_CHECK(found != prefix_lengths.end());
+  return static_cast<std::uint16_t>(found - prefix_lengths.begin());
+}
+
+/// Calls take(type, content) for each option, without its first two octets; false if they are ill-formed.
+auto for_each_option(ByteReader& reader, auto&& take) -> bool {
+  while (reader.remaining() != 0) {
+    const auto type = reader.read<std::uint8_t>();
+    const std::size_t units = reader.read<std::uint8_t>();
+    if (units == 0) return false;
+    const auto content = reader.take(8 * units - 2);
+    if (!reader.ok()) return false;
+    take(type, content);
+  }
+  return true;
+}
+
+auto seconds32(Seconds lifetime) -> std::uint32_t {
+  return static_cast<std::uint32_t>(std::clamp<Seconds::rep>(lifetime.count(), 0, UINT32_MAX));
+}
+
+void write_prefix(ByteWriter& writer, const AdvertisedPrefix& prefix) {
+  writer.write(option_prefix);
+  writer.write(std::uint8_t{4});
+  writer.write(static_cast<std::uint8_t>(prefix.prefix.length()));
+  writer.write(prefix_flags);
+  writer.write(seconds32(prefix.valid));
+  writer.write(seconds32(prefix.preferred));
+  writer.zeros(4);
+  writer.write(prefix.prefix.address());
+}
+
+void write_nat64_prefix(ByteWriter& writer, const Prefix& prefix, Seconds lifetime) {
+  writer.write(option_nat64_prefix);
+  writer.write(std::uint8_t{2});
+  writer.write(
+      static_cast<std::uint16_t>(scaled_lifetime(lifetime) << 3U | prefix_length_code(prefix.length())));
+  writer.write(std::as_bytes(std::span(prefix.address().bits().octets)).first(12));
+}
+
+}  // namespace
+
+auto scaled_lifetime(Seconds lifetime) -> std::uint16_t {
+  const auto seconds = std::clamp(lifetime, Seconds{0}, pref64_lifetime_max).count();
+  return static_cast<std::uint16_t>((seconds + 7) / 8);
+}
+
+auto encode(const Advertisement& advertisement) -> std::vector<std::byte> {
+  std::vector<std::byte> message(advertisement_octets_max);
+  ByteWriter writer(message);
+  writer.write(type_advertisement);
+  writer.write(std::uint8_t{0});
+  writer.write(std::uint16_t{0});
+  writer.write(advertisement.hop_limit);
+  writer.write(static_cast<std::uint8_t>((advertisement.is_managed ? flag_managed : 0) |
+                                         (advertisement.has_other_config ? flag_other : 0)));
+  writer.write(static_cast<std::uint16_t>(
+      std::clamp<Seconds::rep>(advertisement.router_lifetime.count(), 0, UINT16_MAX)));
+  writer.zeros(8);
+  if (advertisement.link_address) {
+    writer.write(option_link_address);
+    writer.write(std::uint8_t{1});
+    writer.write(std::as_bytes(std::span(*advertisement.link_address)));
+  }
+  if (advertisement.mtu != 0) {
+    writer.write(option_mtu);
+    writer.write(std::uint8_t{1});
+    writer.zeros(2);
+    writer.write(advertisement.mtu);
+  }
+  for (const AdvertisedPrefix& prefix : advertisement.prefixes) write_prefix(writer, prefix);
+  for (const Prefix& prefix : advertisement.nat64_prefixes)
+    write_nat64_prefix(writer, prefix, advertisement.nat64_lifetime);
+  if (!advertisement.dns_servers.empty()) {
+    writer.write(option_dns_servers);
+    writer.write(static_cast<std::uint8_t>(1 + 2 * advertisement.dns_servers.size()));
+    writer.zeros(2);
+    writer.write(seconds32(advertisement.dns_lifetime));
+    for (const IpAddress& server : advertisement.dns_servers) writer.write(server);
+  }
+  PORTOLAN_CHECK(writer.ok());
+  message.resize(writer.size());
+  return message;
+}
+
+auto is_solicitation(std::span<const std::byte> message, const IpAddress& source, int hop_limit) -> bool {
+  ByteReader reader(message);
+  const auto type = reader.read<std::uint8_t>();
+  const auto code = reader.read<std::uint8_t>();
+  if (message.size() < solicitation_octets || type != type_solicitation || code != 0 ||
+      hop_limit != hop_limit_of_neighbours)
+    return false;
+  reader.skip(solicitation_octets - 2);
+  bool is_of_nobody = false;
+  const bool is_well_formed = for_each_option(reader, [&](std::uint8_t option, std::span<const std::byte>) {
+    is_of_nobody = is_of_nobody || (option == option_link_address && source.is_unspecified());
+  });
+  return is_well_formed && !is_of_nobody;
+}
+
+auto nat64_prefixes_of(std::span<const std::byte> message, const IpAddress& source, int hop_limit)
+    -> std::optional<std::vector<Prefix>> {
+  ByteReader reader(message);
+  const auto type = reader.read<std::uint8_t>();
+  const auto code = reader.read<std::uint8_t>();
+  if (message.size() < advertisement_header_octets || type != type_advertisement || code != 0 ||
+      hop_limit != hop_limit_of_neighbours || !source.is_link_local())
+    return {};
+  reader.skip(advertisement_header_octets - 2);
+  std::vector<Prefix> prefixes;
+  bool is_any = false;
+  const bool is_well_formed =
+      for_each_option(reader, [&](std::uint8_t option, std::span<const std::byte> content) {
+        ByteReader fields(content);
+        const auto lifetime_and_code = fields.read<std::uint16_t>();
+        const std::size_t length_code = lifetime_and_code & 7U;
+        if (option != option_nat64_prefix || content.size() != 14 || length_code >= prefix_lengths.size())
+          return;
+        is_any = true;
+        Ipv6Address address;
+        fields.copy_to(std::as_writable_bytes(std::span(address.octets)).first(12));
+        if (lifetime_and_code >> 3U != 0)
+          prefixes.emplace_back(IpAddress{address}, prefix_lengths[length_code]);
+      });
+  if (!is_well_formed || !is_any) return {};
+  std::ranges::sort(prefixes);
+  return prefixes;
+}
+
+}  // namespace portolan::gateway
