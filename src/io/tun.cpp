@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "io/netlink.h"
+#include "io/rights.h"
 
 namespace portolan::io {
 namespace {
@@ -41,6 +42,12 @@ auto attach_failure(const std::string& name, int number) -> std::string {
   if (number == EINVAL)
     return text + ": an interface of this name exists and is of another kind; choose another name";
   return text;
+}
+
+/// Where no udev has set its mode, it is root's alone.
+auto open_device() -> FileDescriptor {
+  const Raised raised(Capability::dac_override);
+  return FileDescriptor{::open(device_path, O_RDWR | O_NONBLOCK | O_CLOEXEC)};
 }
 
 /// The best the kernel agrees to. Offloads belong to the interface, not to a queue.
@@ -87,7 +94,7 @@ auto Tun::open(const TunOptions& options) -> std::expected<Tun, std::string> {
   if (const auto idle = check_queues(0); !idle) return std::unexpected(idle.error());
   Tun tun;
   for (unsigned queue = 0; queue < options.queues; ++queue) {
-    FileDescriptor descriptor{::open(device_path, O_RDWR | O_NONBLOCK | O_CLOEXEC)};
+    FileDescriptor descriptor = open_device();
     if (!descriptor) return std::unexpected(open_failure(errno));
     ifreq request{};
     std::memcpy(request.ifr_name, options.name.data(), options.name.size());

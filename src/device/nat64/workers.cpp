@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "io/rights.h"
 #include "io/wakeup.h"
 #include "nat/udp_gather.h"
 
@@ -53,7 +54,10 @@ class Workers::Worker {
   auto operator=(const Worker&) -> Worker& = delete;
 
   void start() {
-    thread_ = std::thread([this] { run(); });
+    thread_ = std::thread([this] {
+      io::give_up_all();
+      run();
+    });
   }
   void wake() { wakeup_.signal(); }
   /// Ends the thread, and lets the others end.

@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "io/rights.h"
 #include "io/system.h"
 
 namespace portolan::store {
@@ -104,7 +105,10 @@ auto SqliteStore::open(SqliteOptions options, Completion completion,
   std::unique_ptr<SqliteStore> store(
       new SqliteStore(std::move(options), std::move(completion), std::move(post), std::move(*database)));
   if (const auto made = store->prepare(); !made) return fail(made.error());
-  store->thread_ = std::thread([store = store.get()] { store->run(); });
+  store->thread_ = std::thread([store = store.get()] {
+    io::give_up_all();
+    store->run();
+  });
   return store;
 }
 
