@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "control/messages.h"
+#include "gateway/advertisement_reader.h"
+#include "gateway/confinement_reader.h"
 #include "gateway/nat64_config_reader.h"
 
 namespace portolan::nat64 {
@@ -52,6 +54,29 @@ void read_control(Reader& reader, const toml::table& root, Settings& settings) {
 
 }  // namespace
 
+auto named_by(const Settings& settings) -> gateway::Named {
+  gateway::Named named{.tls = settings.tls};
+  if (!settings.nat64.outside.empty()) named.interfaces.push_back(settings.nat64.outside);
+  if (settings.nat64.own_address) named.interfaces.push_back(settings.nat64.own_address->interface);
+  if (settings.advertisement)
+    named.interfaces.insert(named.interfaces.end(), settings.advertisement->interfaces.begin(),
+                            settings.advertisement->interfaces.end());
+  return named;
+}
+
+auto needs_of(const Settings& settings) -> gateway::Needs {
+  using enum io::Capability;
+  gateway::Needs needs{
+      .directories = {settings.runtime_directory}, .to_start = {net_admin}, .to_run = {net_admin}};
+  if (settings.nat64.workers > 1) needs.to_start.push_back(bpf);
+  if (settings.advertisement) needs.to_start.push_back(net_raw);
+  const auto is_privileged = [](const io::StreamAddress& address) {
+    return address.kind != io::StreamAddress::Kind::unix_socket && address.endpoint.port < Port{1024};
+  };
+  if (std::ranges::any_of(settings.listen, is_privileged)) needs.to_start.push_back(net_bind_service);
+  return needs;
+}
+
 auto parse_settings(std::string_view text, std::string_view file, const Settings* running)
     -> std::expected<Settings, std::vector<std::string>> {
   const auto parsed = gateway::parse_toml(text, file);
@@ -59,10 +84,14 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
   const toml::table& root = *parsed;
   Reader reader(file);
   Settings settings;
-  reader.refuse_unknown(root, "", {"runtime_directory", "nat64", "control"});
+  reader.refuse_unknown(
+      root, "",
+      {"run_as", "unexpected_calls", "runtime_directory", "nat64", "control", "router_advertisement"});
+  settings.confinement = gateway::read_confinement(reader, root);
   reader.path(root, "", "runtime_directory", settings.runtime_directory);
   gateway::read_nat64(reader, root, "portolan-nat64", settings.nat64);
   read_control(reader, root, settings);
+  settings.advertisement = gateway::read_advertisement(reader, root);
   if (running != nullptr && !reader.has_errors()) {
     gateway::Comparison top(reader, root, "");
     top.fixed("runtime_directory", settings.runtime_directory, running->runtime_directory);
@@ -72,6 +101,8 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
     control.fixed("key", settings.tls.key, running->tls.key);
     control.fixed("authorities", settings.tls.authorities, running->tls.authorities);
     control.fixed("reconcile_grace", settings.reconcile_grace, running->reconcile_grace);
+    gateway::refuse_changes(reader, root, settings.confinement, running->confinement);
+    gateway::refuse_changes(reader, root, settings.advertisement, running->advertisement);
     gateway::refuse_changes(reader, root, settings.nat64, running->nat64);
   }
   if (auto errors = reader.take_errors(); !errors.empty()) return std::unexpected(std::move(errors));

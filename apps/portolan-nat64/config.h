@@ -5,23 +5,34 @@
 
 #include <expected>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/time.h"
+#include "gateway/advertisement_settings.h"
+#include "gateway/confinement.h"
+#include "gateway/host_check.h"
 #include "gateway/nat64_settings.h"
 #include "io/stream.h"
 
 namespace portolan::nat64 {
 
 struct Settings {
+  gateway::ConfinementSettings confinement;
   std::filesystem::path runtime_directory = "/run/portolan";
   gateway::Nat64Settings nat64;
+  std::optional<gateway::AdvertisementSettings> advertisement;
   std::vector<io::StreamAddress> listen;
   io::TlsFiles tls;
   Seconds reconcile_grace{10};
 };
+
+/// What `settings` name on this host, for --check-config.
+[[nodiscard]] auto named_by(const Settings& settings) -> gateway::Named;
+/// What the daemon needs to do what `settings` say.
+[[nodiscard]] auto needs_of(const Settings& settings) -> gateway::Needs;
 
 /// Reads `text`; `file` is what error messages call it. With `running` it is to take the place of those
 /// settings, and what only a restart changes must be as it is there.

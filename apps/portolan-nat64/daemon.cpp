@@ -29,6 +29,7 @@ Daemon::Daemon(Settings settings, io::EventLoop& loop, io::HostChanges host)
     : settings_(std::move(settings)), loop_(loop), host_(std::move(host)) {}
 
 Daemon::~Daemon() {
+  advertisements_.reset();
   event_log_.reset();
   control_.reset();
   // The device goes before what it made on the host.
@@ -73,6 +74,12 @@ auto Daemon::make() -> std::expected<void, std::string> {
     if (!listening) return std::unexpected(listening.error());
     io::log::info("control-listens", "control: listens at {address}", to_string(*listening));
   }
+  if (settings_.advertisement) {
+    auto advertisements = gateway::RouterAdvertisements::start(*settings_.advertisement,
+                                                               gateway::all_prefixes(settings_.nat64), loop_);
+    if (!advertisements) return std::unexpected(advertisements.error());
+    advertisements_ = *std::move(advertisements);
+  }
   return {};
 }
 
@@ -99,11 +106,17 @@ void Daemon::gather_metrics(std::function<void(std::string)> take) {
   });
 }
 
+void Daemon::log_counters() const {
+  gateway_->log_counters();
+  if (advertisements_) advertisements_->log_counters();
+}
+
 auto Daemon::reload(Settings wanted) -> std::expected<void, std::string> {
   auto event_file = gateway::EventLog::open(wanted.nat64.events);
   if (!event_file) return std::unexpected(event_file.error());
   if (const auto reloaded = gateway_->reload(wanted.nat64); !reloaded) return reloaded;
   event_log_->use(*std::move(event_file), wanted.nat64.events);
+  if (advertisements_) advertisements_->reload(*wanted.advertisement);
   const bool is_other_pool = wanted.nat64.pool != settings_.nat64.pool;
   settings_ = std::move(wanted);
   if (is_other_pool) control_->pool_changed(gateway_->pool());

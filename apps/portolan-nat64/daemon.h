@@ -12,6 +12,7 @@
 #include "gateway/control_server.h"
 #include "gateway/event_log.h"
 #include "gateway/nat64_gateway.h"
+#include "gateway/router_advertisements.h"
 #include "io/event_loop.h"
 #include "io/host_network.h"
 #include "io/system.h"
@@ -31,7 +32,7 @@ class Daemon {
   /// Errors  text for the operator; nothing has changed
   [[nodiscard]] auto reload(Settings wanted) -> std::expected<void, std::string>;
   [[nodiscard]] auto settings() const -> const Settings& { return settings_; }
-  void log_counters() const { gateway_->log_counters(); }
+  void log_counters() const;
   /// Hands the same, and more, to `take` as text for Prometheus, later on the loop's thread; never if the
   /// daemon goes before.
   void gather_metrics(std::function<void(std::string)> take);
@@ -47,6 +48,7 @@ class Daemon {
   std::optional<gateway::ControlServer> control_;
   std::optional<gateway::EventLog> event_log_;
   Nanoseconds started_ = io::wall_now();
+  std::unique_ptr<gateway::RouterAdvertisements> advertisements_;
 };
 
 }  // namespace portolan::nat64

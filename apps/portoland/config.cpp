@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "gateway/advertisement_reader.h"
+#include "gateway/confinement_reader.h"
 #include "gateway/nat64_config_reader.h"
 #include "portoland/config_mapping.h"
 #include "portoland/config_nftables.h"
@@ -108,6 +110,14 @@ void read_remote(Reader& reader, const toml::table& root, RemoteSettings& remote
       reader.fail_missing(*table, fmt::format("nat64_remote.{}", key), "\"tls:\" needs that file, in PEM");
 }
 
+void read_advertisement(Reader& reader, const toml::table& root, Settings& settings) {
+  settings.advertisement = gateway::read_advertisement(reader, root);
+  if (settings.advertisement && !settings.has(DeviceKind::nat64))
+    reader.fail_at(root.get("router_advertisement")->source().begin.line,
+                   "[router_advertisement] tells of the NAT64 in this process, and there is none: a "
+                   "portolan-nat64 has this section in its own configuration");
+}
+
 constexpr std::array<std::pair<std::string_view, DeviceKind>, 5> device_names{
     {{"nat64", DeviceKind::nat64},
      {"nat64-remote", DeviceKind::nat64_remote},
@@ -172,10 +182,11 @@ void read_mapping_log(Reader& reader, const toml::table& root, MappingLogSetting
 }
 
 void read_root(Reader& reader, const toml::table& root, Settings& settings) {
-  reader.refuse_unknown(
-      root, "",
-      {"device", "store", "store_path", "runtime_directory", "pcp", "user", "prefix64", "third_party_id",
-       "mapping", "mapping_log", "inside", "nat64", "nat64_remote", "nat44", "firewall6", "simulated"});
+  reader.refuse_unknown(root, "",
+                        {"run_as", "unexpected_calls", "device", "store", "store_path", "runtime_directory",
+                         "pcp", "user", "prefix64", "third_party_id", "mapping", "mapping_log", "inside", "nat64",
+                         "nat64_remote", "nat44", "firewall6", "simulated", "router_advertisement"});
+  settings.confinement = gateway::read_confinement(reader, root);
   read_devices(reader, root, settings);
   if (const auto store = reader.text(root, "", "store")) {
     if (*store == "memory")
@@ -200,6 +211,38 @@ auto to_string(DeviceKind kind) -> std::string_view {
   return std::ranges::find(device_names, kind, [](const auto& named) { return named.second; })->first;
 }
 
+auto named_by(const Settings& settings) -> gateway::Named {
+  gateway::Named named{.tls = settings.remote.tls,
+                       .runs_nft = settings.has(DeviceKind::nat44) || settings.has(DeviceKind::firewall6)};
+  for (const InsideInterface& inside : settings.inside) named.interfaces.push_back(inside.interface);
+  if (settings.has(DeviceKind::nat64)) {
+    if (!settings.nat64.outside.empty()) named.interfaces.push_back(settings.nat64.outside);
+    if (settings.nat64.own_address) named.interfaces.push_back(settings.nat64.own_address->interface);
+  }
+  if (settings.has(DeviceKind::nat44)) named.interfaces.push_back(settings.nat44.outside);
+  if (settings.has(DeviceKind::firewall6)) named.interfaces.push_back(settings.firewall6.outside);
+  if (settings.advertisement)
+    named.interfaces.insert(named.interfaces.end(), settings.advertisement->interfaces.begin(),
+                            settings.advertisement->interfaces.end());
+  return named;
+}
+
+auto needs_of(const Settings& settings) -> gateway::Needs {
+  using enum io::Capability;
+  gateway::Needs needs{.directories = {settings.runtime_directory}};
+  const bool is_durable = settings.store == StoreKind::sqlite;
+  if (is_durable) needs.directories.push_back(settings.store_path.parent_path());
+  const bool runs_nft = settings.has(DeviceKind::nat44) || settings.has(DeviceKind::firewall6);
+  // The others change nothing on this host.
+  if (runs_nft || settings.has(DeviceKind::nat64)) needs.to_run.push_back(net_admin);
+  needs.to_start = needs.to_run;
+  if (settings.has(DeviceKind::nat64) && settings.nat64.workers > 1) needs.to_start.push_back(bpf);
+  if (settings.advertisement) needs.to_start.push_back(net_raw);
+  if (settings.listen_port < Port{1024}) needs.to_start.push_back(net_bind_service);
+  needs.system_calls = {.keeps_store = is_durable, .runs_programs = runs_nft};
+  return needs;
+}
+
 auto parse_settings(std::string_view text, std::string_view file, const Settings* running)
     -> std::expected<Settings, std::vector<std::string>> {
   const auto parsed = gateway::parse_toml(text, file);
@@ -215,6 +258,7 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
   read_inside(reader, root, settings);
   gateway::read_nat64(reader, root, settings.has(DeviceKind::nat64) ? "device \"nat64\"" : "",
                       settings.nat64);
+  read_advertisement(reader, root, settings);
   read_remote(reader, root, settings.remote, settings.has(DeviceKind::nat64_remote));
   detail::read_nat44(reader, root, settings);
   detail::read_firewall6(reader, root, settings);

@@ -8,12 +8,16 @@
 #include <cstdint>
 #include <expected>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/address.h"
 #include "device/nftables/settings.h"
+#include "gateway/advertisement_settings.h"
+#include "gateway/confinement.h"
+#include "gateway/host_check.h"
 #include "gateway/nat64_settings.h"
 #include "io/stream.h"
 #include "server/config.h"
@@ -59,6 +63,7 @@ struct SimulatedSettings {
 };
 
 struct Settings {
+  gateway::ConfinementSettings confinement;
   /// Each once. A NAT64 is in this process or in another one; "simulated" is alone.
   std::vector<DeviceKind> devices{DeviceKind::nat64};
   StoreKind store = StoreKind::sqlite;
@@ -72,6 +77,7 @@ struct Settings {
   std::vector<InsideInterface> inside;
   Nat64Settings nat64;
   MappingLogSettings mapping_log;
+  std::optional<gateway::AdvertisementSettings> advertisement;
   RemoteSettings remote;
   device::Nat44Settings nat44;
   device::Firewall6Settings firewall6;
@@ -79,6 +85,11 @@ struct Settings {
 
   [[nodiscard]] auto has(DeviceKind kind) const -> bool { return std::ranges::count(devices, kind) > 0; }
 };
+
+/// What `settings` name on this host, for --check-config.
+[[nodiscard]] auto named_by(const Settings& settings) -> gateway::Named;
+/// What the daemon needs to do what `settings` say.
+[[nodiscard]] auto needs_of(const Settings& settings) -> gateway::Needs;
 
 /// Reads `text`; `file` is what error messages call it. With `running` it is to take the place of those
 /// settings, and what only a restart changes must be as it is there.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "portoland/config_reload.h"
 
+#include "gateway/advertisement_reader.h"
+#include "gateway/confinement_reader.h"
 #include "gateway/nat64_config_reader.h"
 #include "portoland/config_nftables.h"
 
@@ -20,6 +22,8 @@ void refuse_changes(Reader& reader, const toml::table& root, const Settings& wan
   pcp.fixed("receive_buffer", wanted.receive_buffer_bytes, running.receive_buffer_bytes);
   pcp.fixed("mappings_max", wanted.server.mappings_max, running.server.mappings_max);
   pcp.fixed("epoch", wanted.server.epoch_scope, running.server.epoch_scope);
+  gateway::refuse_changes(reader, root, wanted.confinement, running.confinement);
+  gateway::refuse_changes(reader, root, wanted.advertisement, running.advertisement);
   top.fixed("device", wanted.devices, running.devices);
   if (wanted.devices != running.devices) return;
   if (wanted.has(DeviceKind::simulated)) {

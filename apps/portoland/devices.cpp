@@ -95,6 +95,7 @@ auto Devices::start(const Settings& settings, Wiring wiring)
 }
 
 Devices::~Devices() {
+  advertisements_.reset();
   event_log_.reset();
   device_.reset();
 }
@@ -246,10 +247,18 @@ auto Devices::make_nat64(const Settings& settings, const Place& place) -> Made {
     if (!file) return std::unexpected(file.error());
     if (auto reloaded = nat64->reload(wanted.nat64); !reloaded) return reloaded;
     event_log_->use(*std::move(file), wanted.nat64.events);
+    if (advertisements_) advertisements_->reload(*wanted.advertisement);
     return {};
   }});
   log_counters_.emplace_back([nat64] { nat64->log_counters(); });
   nat64_ = nat64;
+  if (settings.advertisement) {
+    auto advertisements = gateway::RouterAdvertisements::start(
+        *settings.advertisement, gateway::all_prefixes(settings.nat64), wiring_.loop);
+    if (!advertisements) return std::unexpected(advertisements.error());
+    advertisements_ = *std::move(advertisements);
+    log_counters_.emplace_back([this] { advertisements_->log_counters(); });
+  }
   return *std::move(gateway);
 }
 

@@ -19,6 +19,7 @@
 #include "device/several/several_devices.h"
 #include "gateway/event_log.h"
 #include "gateway/nat64_gateway.h"
+#include "gateway/router_advertisements.h"
 #include "io/event_loop.h"
 #include "io/host_network.h"
 #include "io/system.h"
@@ -113,6 +114,8 @@ class Devices {
   const device::SeveralDevices* several_ = nullptr;
   /// Of the NAT64 in this process; goes before it.
   std::optional<gateway::EventLog> event_log_;
+  /// Of its prefixes; go before it.
+  std::unique_ptr<gateway::RouterAdvertisements> advertisements_;
 };
 
 }  // namespace portolan::portoland

@@ -58,9 +58,19 @@ auto serve(Settings settings, const std::filesystem::path& config) -> int {
     io::log::info("stopping", "stopping: signal {signal}", signal);
     loop.stop();
   });
+  const gateway::ConfinementSettings confinement = settings.confinement;
+  const gateway::Needs needs = needs_of(settings);
+  if (const auto begun = gateway::begin_confined(confinement, needs); !begun) {
+    io::log::error("start-failed", "{error}", begun.error());
+    return exit_failure;
+  }
   auto daemon = Daemon::start(std::move(settings), loop);
   if (!daemon) {
     io::log::error("start-failed", "{error}", daemon.error());
+    return exit_failure;
+  }
+  if (const auto confined = gateway::confine(confinement, needs); !confined) {
+    io::log::error("start-failed", "{error}", confined.error());
     return exit_failure;
   }
   const io::Watch report = loop.on_signal({SIGUSR1}, [&](int) { (*daemon)->log_counters(); });
@@ -82,6 +92,10 @@ auto run(const Options& options) -> int {
     return exit_usage;
   }
   if (options.check_config) {
+    const gateway::HostCheck found = gateway::check_host(named_by(*settings));
+    for (const std::string& error : found.errors) fmt::print(stderr, "portoland: {}\n", error);
+    for (const std::string& note : found.notes) fmt::print(stderr, "portoland: note: {}\n", note);
+    if (!found.errors.empty()) return exit_usage;
     fmt::print("{}: no mistakes found\n", options.config.string());
     return 0;
   }

@@ -119,7 +119,8 @@ class Server:
 
     def write(self, config):
         """Writes the configuration file; `config` is all but store and runtime directory."""
-        self.config.write_text(f'{self.store}\nruntime_directory = "{self.directory}"\n{config}')
+        self.config.write_text(f'unexpected_calls = "kill"\n{self.store}\n'
+                               f'runtime_directory = "{self.directory}"\n{config}')
 
     def configure(self, *lines, **options):
         """Writes the configuration file for the simulated device: see simulated_config()."""

@@ -46,7 +46,8 @@ def main():
         certificates(folder, "others", "stranger")
         config = f"{folder}/nat64.toml"
         with open(config, "w", encoding="utf-8") as file:
-            file.write(f"""runtime_directory = "{folder}/run"
+            file.write(f"""unexpected_calls = "kill"
+runtime_directory = "{folder}/run"
 [nat64]
 prefix = "2001:db8:64:ff9b::/96"
 pool = ["192.0.2.14"]

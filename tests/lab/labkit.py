@@ -384,7 +384,7 @@ def divided_configuration(lab, directory, listen, connect, control="", remote=""
     whole = lab.configuration()
     at = whole.index("[nat64]")
     nat64, server = directory / "nat64.toml", directory / "portoland.toml"
-    nat64.write_text(f'runtime_directory = "{directory}/nat64"\n{whole[at:]}\n'
+    nat64.write_text(f'unexpected_calls = "kill"\nruntime_directory = "{directory}/nat64"\n{whole[at:]}\n'
                      f'[control]\nlisten = ["{listen}"]\n{control}\n')
     server.write_text(whole[:at].replace('device = "nat64"', 'device = "nat64-remote"').replace(
         'store = "memory"', f'store_path = "{directory}/portoland.db"\nruntime_directory = "{directory}/portoland"') +

@@ -29,7 +29,8 @@ PREFIX64 = "2001:db8:64:ff9b::"
 FAR = {socket.AF_INET: "203.0.113.9", socket.AF_INET6: "2001:db8:9::9"}
 LAPTOP = {socket.AF_INET: "192.168.77.2", socket.AF_INET6: "2001:db8:1::2"}
 PHONE = "2001:db8:2::2"
-CONFIG = """device = ["nat44", "firewall6", "nat64"]
+CONFIG = """unexpected_calls = "kill"
+device = ["nat44", "firewall6", "nat64"]
 {store}
 runtime_directory = "{directory}"
 [pcp]

@@ -48,7 +48,8 @@ class Site:
             self.daemons = [self.server]
         else:
             nat64_config = directory / "nat64.toml"
-            nat64_config.write_text(f'runtime_directory = "{directory}/nat64"\n{whole[at:]}\n{own}'
+            nat64_config.write_text(f'unexpected_calls = "kill"\nruntime_directory = "{directory}/nat64"\n'
+                                    f'{whole[at:]}\n{own}'
                                     f'[control]\nlisten = ["unix:{directory}/nat64.sock"]\n')
             server_config.write_text(server.replace('device = "nat64"', 'device = "nat64-remote"') +
                                      f'[nat64_remote]\nconnect = "unix:{directory}/nat64.sock"\n')

@@ -10,7 +10,8 @@ import lint
 LINES_MAX = 700
 LICENCE = "SPDX-License-Identifier: BSD-2-Clause"
 # No place for a comment, or one that readers would see.
-WITHOUT_LICENCE_LINE = re.compile(r"\.(md|json|pcap|pcapng|png|svg|jpg)$|(^|/)(LICENSE|\.gitignore)$|^fuzz/corpus/")
+WITHOUT_LICENCE_LINE = re.compile(r"\.(md|json|pcap|pcapng|png|svg|jpg)$|(^|/)(LICENSE|\.gitignore)$|^fuzz/corpus/|"
+                                  r"^packaging/debian/(changelog|copyright|source/format)$")
 
 # Written by tests; nobody maintains it by hand.
 GENERATED = {"docs/flows.md"}

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # man.py BUILD: each program in BUILD/apps has a man page in docs/man that names every --option its
-# --help shows (of subcommands too), portoland.toml.5 names every key that a configuration may have, and
+# --help shows (of subcommands too), the pages of section 5 name every key that a configuration may have, and
 # mandoc finds nothing wrong with any page.
 # man.py --self-test
 import os
@@ -61,16 +61,16 @@ def configuration_keys(source):
     return set(re.findall(r'"(\w+)"', " ".join(lists)))
 
 
-def check_configuration(page):
+def check_configuration(pages):
     readers = [f"{folder}/{name}" for folder in ("apps/portoland", "src/gateway")
                for name in sorted(os.listdir(os.path.join(lint.ROOT, folder)))
                if re.search(r"(?<!_test)\.cpp$", name)]
     keys = {reader: configuration_keys(lint.read_text(reader) or "") for reader in readers}
     if not all(keys[reader] for reader in ("apps/portoland/config.cpp", "src/gateway/nat64_config_reader.cpp")):
         return ["no list of known configuration keys found; has refuse_unknown changed?"]
-    named = re.findall(r"^\.(?:(?:It )?Cm|Ss Table) (.*)", lint.read_text(page) or "", re.MULTILINE)
+    named = re.findall(r"^\.(?:(?:It )?Cm|Ss Table) (.*)", "".join(lint.read_text(page) or "" for page in pages), re.MULTILINE)
     words = set(re.findall(r"\w+", " ".join(named)))
-    return [f"{page}: does not name the configuration key {key}, which {reader} reads"
+    return [f"docs/man/*.5: do not name the configuration key {key}, which {reader} reads"
             for reader in readers for key in sorted(keys[reader] - words)]
 
 
@@ -98,7 +98,7 @@ def check_all(build):
                  if not pages[name].endswith(".5")]
     for name in sorted(programs & set(pages)):
         problems += check_program(os.path.join(apps, name), pages[name])
-    problems += check_configuration("docs/man/portoland.toml.5")
+    problems += check_configuration([f"docs/man/{page}" for page in os.listdir(folder) if page.endswith(".5")])
     return problems
 
 
