@@ -184,8 +184,8 @@ void read_mapping_log(Reader& reader, const toml::table& root, MappingLogSetting
 void read_root(Reader& reader, const toml::table& root, Settings& settings) {
   reader.refuse_unknown(root, "",
                         {"run_as", "unexpected_calls", "device", "store", "store_path", "runtime_directory",
-                         "pcp", "user", "prefix64", "third_party_id", "mapping", "mapping_log", "inside", "nat64",
-                         "nat64_remote", "nat44", "firewall6", "simulated", "router_advertisement"});
+                         "pcp", "user", "prefix64", "third_party_id", "mapping", "mapping_log", "inside",
+                         "nat64", "nat64_remote", "nat44", "firewall6", "simulated", "router_advertisement"});
   settings.confinement = gateway::read_confinement(reader, root);
   read_devices(reader, root, settings);
   if (const auto store = reader.text(root, "", "store")) {
