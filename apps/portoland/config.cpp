@@ -13,6 +13,7 @@
 #include "gateway/advertisement_reader.h"
 #include "gateway/confinement_reader.h"
 #include "gateway/nat64_config_reader.h"
+#include "portoland/config_management.h"
 #include "portoland/config_mapping.h"
 #include "portoland/config_nftables.h"
 #include "portoland/config_pcp.h"
@@ -183,9 +184,26 @@ void read_mapping_log(Reader& reader, const toml::table& root, MappingLogSetting
 
 void read_root(Reader& reader, const toml::table& root, Settings& settings) {
   reader.refuse_unknown(root, "",
-                        {"run_as", "unexpected_calls", "device", "store", "store_path", "runtime_directory",
-                         "pcp", "user", "prefix64", "third_party_id", "mapping", "mapping_log", "inside",
-                         "nat64", "nat64_remote", "nat44", "firewall6", "simulated", "router_advertisement"});
+                        {"run_as",
+                         "unexpected_calls",
+                         "device",
+                         "store",
+                         "store_path",
+                         "runtime_directory",
+                         "pcp",
+                         "user",
+                         "prefix64",
+                         "third_party_id",
+                         "mapping",
+                         "mapping_log",
+                         "inside",
+                         "nat64",
+                         "nat64_remote",
+                         "nat44",
+                         "firewall6",
+                         "simulated",
+                         "router_advertisement",
+                         "management"});
   settings.confinement = gateway::read_confinement(reader, root);
   read_devices(reader, root, settings);
   if (const auto store = reader.text(root, "", "store")) {
@@ -263,6 +281,7 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
   detail::read_nat44(reader, root, settings);
   detail::read_firewall6(reader, root, settings);
   read_simulated(reader, root, settings);
+  detail::read_management(reader, root, settings);
   detail::read_prefix64(reader, root, settings);
   if (!reader.has_errors()) detail::read_mappings(reader, root, settings);
   if (running != nullptr && !reader.has_errors()) detail::refuse_changes(reader, root, settings, *running);
@@ -274,7 +293,9 @@ auto load_settings(const std::filesystem::path& path, const Settings* running)
     -> std::expected<Settings, std::vector<std::string>> {
   const auto text = gateway::read_file(path);
   if (!text) return std::unexpected(text.error());
-  return parse_settings(*text, path.string(), running);
+  auto settings = parse_settings(*text, path.string(), running);
+  if (settings) settings->file = path;
+  return settings;
 }
 
 }  // namespace portolan::portoland

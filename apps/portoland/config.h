@@ -14,11 +14,13 @@
 #include <vector>
 
 #include "base/address.h"
+#include "control/management/tokens.h"
 #include "device/nftables/settings.h"
 #include "gateway/advertisement_settings.h"
 #include "gateway/confinement.h"
 #include "gateway/host_check.h"
 #include "gateway/nat64_settings.h"
+#include "io/http_parser.h"
 #include "io/stream.h"
 #include "server/config.h"
 
@@ -56,6 +58,21 @@ struct RemoteSettings {
   auto operator==(const RemoteSettings&) const -> bool = default;
 };
 
+/// Where operators reach the server, and who.
+struct ManagementSettings {
+  /// None: nowhere.
+  std::vector<io::StreamAddress> listen;
+  io::SocketRights rights;
+  /// Of TLS listeners.
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+  std::filesystem::path tokens_file;
+  management::Tokens tokens;
+  /// Of this host, which clients may connect to.
+  std::vector<std::string> names;
+  io::HttpLimits limits;
+};
+
 struct SimulatedSettings {
   std::vector<IpAddress> pool;
   Port first_port{1024};
@@ -82,6 +99,9 @@ struct Settings {
   device::Nat44Settings nat44;
   device::Firewall6Settings firewall6;
   SimulatedSettings simulated;
+  ManagementSettings management;
+  /// The file that these were read from, if from one.
+  std::filesystem::path file;
 
   [[nodiscard]] auto has(DeviceKind kind) const -> bool { return std::ranges::count(devices, kind) > 0; }
 };

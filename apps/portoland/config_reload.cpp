@@ -4,6 +4,7 @@
 #include "gateway/advertisement_reader.h"
 #include "gateway/confinement_reader.h"
 #include "gateway/nat64_config_reader.h"
+#include "portoland/config_management.h"
 #include "portoland/config_nftables.h"
 
 namespace portolan::portoland::detail {
@@ -24,6 +25,9 @@ void refuse_changes(Reader& reader, const toml::table& root, const Settings& wan
   pcp.fixed("epoch", wanted.server.epoch_scope, running.server.epoch_scope);
   gateway::refuse_changes(reader, root, wanted.confinement, running.confinement);
   gateway::refuse_changes(reader, root, wanted.advertisement, running.advertisement);
+  // The usual socket is in that directory.
+  if (wanted.runtime_directory == running.runtime_directory)
+    refuse_management_changes(reader, root, wanted.management, running.management);
   top.fixed("device", wanted.devices, running.devices);
   if (wanted.devices != running.devices) return;
   if (wanted.has(DeviceKind::simulated)) {

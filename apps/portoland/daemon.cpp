@@ -79,6 +79,7 @@ auto Daemon::start(Settings settings, io::EventLoop& loop)
   daemon->devices_->connect();
   daemon->server_.advance(io::monotonic_now());
   daemon->carry_out_actions();
+  if (const auto started = daemon->start_management(); !started) return std::unexpected(started.error());
   return daemon;
 }
 
@@ -108,6 +109,7 @@ Daemon::Daemon(Settings settings, io::EventLoop& loop, io::UdpSocket socket, io:
 
 Daemon::~Daemon() {
   readable_.cancel();
+  api_.reset();
   // What is under way is finished, and asks for nothing more.
   store_.reset();
   // The devices go before what they made on the host.
@@ -288,6 +290,7 @@ void Daemon::carry_out_actions() {
                     overruled.mapping->internal_address);
   }
   send(actions);
+  if (api_) api_->carried_out(actions.finished);
   if (const auto deadline = server_.next_deadline())
     timer_.arm(*deadline);
   else

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/histogram.h"
+#include "control/management/api.h"
 #include "device/device.h"
 #include "io/event_loop.h"
 #include "io/host_network.h"
@@ -34,10 +35,10 @@ class Daemon {
       -> std::expected<std::unique_ptr<Daemon>, std::string>;
   ~Daemon();
 
-  /// Takes `wanted` instead of the present settings; load_settings() has found nothing wrong with them, nor
-  /// a difference in what is fixed at start. What was promised stays so, mappings at addresses that leave the
-  /// pool move. Errors  text for the operator; nothing has changed
-  [[nodiscard]] auto reload(Settings wanted) -> std::expected<void, std::string>;
+  /// Reads the file of its settings again, and goes by it; tells log and service manager. What was promised
+  /// stays so, mappings at addresses that leave the pool move. Errors  each mistake, for the operator:
+  /// nothing has changed
+  auto reload() -> std::expected<void, std::vector<std::string>>;
   [[nodiscard]] auto settings() const -> const Settings& { return settings_; }
 
   /// Writes what has been counted so far to the log.
@@ -72,6 +73,14 @@ class Daemon {
   [[nodiscard]] auto event_handler() -> device::Device::EventHandler;
   [[nodiscard]] auto metrics_with(const Devices::Metrics& devices, Nanoseconds loop_delay) const
       -> std::string;
+  /// Takes `wanted` instead of the present settings; load_settings() has found nothing wrong with them, nor
+  /// a difference in what is fixed at start. Errors  text for the operator; nothing has changed
+  [[nodiscard]] auto apply(Settings wanted) -> std::expected<void, std::string>;
+  /// Lets operators in, if they are to be.
+  [[nodiscard]] auto start_management() -> std::expected<void, std::string>;
+  [[nodiscard]] auto management_surroundings() -> management::Surroundings;
+  [[nodiscard]] auto program_status() const -> management::ProgramStatus;
+  [[nodiscard]] auto program_counters() const -> std::vector<management::Counter>;
   [[nodiscard]] auto posting() -> std::function<void(std::function<void()>)>;
 
   Settings settings_;
@@ -87,6 +96,9 @@ class Daemon {
   std::function<std::string()> store_error_ = [] { return std::string(); };
   std::string told_store_error_;
   std::unique_ptr<Devices> devices_;
+  /// None: nobody is let in.
+  std::unique_ptr<management::Api> api_;
+  TimePoint up_since_ = io::monotonic_now();
 
   std::size_t batches_with_device_ = 0;
   Nanoseconds started_ = io::wall_now();

@@ -31,26 +31,7 @@ struct Options {
   std::string log_format = "text";
 };
 
-/// Reads the configuration again. One with mistakes changes nothing.
-void reload(Daemon& daemon, const std::filesystem::path& config) {
-  if (const auto told = io::notify_service_manager("RELOADING=1"); !told)
-    io::log::warn("service-manager-not-told", "{error}", told.error());
-  auto settings = load_settings(config, &daemon.settings());
-  if (!settings) {
-    for (const std::string& error : settings.error())
-      io::log::error("configuration-mistake", "{error}", error);
-    io::log::error("configuration-not-reloaded", "configuration not reloaded: nothing has changed");
-  } else if (const auto done = daemon.reload(*std::move(settings)); !done) {
-    io::log::error("configuration-mistake", "{error}", done.error());
-    io::log::error("configuration-not-reloaded", "configuration not reloaded: nothing has changed");
-  } else {
-    io::log::info("configuration-reloaded", "configuration reloaded");
-  }
-  if (const auto told = io::notify_service_manager("READY=1"); !told)
-    io::log::warn("service-manager-not-told", "{error}", told.error());
-}
-
-auto serve(Settings settings, const std::filesystem::path& config) -> int {
+auto serve(Settings settings) -> int {
   // The event log may be a pipe, and so may be the log: neither is what the daemon lives for.
   io::ignore_broken_pipes();
   io::EventLoop loop;
@@ -74,7 +55,7 @@ auto serve(Settings settings, const std::filesystem::path& config) -> int {
     return exit_failure;
   }
   const io::Watch report = loop.on_signal({SIGUSR1}, [&](int) { (*daemon)->log_counters(); });
-  const io::Watch change = loop.on_signal({SIGHUP}, [&](int) { reload(**daemon, config); });
+  const io::Watch change = loop.on_signal({SIGHUP}, [&](int) { static_cast<void>((*daemon)->reload()); });
   io::log::info("ready", "ready");
   if (const auto told = io::notify_service_manager("READY=1"); !told)
     io::log::warn("service-manager-not-told", "{error}", told.error());
@@ -99,7 +80,7 @@ auto run(const Options& options) -> int {
     fmt::print("{}: no mistakes found\n", options.config.string());
     return 0;
   }
-  return serve(std::move(*settings), options.config);
+  return serve(std::move(*settings));
 }
 
 }  // namespace
