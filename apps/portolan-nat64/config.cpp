@@ -18,6 +18,30 @@ namespace {
 
 using gateway::Reader;
 
+/// The addresses of `table`'s key listen.
+auto read_listen(Reader& reader, const toml::table& table, std::string_view where, std::string_view example)
+    -> std::vector<io::StreamAddress> {
+  std::vector<io::StreamAddress> listen;
+  const auto name = fmt::format("{}listen", where);
+  reader.texts(table, where, "listen", example, [&](const std::string& text, const toml::node& node) {
+    auto address = io::parse_stream_address(text);
+    if (!address)
+      reader.fail(node, name, address.error());
+    else if (std::ranges::find(listen, *address) != listen.end())
+      reader.fail(node, name, "is listed twice: remove one");
+    else
+      listen.push_back(*std::move(address));
+  });
+  return listen;
+}
+
+void read_metrics(Reader& reader, const toml::table& root, Settings& settings) {
+  const toml::table* const metrics = reader.table(root, "metrics");
+  if (metrics == nullptr) return;
+  reader.refuse_unknown(*metrics, "metrics.", {"listen"});
+  settings.metrics_listen = read_listen(reader, *metrics, "metrics.", "[\"tcp:127.0.0.1:9464\"]");
+}
+
 void read_control(Reader& reader, const toml::table& root, Settings& settings) {
   const toml::table* const control = reader.table(root, "control");
   if (control == nullptr)
@@ -26,25 +50,17 @@ void read_control(Reader& reader, const toml::table& root, Settings& settings) {
                                "[\"unix:/run/portolan/nat64.sock\"]");
   reader.refuse_unknown(*control, "control.",
                         {"listen", "certificate", "key", "authorities", "reconcile_grace"});
-  reader.texts(*control, "control.", "listen", "[\"unix:/run/portolan/nat64.sock\"]",
-               [&](const std::string& text, const toml::node& node) {
-                 auto address = io::parse_stream_address(text);
-                 if (!address)
-                   reader.fail(node, "control.listen", address.error());
-                 else if (std::ranges::find(settings.listen, *address) != settings.listen.end())
-                   reader.fail(node, "control.listen", "is listed twice: remove one");
-                 else
-                   settings.listen.push_back(*std::move(address));
-               });
+  settings.listen = read_listen(reader, *control, "control.", "[\"unix:/run/portolan/nat64.sock\"]");
   reader.path(*control, "control.", "certificate", settings.tls.certificate);
   reader.path(*control, "control.", "key", settings.tls.key);
   reader.path(*control, "control.", "authorities", settings.tls.authorities);
   reader.number(*control, "control.", "reconcile_grace", 0, 3600, " seconds",
                 [&](auto number) { settings.reconcile_grace = Seconds{number}; });
-  const bool wants_tls = std::ranges::any_of(settings.listen, [](const io::StreamAddress& address) {
+  const auto is_tls = [](const io::StreamAddress& address) {
     return address.kind == io::StreamAddress::Kind::tls;
-  });
-  if (!wants_tls) return;
+  };
+  if (!std::ranges::any_of(settings.listen, is_tls) && !std::ranges::any_of(settings.metrics_listen, is_tls))
+    return;
   for (const auto& [key, path] :
        {std::pair{"certificate", &settings.tls.certificate}, std::pair{"key", &settings.tls.key},
         std::pair{"authorities", &settings.tls.authorities}})
@@ -84,12 +100,13 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
   const toml::table& root = *parsed;
   Reader reader(file);
   Settings settings;
-  reader.refuse_unknown(
-      root, "",
-      {"run_as", "unexpected_calls", "runtime_directory", "nat64", "control", "router_advertisement"});
+  reader.refuse_unknown(root, "",
+                        {"run_as", "unexpected_calls", "runtime_directory", "nat64", "control", "metrics",
+                         "router_advertisement"});
   settings.confinement = gateway::read_confinement(reader, root);
   reader.path(root, "", "runtime_directory", settings.runtime_directory);
   gateway::read_nat64(reader, root, "portolan-nat64", settings.nat64);
+  read_metrics(reader, root, settings);
   read_control(reader, root, settings);
   settings.advertisement = gateway::read_advertisement(reader, root);
   if (running != nullptr && !reader.has_errors()) {
@@ -103,6 +120,8 @@ auto parse_settings(std::string_view text, std::string_view file, const Settings
     control.fixed("reconcile_grace", settings.reconcile_grace, running->reconcile_grace);
     gateway::refuse_changes(reader, root, settings.confinement, running->confinement);
     gateway::refuse_changes(reader, root, settings.advertisement, running->advertisement);
+    gateway::Comparison metrics(reader, root, "metrics");
+    metrics.fixed("listen", settings.metrics_listen, running->metrics_listen);
     gateway::refuse_changes(reader, root, settings.nat64, running->nat64);
   }
   if (auto errors = reader.take_errors(); !errors.empty()) return std::unexpected(std::move(errors));

@@ -26,6 +26,8 @@ struct Settings {
   std::optional<gateway::AdvertisementSettings> advertisement;
   std::vector<io::StreamAddress> listen;
   io::TlsFiles tls;
+  /// Where /metrics is answered.
+  std::vector<io::StreamAddress> metrics_listen;
   Seconds reconcile_grace{10};
 };
 

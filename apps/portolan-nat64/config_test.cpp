@@ -71,6 +71,23 @@ TEST(GatewaySettings, tls_needs_its_files) {
               ElementsAre(AllOf(HasSubstr("test.toml:6: control.certificate"), HasSubstr("absolute path"))));
 }
 
+TEST(GatewaySettings, metrics_may_be_asked_for_at_addresses_of_their_own) {
+  const auto settings = parse_settings(with("[metrics]\nlisten = [\"tcp:127.0.0.1:9464\"]"), "test.toml");
+  ASSERT_TRUE(settings) << settings.error().front();
+  EXPECT_THAT(settings->metrics_listen, SizeIs(1));
+  EXPECT_THAT(settings->listen, SizeIs(2));
+  EXPECT_THAT(errors_of(with("[metrics]\nlisten = [\"tcp:192.0.2.1:9464\"]")),
+              ElementsAre(HasSubstr("test.toml:7: metrics.listen = \"tcp:192.0.2.1:9464\"")));
+  EXPECT_THAT(errors_of(with("[metrics]")), ElementsAre(HasSubstr("metrics.listen is missing")));
+  EXPECT_THAT(errors_of(with("[metrics]\nlisten = [\"tls:[2001:db8::1]:9464\"]")),
+              ElementsAre(HasSubstr("control.certificate is missing"), HasSubstr("control.key is missing"),
+                          HasSubstr("control.authorities is missing")));
+  const auto elsewhere =
+      parse_settings(with("[metrics]\nlisten = [\"tcp:127.0.0.1:9465\"]"), "test.toml", &*settings);
+  ASSERT_FALSE(elsewhere);
+  EXPECT_THAT(elsewhere.error(), ElementsAre(HasSubstr("can't change while the daemon runs")));
+}
+
 TEST(GatewaySettings, the_grace_time_has_bounds) {
   EXPECT_THAT(errors_of(with("reconcile_grace = 0")), SizeIs(0));
   EXPECT_THAT(errors_of(with("reconcile_grace = 3600")), SizeIs(0));

@@ -30,6 +30,7 @@ Daemon::Daemon(Settings settings, io::EventLoop& loop, io::HostChanges host)
 
 Daemon::~Daemon() {
   advertisements_.reset();
+  metrics_.reset();
   event_log_.reset();
   control_.reset();
   // The device goes before what it made on the host.
@@ -79,6 +80,12 @@ auto Daemon::make() -> std::expected<void, std::string> {
                                                                gateway::all_prefixes(settings_.nat64), loop_);
     if (!advertisements) return std::unexpected(advertisements.error());
     advertisements_ = *std::move(advertisements);
+  }
+  metrics_.emplace(loop_, [this](std::function<void(std::string)> take) { gather_metrics(std::move(take)); });
+  for (const io::StreamAddress& address : settings_.metrics_listen) {
+    const auto listening = metrics_->listen(address, identity);
+    if (!listening) return std::unexpected(listening.error());
+    io::log::info("metrics-listens", "metrics: listens at {address}", to_string(*listening));
   }
   return {};
 }

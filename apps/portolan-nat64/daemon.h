@@ -17,6 +17,7 @@
 #include "io/host_network.h"
 #include "io/system.h"
 #include "portolan-nat64/config.h"
+#include "portolan-nat64/metrics_service.h"
 
 namespace portolan::nat64 {
 
@@ -47,6 +48,7 @@ class Daemon {
   std::unique_ptr<gateway::Nat64Gateway> gateway_;
   std::optional<gateway::ControlServer> control_;
   std::optional<gateway::EventLog> event_log_;
+  std::optional<MetricsService> metrics_;
   Nanoseconds started_ = io::wall_now();
   std::unique_ptr<gateway::RouterAdvertisements> advertisements_;
 };

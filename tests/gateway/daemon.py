@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 
+from prometheus_client.parser import text_string_to_metric_families
+
 PROGRAM = sys.argv[1]
 
 
@@ -38,6 +40,30 @@ def expect(condition, what):
         raise SystemExit(f"FAILED: {what}")
 
 
+URL = "http://127.0.0.1:9464"
+
+
+def scrape(way):
+    """Samples of /metrics by name and labels, without version. Prometheus' own library reads them, as strict as it
+    is."""
+    done = subprocess.run(["curl", "-sSf", *way, URL + "/metrics"], capture_output=True, text=True, timeout=30, check=True)
+    samples = {}
+    for family in text_string_to_metric_families(done.stdout):
+        expect(family.documentation and family.type in ("counter", "gauge", "histogram"), f"{family} has help and type")
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()) if name != "version")
+            key = sample.name + (f"{{{labels}}}" if labels else "")
+            expect(key not in samples, f"{key} twice")
+            samples[key] = sample.value
+    return samples
+
+
+def status_of(path, *options):
+    done = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", *options, URL + path],
+                          capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout
+
+
 def main():
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -57,6 +83,8 @@ certificate = "{folder}/gateway.pem"
 key = "{folder}/gateway.key"
 authorities = "{folder}/ours.pem"
 reconcile_grace = 3600
+[metrics]
+listen = ["unix:{folder}/run/metrics.sock", "tcp:127.0.0.1:9464"]
 """)
         code, out, err = run("--config", config, "--check-config")
         expect(code == 0 and "no mistakes" in out, f"--check-config: {out}{err}")
@@ -96,6 +124,18 @@ reconcile_grace = 3600
             expect(code == 0 and json.loads(out)["start-port-number"] == 5056, f"ports of a host: {code} {out}{err}")
             code, out, err = run("ports", "--config", planned, "192.0.2.14:80")
             expect(code == 1 and "reserved" in out, f"a reserved port: {code} {out}{err}")
+            at_unix, at_tcp = ["--unix-socket", f"{folder}/run/metrics.sock"], []
+            for way in (at_unix, at_tcp):
+                samples = scrape(way)
+                expect(samples['portolan_build_info{program="portolan-nat64"}'] == 1, f"who it is: {samples}")
+                expect(samples["portolan_nat64_awaits_reconciliation"] == 1 and samples["portolan_nat64_driven"] == 0,
+                       f"how it stands with a server: {samples}")
+                expect(samples["portolan_nat64_pool_addresses"] == 1, f"the pool: {samples}")
+                expect(samples['portolan_nat64_pool_bound_ports{address="192.0.2.14",protocol="udp"}'] == 0,
+                       f"its ports: {samples}")
+                expect(samples['portolan_log_messages_total{level="error"}'] == 0, f"errors: {samples}")
+            expect(scrape(at_tcp)["process_cpu_seconds_total"] > 0, "processor time")
+            expect(status_of("/other") == "404" and status_of("/metrics", "-X", "POST") == "405", "other requests")
             code, out, err = run("show", "pools", *tls("stranger"))
             expect(code == 1 and not out, f"a stranger's certificate got in: {out}")
             code, _, err = run("show", "pools", *tls("client", "others"))
