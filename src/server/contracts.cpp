@@ -191,7 +191,8 @@ void ContractTable::confirm(const ContractKey& key, std::uint32_t round) {
 
 auto ContractTable::next_unconfirmed(Place& cursor, std::uint32_t round, std::size_t& looks) const
     -> const Contract* {
-  for (; looks > 0 && has_more(cursor); --looks) {
+  while (looks > 0 && has_more(cursor)) {
+    --looks;
     const Slot& slot = slab_[cursor++];
     if (slot.user != 0 && slot.confirmed != round) return &slot.contract;
   }
@@ -199,7 +200,8 @@ auto ContractTable::next_unconfirmed(Place& cursor, std::uint32_t round, std::si
 }
 
 auto ContractTable::next_subscriber(Place& cursor, std::size_t& looks) const -> const Subscriber* {
-  for (; looks > 0 && has_more_subscribers(cursor); --looks) {
+  while (looks > 0 && has_more_subscribers(cursor)) {
+    --looks;
     const Subscriber& subscriber = users_[cursor++];
     if (subscriber.contracts != 0) return &subscriber;
   }

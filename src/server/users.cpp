@@ -126,7 +126,8 @@ void Users::count_length(const Prefix& prefix, bool is_more) {
 }
 
 auto Users::next(Place& cursor, std::size_t& looks) const -> const User* {
-  for (; looks > 0 && has_more(cursor); --looks) {
+  while (looks > 0 && has_more(cursor)) {
+    --looks;
     const Slot& slot = slab_[cursor++];
     if (slot.user.origin != Origin::dynamic) return &slot.user;
   }
