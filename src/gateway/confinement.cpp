@@ -9,9 +9,10 @@ namespace portolan::gateway {
 
 auto begin_confined(const ConfinementSettings& settings, const Needs& needs)
     -> std::expected<void, std::string> {
+  if (const auto may = io::may_become(settings.run_as); !may) return may;
   for (const std::filesystem::path& directory : needs.directories)
     if (const auto made = io::make_directory_for(directory, settings.run_as); !made) return made;
-  return io::become(settings.run_as, needs.to_start);
+  return io::become(settings.run_as, needs.to_start, needs.system_calls.runs_programs);
 }
 
 auto confine(const ConfinementSettings& settings, const Needs& needs) -> std::expected<void, std::string> {

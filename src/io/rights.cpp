@@ -60,13 +60,21 @@ struct User {
   gid_t group = 0;
 };
 
-/// Nothing is inherited by programs.
-auto keep(Set used, Set aside) -> std::expected<void, std::string> {
+/// `aside` is permitted, and not in use. Programs inherit what is used if they are to.
+auto keep(std::span<const Capability> wanted, Set aside, bool for_programs)
+    -> std::expected<void, std::string> {
   const Set present = read_sets().permitted;
-  if (!write_sets({.effective = used & present, .permitted = (used | aside) & present, .inheritable = 0}))
+  const Set used = set_of(wanted) & present;
+  if (!write_sets(
+          {.effective = used, .permitted = used | (aside & present), .inheritable = for_programs ? used : 0}))
     return std::unexpected(errno_text("capset", errno));
   if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
     return std::unexpected(errno_text("PR_CAP_AMBIENT_CLEAR_ALL", errno));
+  if (!for_programs) return {};
+  for (const Capability each : wanted)
+    if ((used & set_of(std::span(&each, 1))) != 0 &&
+        ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, static_cast<unsigned long>(each), 0, 0) != 0)
+      return std::unexpected(errno_text(fmt::format("handing on {}", to_string(each)), errno));
   return {};
 }
 
@@ -83,16 +91,12 @@ void limit_programs(Set needed) {
       static_cast<void>(::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0));
 }
 
-auto change_user(const std::string& name, const std::optional<User>& user)
-    -> std::expected<void, std::string> {
-  if (::geteuid() == user->user && ::getuid() == user->user) return {};
-  if (::geteuid() != 0)
-    return std::unexpected(fmt::format(
-        "was started by a user who may not become {}: start it as root, or as {} itself", name, name));
+auto change_user(const std::string& name, const User& user) -> std::expected<void, std::string> {
+  if (::geteuid() == user.user && ::getuid() == user.user) return {};
   // The capabilities stay with this thread, for keep_only() to choose from.
-  if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 || ::initgroups(name.c_str(), user->group) != 0 ||
-      ::setresgid(user->group, user->group, user->group) != 0 ||
-      ::setresuid(user->user, user->user, user->user) != 0 || ::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0)
+  if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0 || ::initgroups(name.c_str(), user.group) != 0 ||
+      ::setresgid(user.group, user.group, user.group) != 0 ||
+      ::setresuid(user.user, user.user, user.user) != 0 || ::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0)
     return std::unexpected(errno_text(fmt::format("becoming user {}", name), errno));
   return {};
 }
@@ -125,34 +129,33 @@ auto make_directory_for(const std::filesystem::path& directory, const std::strin
   return {};
 }
 
-auto become(const std::string& user, std::span<const Capability> needed) -> std::expected<void, std::string> {
+auto may_become(const std::string& user) -> std::expected<void, std::string> {
+  if (user.empty()) return {};
   const auto found = find_user(user);
-  if (!user.empty() && !found)
+  if (!found)
     return std::unexpected(fmt::format("user {} does not exist: make it, or name another in run_as", user));
+  if (::geteuid() == 0 || ::geteuid() == found->user) return {};
+  return std::unexpected(fmt::format(
+      "was started by a user who may not become {}: start it as root, or as {} itself", user, user));
+}
+
+auto become(const std::string& user, std::span<const Capability> needed, bool for_programs)
+    -> std::expected<void, std::string> {
+  if (const auto may = may_become(user); !may) return may;
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return std::unexpected(errno_text("PR_SET_NO_NEW_PRIVS", errno));
   limit_programs(set_of(needed));
-  if (!user.empty())
-    if (const auto changed = change_user(user, found); !changed) return changed;
+  if (const auto found = find_user(user))
+    if (const auto changed = change_user(user, *found); !changed) return changed;
 #if defined(PORTOLAN_SANITIZED)
   // Else the leak checker can't look at a process that has changed its user.
   static_cast<void>(::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
 #endif
-  if (const auto kept = keep(set_of(needed), set_of(std::array{Capability::dac_override})); !kept)
-    return kept;
-  return {};
+  return keep(needed, set_of(std::array{Capability::dac_override}), for_programs);
 }
 
 auto keep_only(std::span<const Capability> kept, bool for_programs) -> std::expected<void, std::string> {
-  const Set set = set_of(kept) & read_sets().permitted;
-  if (const auto done = keep(set, 0); !done || !for_programs) return done;
-  if (!write_sets({.effective = set, .permitted = set, .inheritable = set}))
-    return std::unexpected(errno_text("capset", errno));
-  for (const Capability each : kept)
-    if ((set & set_of(std::span(&each, 1))) != 0 &&
-        ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, static_cast<unsigned long>(each), 0, 0) != 0)
-      return std::unexpected(errno_text(fmt::format("handing on {}", to_string(each)), errno));
-  return {};
+  return keep(kept, 0, for_programs);
 }
 
 Raised::Raised(Capability capability) noexcept {

@@ -35,11 +35,15 @@ enum class Capability : std::uint8_t {
 [[nodiscard]] auto make_directory_for(const std::filesystem::path& directory, const std::string& user)
     -> std::expected<void, std::string>;
 
-/// Becomes `user` (empty: stays who it is), with its groups, and keeps of its capabilities those of `needed`
-/// that it has. Puts dac_override aside, for device files that only root may open (see Raised). Programs that
-/// it starts get no more than it has (NoNewPrivs). For the only thread there is. Errors  text: there is no
-/// such user, or this process may not become it
-[[nodiscard]] auto become(const std::string& user, std::span<const Capability> needed)
+/// Whether this process may become `user`; empty: stay who it is.
+/// Errors  text: there is no such user, or only root and the user itself may
+[[nodiscard]] auto may_become(const std::string& user) -> std::expected<void, std::string>;
+
+/// Becomes `user`, with its groups, and keeps of its capabilities those of `needed` that it has;
+/// `for_programs`: hands them on to programs that it starts, which get no more than it has (NoNewPrivs) in
+/// any case. Puts dac_override aside, for device files that only root may open (see Raised). For the only
+/// thread there is. Errors  as may_become()
+[[nodiscard]] auto become(const std::string& user, std::span<const Capability> needed, bool for_programs)
     -> std::expected<void, std::string>;
 
 /// Keeps of this thread's capabilities those of `kept` that it has, and none otherwise; `for_programs`: hands

@@ -15,9 +15,11 @@ TEST(Rights, users_that_exist_are_known) {
 }
 
 TEST(Rights, a_user_that_does_not_exist_can_not_be_become) {
-  const auto became = become("portolan-nobody-has-that-name", {});
-  ASSERT_FALSE(became);
-  EXPECT_NE(became.error().find("does not exist: make it, or name another in run_as"), std::string::npos);
+  const auto may = may_become("portolan-nobody-has-that-name");
+  ASSERT_FALSE(may);
+  EXPECT_NE(may.error().find("does not exist: make it, or name another in run_as"), std::string::npos);
+  EXPECT_TRUE(may_become(""));
+  EXPECT_FALSE(become("portolan-nobody-has-that-name", {}, false)) << "and nothing is given up";
 }
 
 TEST(Rights, folders_are_made_with_those_above_them) {

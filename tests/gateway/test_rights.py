@@ -138,11 +138,20 @@ def _daemons():
         daemon.kill()
 
 
+def answered(client, port, lifetime):
+    """None if there is no answer in a second: clients ask again (RFC 6887 s8.1.1)."""
+    client.socket.settimeout(1)
+    try:
+        return client.map(pcp.UDP, port, address="::ffff:0.0.0.0", lifetime=lifetime)[1]
+    except TimeoutError:
+        return None
+
+
 def ask(phone, count, first=1000, lifetime=7200):
     """So many mappings, all granted."""
     client = pcp.Client(PHONE, server=ROUTER, host=phone)
     for port in range(first, first + count):
-        answer = client.map(pcp.UDP, port, address="::ffff:0.0.0.0", lifetime=lifetime)[1]
+        answer = until(lambda port=port: answered(client, port, lifetime), f"no answer for port {port}")
         assert answer.result == 0, vars(answer)
     client.close()
 
