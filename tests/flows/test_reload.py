@@ -85,5 +85,5 @@ def test_a_file_with_mistakes_changes_nothing(serve, client):
     assert "nothing has changed" in said, said
     server.configure("maximum_lifetime = 700\nmap = 3")
     said = server.reload()
-    assert "portoland.toml:6: pcp.map = 3: must be true or false" in said, said
+    assert "portoland.toml:7: pcp.map = 3: must be true or false" in said, said
     assert_success(client().map(pcp.UDP, 3938, 3938)[1], 3938)
