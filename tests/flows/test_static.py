@@ -59,4 +59,4 @@ def test_a_conflict_names_both_lines(serve):
     server = serve()
     server.configure(mapping(8000) + mapping(8000, 8081))
     said = server.reload()
-    assert "portoland.toml:17: mapping.external_address" in said and "in line 6 already" in said, said
+    assert "portoland.toml:18: mapping.external_address" in said and "in line 7 already" in said, said
