@@ -117,6 +117,10 @@ auto fragments_to(Ipv4Address own) -> std::vector<Words> {
 
 /// Attributes of one u32 filter that redirects.
 void put_filter(nlmsghdr* message, const Words& words, unsigned to_interface) {
+#if defined(__clang__)
+  // The kernel's struct ends in an array of no size.
+#pragma clang diagnostic ignored "-Wzero-length-array"
+#endif
   tc_u32_sel selector{};
   selector.flags = TC_U32_TERMINAL;
   selector.nkeys = static_cast<unsigned char>(words.size());

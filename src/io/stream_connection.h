@@ -72,7 +72,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool is_reading_wanted_ = true;
   bool is_reading_ = false;
   bool is_writing_ = false;
-  bool is_drained_due_ = false;
   std::size_t written_ = 0;  // of writing_
   std::vector<std::byte> writing_;
   std::vector<std::byte> waiting_;

@@ -122,18 +122,24 @@ class Filter {
   int failed_ = 0;
 };
 
+/// A condition on an argument of a call: libseccomp's macros for it are C only.
+auto argument(unsigned number, scmp_compare compare, scmp_datum_t first, scmp_datum_t second = 0)
+    -> scmp_arg_cmp {
+  return {.arg = number, .op = compare, .datum_a = first, .datum_b = second};
+}
+
 void allow_with_conditions(Filter& filter) {
   for (const int family : {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK})
-    filter.allow("socket", SCMP_A0(SCMP_CMP_EQ, static_cast<unsigned>(family)));
-  filter.allow("socketpair", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+    filter.allow("socket", argument(0, SCMP_CMP_EQ, static_cast<unsigned>(family)));
+  filter.allow("socketpair", argument(0, SCMP_CMP_EQ, AF_UNIX));
   // Not those that change interfaces: that is done by netlink.
   for (const unsigned long request :
        {static_cast<unsigned long>(FIONBIO), static_cast<unsigned long>(FIONREAD),
         static_cast<unsigned long>(TCGETS), static_cast<unsigned long>(TIOCGWINSZ),
         static_cast<unsigned long>(SIOCGIFINDEX), static_cast<unsigned long>(SIOCGIFNAME)})
-    filter.allow("ioctl", SCMP_A1(SCMP_CMP_EQ, request));
-  filter.allow("prctl", SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-  filter.allow("clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+    filter.allow("ioctl", argument(1, SCMP_CMP_EQ, request));
+  filter.allow("prctl", argument(0, SCMP_CMP_EQ, PR_SET_NAME));
+  filter.allow("clone", argument(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
   // Its arguments can't be looked at; without it the C library takes clone.
   filter.add(SCMP_ACT_ERRNO(ENOSYS), "clone3");
 }
@@ -150,7 +156,7 @@ auto limit_system_calls(const SystemCallNeeds& needs, UnexpectedCalls unexpected
   if (needs.keeps_store) filter.allow(store_calls);
   if (needs.runs_programs) {
     filter.allow(program_calls);
-    filter.allow("clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_VFORK, CLONE_VFORK));
+    filter.allow("clone", argument(0, SCMP_CMP_MASKED_EQ, CLONE_VFORK, CLONE_VFORK));
   }
 #if defined(PORTOLAN_SANITIZED)
   filter.allow(sanitizer_calls);
