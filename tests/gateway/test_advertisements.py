@@ -129,7 +129,17 @@ class Listener:
         assert ROUTER in self.default_route()
         assert "Deleted default" not in self.routes.read_text()
 
+    def flush(self):
+        """Waits until all that was seen is in the file: packets are written in their order, this one last."""
+        mark = os.urandom(16)
+        self.socket.sendto(bytes([200, 0, 0, 0]) + mark, 0, ("ff02::2", 0, 0, self.index))  # RFC 4443: experimental
+        deadline = time.monotonic() + PATIENCE
+        while mark not in self.pcap.read_bytes():
+            assert time.monotonic() < deadline, "tcpdump does not write what it sees"
+            time.sleep(0.02)
+
     def tshark(self, condition, *fields):
+        self.flush()
         arguments = [part for field in fields for part in ("-e", field)]
         out = subprocess.run(["tshark", "-r", self.pcap, "-Y", condition, "-T", "fields", *arguments], check=True,
                              capture_output=True, text=True).stdout

@@ -45,8 +45,9 @@ def programs(prefix):
 def test_exports_what_was_promised_and_nothing_else(shared_library):
     listing = run("nm", "--dynamic", "--defined-only", "--format=posix", shared_library)
     symbols = {line.split()[0] for line in listing.splitlines()}
-    # The version's node is a symbol of its own.
-    assert symbols == {f"{name}@@PORTOLAN_0" for name in promised()} | {"PORTOLAN_0@@PORTOLAN_0"}
+    # The version's node is a symbol of its own, which linkers write in different ways.
+    symbols = {symbol for symbol in symbols if symbol.partition("@")[0] != "PORTOLAN_0"}
+    assert symbols == {f"{name}@@PORTOLAN_0" for name in promised()}
 
 
 def test_the_header_declares_what_is_exported(prefix):
