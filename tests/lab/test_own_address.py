@@ -290,7 +290,7 @@ def test_what_was_promised_waits_for_the_address(lab, tmp_path):  # pylint: disa
 def test_an_address_that_comes_late_is_taken(lab, site):  # pylint: disable=redefined-outer-name
     site.readdress(FIRST, None)
     site.start()
-    assert site.nat64.says("outside0 has no IPv4 address")
+    site.nat64.until_it_says("outside0 has no IPv4 address")
     client = Client(lab, 8443)
     try:
         assert client.ask().result == NETWORK_FAILURE
