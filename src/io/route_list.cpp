@@ -9,22 +9,11 @@
 #include <cstring>
 #include <ctime>
 
+#include "io/netlink_request.h"
 #include "io/system.h"
 
 namespace portolan::io {
 namespace {
-
-auto read_address(const nlattr* attribute) -> IpAddress {
-  const void* payload = mnl_attr_get_payload(attribute);
-  if (mnl_attr_get_payload_len(attribute) == 4) {
-    std::uint32_t value = 0;
-    std::memcpy(&value, payload, 4);
-    return IpAddress{Ipv4Address{ntohl(value)}};
-  }
-  Ipv6Address address;
-  if (mnl_attr_get_payload_len(attribute) == 16) std::memcpy(address.octets.data(), payload, 16);
-  return IpAddress{address};
-}
 
 template <typename Visit>
 void for_each_attribute(const nlattr* first, std::size_t octets, Visit visit) {
