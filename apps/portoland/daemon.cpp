@@ -136,12 +136,14 @@ auto Daemon::open_store() -> std::expected<void, std::string> {
     io::log::warn("store-memory",
                   "store \"memory\": a restart loses every mapping, and hosts have to ask again");
   } else {
-    auto sqlite = store::SqliteStore::open(
-        {.path = settings_.store_path, .now = io::monotonic_now, .wall_now = io::wall_now}, completion,
-        posting());
+    auto sqlite =
+        store::SqliteStore::open({.log = {.path = settings_.store_path,
+                                          .clocks = {.now = io::monotonic_now, .wall_now = io::wall_now}}},
+                                 completion, posting());
     if (!sqlite) return std::unexpected(sqlite.error());
     store_error_ = [store = sqlite->get()] { return store->last_error(); };
     store_ = *std::move(sqlite);
+    tell_store_error();
   }
   const auto rows = store_->load();
   if (!rows) return std::unexpected(rows.error());

@@ -98,6 +98,18 @@ TYPED_TEST_P(StoreContract, rows_take_effect_in_order) {
   EXPECT_EQ(this->under.contracts(), std::vector{second});
 }
 
+TYPED_TEST_P(StoreContract, later_commits_count) {
+  const Contract first = this->mapping(80, 8080);
+  const Contract second = this->mapping(80, 8081);
+  const Contract other = this->mapping(81, 8082);
+  ASSERT_TRUE(this->under.commit({PutMapping{first}, PutMapping{other}}));
+  ASSERT_TRUE(this->under.commit({DropMapping{first.key}}));
+  EXPECT_EQ(this->under.contracts(), std::vector{other});
+  ASSERT_TRUE(this->under.commit({PutMapping{second}, DropMapping{other.key}}));
+  ASSERT_TRUE(this->under.commit({}));
+  EXPECT_EQ(this->under.contracts(), std::vector{second});
+}
+
 TYPED_TEST_P(StoreContract, dropping_what_is_not_there_is_no_error) {
   EXPECT_TRUE(this->under.commit({DropMapping{this->mapping(80, 8080).key}}));
   EXPECT_TRUE(this->under.contracts().empty());
@@ -212,8 +224,8 @@ TYPED_TEST_P(StoreContract, every_field_of_static_mappings_is_kept_apart_from_wh
 
 REGISTER_TYPED_TEST_SUITE_P(StoreContract, every_field_of_users_is_kept_and_the_last_word_counts,
                             every_field_of_static_mappings_is_kept_apart_from_what_clients_have,
-                            what_is_committed_is_loaded, rows_take_effect_in_order, every_field_is_kept,
-                            the_last_epoch_and_the_last_of_each_path_count,
+                            what_is_committed_is_loaded, rows_take_effect_in_order, later_commits_count,
+                            every_field_is_kept, the_last_epoch_and_the_last_of_each_path_count,
                             dropping_what_is_not_there_is_no_error, an_empty_commit_succeeds,
                             every_part_of_the_key_tells_rows_apart);
 

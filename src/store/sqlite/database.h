@@ -34,6 +34,7 @@ class Statement {
   /// Columns of the present row, from 0 on. Octets are valid until the next step.
   [[nodiscard]] auto number(int column) const -> std::int64_t;
   [[nodiscard]] auto octets(int column) const -> std::span<const std::byte>;
+  [[nodiscard]] auto text(int column) const -> std::string;
 
  private:
   friend class Database;
@@ -43,13 +44,23 @@ class Statement {
   std::unique_ptr<sqlite3_stmt, Finalize> statement_;
 };
 
+enum class Access : std::uint8_t {
+  write,
+  /// What another process may be writing, without its noticing.
+  read,
+  /// What nobody writes, and cannot be written: on a disk that is full or read-only. Nothing is locked.
+  read_alone,
+};
+
 /// One connection, used by one thread at a time.
 class Database {
  public:
   Database() = default;
 
-  /// Opens the file, and makes it, for its owner alone, if it does not exist.
-  [[nodiscard]] static auto open(const std::filesystem::path& path) -> std::expected<Database, std::string>;
+  /// Opens the file; to write, it is made, for its owner alone, if it does not exist. `file_layer`: the name
+  /// of a SQLite VFS, for tests; empty: the system's files.
+  [[nodiscard]] static auto open(const std::filesystem::path& path, Access access,
+                                 const std::string& file_layer = {}) -> std::expected<Database, std::string>;
 
   /// Runs one or more statements without parameters; rows are ignored.
   [[nodiscard]] auto execute(const char* statements) -> std::expected<void, std::string>;
@@ -60,13 +71,23 @@ class Database {
   [[nodiscard]] auto transact(const std::function<std::expected<void, std::string>()>& change)
       -> std::expected<void, std::string>;
 
+  /// Pages in the write-ahead log, as of the last transaction.
+  [[nodiscard]] auto log_pages() const -> int { return *log_pages_; }
+  /// Writes the pages of the write-ahead log where they belong, as far as no reader needs them.
+  [[nodiscard]] auto checkpoint() -> std::expected<void, std::string>;
+  /// Copies all of it, as it is at one moment, over what is at `path`.
+  [[nodiscard]] auto copy_to(const std::filesystem::path& path) -> std::expected<void, std::string>;
+
  private:
   struct Close {
     void operator()(sqlite3* database) const;
   };
   [[nodiscard]] auto error() const -> std::string;
 
+  std::unique_ptr<int> log_pages_ = std::make_unique<int>(0);  // before the database, which writes to it
   std::unique_ptr<sqlite3, Close> database_;
+  Statement begin_;
+  Statement commit_;
 };
 
 }  // namespace portolan::store

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "store/sqlite/row_codec.h"
 
-#include <algorithm>
+#include <cstring>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -12,7 +12,12 @@
 namespace portolan::store {
 namespace {
 
-constexpr std::size_t address_octets = 16;
+/// In a row's kind: there is none any more.
+constexpr std::uint8_t dropped = 0x80;
+/// Before its key.
+constexpr std::size_t head_octets = 7;
+/// Times further from 1970 are none of ours, and sums of them would not fit.
+constexpr std::int64_t time_max = std::int64_t{1} << 62U;
 
 // Octet of flags of a mapping.
 constexpr std::uint8_t prefers_failure = 1;
@@ -35,13 +40,11 @@ constexpr std::uint8_t all_user_flags =
 /// Appends big-endian fields.
 class Writer {
  public:
-  explicit Writer(std::vector<std::byte>& octets) : octets_(octets) { octets_.clear(); }
+  explicit Writer(std::vector<std::byte>& octets) : octets_(octets) {}
 
   template <std::unsigned_integral Number>
   void number(Number value) {
-    std::array<std::byte, sizeof(Number)> field;
-    ByteWriter(field).write(value);
-    octets_.insert(octets_.end(), field.begin(), field.end());
+    ByteWriter(grow(sizeof(Number))).write(value);
   }
   void time(Nanoseconds value) { number(static_cast<std::uint64_t>(value.count())); }
   void address(const IpAddress& value) { append(std::as_bytes(std::span(value.bits().octets))); }
@@ -60,7 +63,9 @@ class Writer {
       number(filter.remote_port.value);
     }
   }
-  void append(std::span<const std::byte> field) { octets_.insert(octets_.end(), field.begin(), field.end()); }
+  void append(std::span<const std::byte> field) {
+    if (!field.empty()) std::memcpy(grow(field.size()).data(), field.data(), field.size());
+  }
   /// With its length before it.
   void field(std::span<const std::byte> value) {
     PORTOLAN_CHECK(value.size() <= field_octets_max);
@@ -69,7 +74,38 @@ class Writer {
   }
 
  private:
+  auto grow(std::size_t count) -> std::span<std::byte> {
+    octets_.resize(octets_.size() + count);
+    return std::span(octets_).last(count);
+  }
+
   std::vector<std::byte>& octets_;
+};
+
+/// One row: what is written while it lives is its key, and from end_key() on its value.
+class RowWriter : public Writer {
+ public:
+  RowWriter(RowKind kind, bool is_dropped, std::vector<std::byte>& octets)
+      : Writer(octets), octets_(octets), start_(octets.size()) {
+    number(static_cast<std::uint8_t>(std::to_underlying(kind) | (is_dropped ? dropped : 0U)));
+    number(std::uint16_t{0});
+    number(std::uint32_t{0});
+  }
+  ~RowWriter() {
+    if (!key_octets_) end_key();
+    ByteWriter lengths{std::span<std::byte>(octets_).subspan(start_ + 1)};
+    lengths.write(static_cast<std::uint16_t>(*key_octets_));
+    lengths.write(static_cast<std::uint32_t>(octets_.size() - start_ - head_octets - *key_octets_));
+  }
+  RowWriter(const RowWriter&) = delete;
+  auto operator=(const RowWriter&) -> RowWriter& = delete;
+
+  void end_key() { key_octets_ = octets_.size() - start_ - head_octets; }
+
+ private:
+  std::vector<std::byte>& octets_;
+  std::size_t start_;
+  std::optional<std::size_t> key_octets_;
 };
 
 /// Reads what Writer wrote; is_whole() says whether all was there, legal, and nothing else.
@@ -81,7 +117,11 @@ class Reader {
   auto number() -> Number {
     return reader_.read<Number>();
   }
-  auto time() -> Nanoseconds { return Nanoseconds{static_cast<std::int64_t>(number<std::uint64_t>())}; }
+  auto time() -> Nanoseconds {
+    const auto count = static_cast<std::int64_t>(number<std::uint64_t>());
+    require(count >= -time_max && count <= time_max);
+    return Nanoseconds{is_legal_ ? count : 0};
+  }
   auto address() -> IpAddress { return reader_.read_address(); }
   auto prefix() -> Prefix {
     const IpAddress bits = address();
@@ -125,10 +165,7 @@ auto text_of(std::span<const std::byte> octets) -> std::string {
   return {reinterpret_cast<const char*>(octets.data()), octets.size()};
 }
 
-}  // namespace
-
-void encode_key(const ContractKey& key, std::vector<std::byte>& octets) {
-  Writer writer(octets);
+void write_key(const ContractKey& key, Writer& writer) {
   writer.number(std::uint32_t{key.mapping.realm.value});
   writer.address(key.mapping.internal_address);
   writer.number(std::to_underlying(key.mapping.protocol));
@@ -136,7 +173,6 @@ void encode_key(const ContractKey& key, std::vector<std::byte>& octets) {
   writer.number(std::to_underlying(key.mapping.external_family));
   writer.address(key.remote_peer.address);
   writer.number(key.remote_peer.port.value);
-  static_assert(key_octets == 4 + address_octets + 1 + 2 + 1 + address_octets + 2);
 }
 
 auto decode_key(std::span<const std::byte> octets) -> std::optional<ContractKey> {
@@ -156,7 +192,7 @@ auto decode_key(std::span<const std::byte> octets) -> std::optional<ContractKey>
   return reader.is_whole() ? std::optional(key) : std::nullopt;
 }
 
-void encode_mapping(const PutMapping& mapping, const TimeLine& line, std::vector<std::byte>& octets) {
+void write_value(const PutMapping& mapping, const TimeLine& line, Writer& writer) {
   const Contract& contract = mapping.contract;
   const ContractDetails* details = contract.details ? &*contract.details : nullptr;
   std::uint8_t flags = contract.prefer_failure ? prefers_failure : 0U;
@@ -166,7 +202,6 @@ void encode_mapping(const PutMapping& mapping, const TimeLine& line, std::vector
     if (details->description) flags |= has_description;
     if (details->third_party_client) flags |= has_third_party;
   }
-  Writer writer(octets);
   writer.address(contract.external_address);
   writer.number(contract.external_port.value);
   writer.number(contract.port_count);
@@ -224,45 +259,32 @@ auto decode_mapping(std::span<const std::byte> key, std::span<const std::byte> o
   return reader.is_whole() ? std::optional(std::move(mapping)) : std::nullopt;
 }
 
-void encode_epoch(const PutEpoch& epoch, const TimeLine& line, std::vector<std::byte>& octets) {
-  Writer writer(octets);
-  writer.time(line.stored(epoch.base));
-}
-
 auto decode_epoch(std::span<const std::byte> octets, const TimeLine& line) -> std::optional<PutEpoch> {
   Reader reader(octets);
   const PutEpoch epoch{line.monotonic(reader.time())};
   return reader.is_whole() ? std::optional(epoch) : std::nullopt;
 }
 
-void encode_path(const PutPath& path, std::vector<std::byte>& octets) {
-  Writer writer(octets);
-  writer.number(path.number);
-  writer.address(path.local_address);
-  writer.field(std::as_bytes(std::span(path.interface)));
-}
-
-auto decode_path(std::span<const std::byte> octets) -> std::optional<PutPath> {
+auto decode_path(std::span<const std::byte> key, std::span<const std::byte> octets)
+    -> std::optional<PutPath> {
+  Reader number(key);
   Reader reader(octets);
   PutPath path;
-  path.number = reader.number<std::uint16_t>();
+  path.number = number.number<std::uint16_t>();
   path.local_address = reader.address();
   path.interface = text_of(reader.field());
-  return reader.is_whole() ? std::optional(std::move(path)) : std::nullopt;
+  return number.is_whole() && reader.is_whole() ? std::optional(std::move(path)) : std::nullopt;
 }
 
-void encode_prefix(const Prefix& prefix, std::vector<std::byte>& octets) { Writer(octets).prefix(prefix); }
-
-void encode_user(const PutUser& user, std::vector<std::byte>& octets) {
-  const Policy& policy = user.user.policy;
-  const Allotment& allotment = user.user.allotment;
-  const auto& length = user.user.subscriber_prefix_length;
+void write_value(const Profile& user, Writer& writer) {
+  const Policy& policy = user.policy;
+  const Allotment& allotment = user.allotment;
+  const auto& length = user.subscriber_prefix_length;
   std::uint8_t flags = policy.map ? may_map : 0U;
   if (policy.peer) flags |= may_peer;
   if (policy.third_party) flags |= may_ask_for_third_parties;
   if (policy.nonce == NoncePolicy::relaxed) flags |= has_relaxed_nonce;
   if (length) flags |= has_subscriber_prefix_length;
-  Writer writer(octets);
   writer.number(flags);
   writer.field(std::as_bytes(std::span(policy.protocols)));
   writer.ports(policy.internal_ports);
@@ -315,12 +337,11 @@ auto decode_user(std::span<const std::byte> key, std::span<const std::byte> octe
   return reader.is_whole() ? std::optional(std::move(user)) : std::nullopt;
 }
 
-void encode_static(const PutStatic& row, std::vector<std::byte>& octets) {
-  Writer writer(octets);
-  writer.address(row.mapping.external_address);
-  writer.number(row.mapping.external_port.value);
-  writer.filters(row.mapping.filters);
-  writer.field(std::as_bytes(std::span(row.mapping.description)));
+void write_value(const StaticMapping& mapping, Writer& writer) {
+  writer.address(mapping.external_address);
+  writer.number(mapping.external_port.value);
+  writer.filters(mapping.filters);
+  writer.field(std::as_bytes(std::span(mapping.description)));
 }
 
 auto decode_static(std::span<const std::byte> key, std::span<const std::byte> octets)
@@ -335,6 +356,100 @@ auto decode_static(std::span<const std::byte> key, std::span<const std::byte> oc
   row.mapping.filters = reader.filters();
   row.mapping.description = text_of(reader.field());
   return reader.is_whole() ? std::optional(std::move(row)) : std::nullopt;
+}
+
+}  // namespace
+
+void append_row(const Row& row, const TimeLine& line, std::vector<std::byte>& octets) {
+  if (const auto* put = std::get_if<PutMapping>(&row)) {
+    RowWriter writer(RowKind::mapping, false, octets);
+    write_key(put->contract.key, writer);
+    writer.end_key();
+    write_value(*put, line, writer);
+  } else if (const auto* drop = std::get_if<DropMapping>(&row)) {
+    RowWriter writer(RowKind::mapping, true, octets);
+    write_key(drop->key, writer);
+  } else if (const auto* epoch = std::get_if<PutEpoch>(&row)) {
+    RowWriter writer(RowKind::epoch, false, octets);
+    writer.end_key();
+    writer.time(line.stored(epoch->base));
+  } else if (const auto* path = std::get_if<PutPath>(&row)) {
+    RowWriter writer(RowKind::path, false, octets);
+    writer.number(path->number);
+    writer.end_key();
+    writer.address(path->local_address);
+    writer.field(std::as_bytes(std::span(path->interface)));
+  } else if (const auto* user = std::get_if<PutUser>(&row)) {
+    RowWriter writer(RowKind::user, false, octets);
+    writer.prefix(user->user.users);
+    writer.end_key();
+    write_value(user->user, writer);
+  } else if (const auto* gone = std::get_if<DropUser>(&row)) {
+    RowWriter writer(RowKind::user, true, octets);
+    writer.prefix(gone->users);
+  } else if (const auto* fixed = std::get_if<PutStatic>(&row)) {
+    RowWriter writer(RowKind::static_mapping, false, octets);
+    write_key({.mapping = fixed->mapping.key, .remote_peer = {}}, writer);
+    writer.end_key();
+    write_value(fixed->mapping, writer);
+  } else {
+    RowWriter writer(RowKind::static_mapping, true, octets);
+    write_key({.mapping = std::get<DropStatic>(row).key, .remote_peer = {}}, writer);
+  }
+}
+
+void append_encoded(RowKind kind, bool is_dropped, std::span<const std::byte> key,
+                    std::span<const std::byte> value, std::vector<std::byte>& octets) {
+  RowWriter writer(kind, is_dropped, octets);
+  writer.append(key);
+  writer.end_key();
+  writer.append(value);
+}
+
+auto take_row(std::span<const std::byte>& octets) -> std::optional<EncodedRow> {
+  ByteReader reader(octets);
+  EncodedRow row;
+  const auto kind = reader.read<std::uint8_t>();
+  row.kind = RowKind{static_cast<std::uint8_t>(kind & ~dropped)};
+  row.is_dropped = (kind & dropped) != 0;
+  const auto key = reader.read<std::uint16_t>();
+  const auto value = reader.read<std::uint32_t>();
+  row.key = reader.take(key);
+  row.value = reader.take(value);
+  if (!reader.ok()) return {};
+  row.octets = octets.first(octets.size() - reader.remaining());
+  octets = octets.last(reader.remaining());
+  return row;
+}
+
+auto decode_row(const EncodedRow& row, const TimeLine& line) -> std::optional<Row> {
+  if (row.is_dropped) return {};
+  switch (row.kind) {
+    case RowKind::mapping: return decode_mapping(row.key, row.value, line);
+    case RowKind::epoch: return decode_epoch(row.value, line);
+    case RowKind::path: return decode_path(row.key, row.value);
+    case RowKind::user: return decode_user(row.key, row.value);
+    case RowKind::static_mapping: return decode_static(row.key, row.value);
+    case RowKind::stamp: break;
+  }
+  return {};
+}
+
+void append_stamp(const Stamp& stamp, std::vector<std::byte>& octets) {
+  RowWriter writer(RowKind::stamp, false, octets);
+  writer.end_key();
+  writer.time(stamp.stored);
+  writer.time(stamp.wall);
+  writer.number(stamp.first_row);
+}
+
+auto decode_stamp(const EncodedRow& row) -> std::optional<Stamp> {
+  Reader reader(row.value);
+  Stamp stamp;
+  stamp.stored = reader.time();
+  stamp.wall = reader.time();
+  stamp.first_row = reader.number<std::uint64_t>();
+  return reader.is_whole() ? std::optional(stamp) : std::nullopt;
 }
 
 }  // namespace portolan::store

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// Keys and values of rows as octets. A change of either is a new schema version (sqlite_store.cpp). Times are
-// on the store's time line.
+// Rows as octets. A change of them is a new schema version (commit_log.h). Times are on the store's time
+// line.
+//
+//   row = kind (1; 0x80: the row of this key is dropped), octets of key (2), octets of value (4), key, value
+//
+// Two rows of one kind and key are the same thing; the later one counts.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
@@ -13,8 +18,6 @@
 
 namespace portolan::store {
 
-/// Octets of a key.
-constexpr std::size_t key_octets = 42;
 /// Most that a field of variable length may have; a longer one is no row of ours.
 constexpr std::size_t field_octets_max = 65'535;
 
@@ -25,27 +28,43 @@ struct TimeLine {
   [[nodiscard]] auto monotonic(Nanoseconds stored) const -> TimePoint { return TimePoint{stored - offset}; }
 };
 
-/// Each replaces `octets`, and keeps its memory.
-void encode_key(const ContractKey& key, std::vector<std::byte>& octets);
-void encode_mapping(const PutMapping& mapping, const TimeLine& line, std::vector<std::byte>& octets);
-void encode_epoch(const PutEpoch& epoch, const TimeLine& line, std::vector<std::byte>& octets);
-void encode_path(const PutPath& path, std::vector<std::byte>& octets);
-/// Of users.
-void encode_prefix(const Prefix& prefix, std::vector<std::byte>& octets);
-void encode_user(const PutUser& user, std::vector<std::byte>& octets);
-/// Their key is that of a MAP contract.
-void encode_static(const PutStatic& row, std::vector<std::byte>& octets);
+enum class RowKind : std::uint8_t {
+  stamp = 1,
+  epoch = 2,
+  path = 3,
+  mapping = 4,
+  user = 5,
+  static_mapping = 6
+};
 
-/// Nothing if the octets are no such thing.
-[[nodiscard]] auto decode_key(std::span<const std::byte> octets) -> std::optional<ContractKey>;
-[[nodiscard]] auto decode_mapping(std::span<const std::byte> key, std::span<const std::byte> octets,
-                                  const TimeLine& line) -> std::optional<PutMapping>;
-[[nodiscard]] auto decode_epoch(std::span<const std::byte> octets, const TimeLine& line)
-    -> std::optional<PutEpoch>;
-[[nodiscard]] auto decode_path(std::span<const std::byte> octets) -> std::optional<PutPath>;
-[[nodiscard]] auto decode_user(std::span<const std::byte> key, std::span<const std::byte> octets)
-    -> std::optional<PutUser>;
-[[nodiscard]] auto decode_static(std::span<const std::byte> key, std::span<const std::byte> octets)
-    -> std::optional<PutStatic>;
+/// A row in the octets that it was taken from.
+struct EncodedRow {
+  RowKind kind{};
+  bool is_dropped = false;
+  std::span<const std::byte> key{};
+  std::span<const std::byte> value{};
+  /// All of it.
+  std::span<const std::byte> octets{};
+};
+
+/// Adds the octets of `row` at the end of `octets`.
+void append_row(const Row& row, const TimeLine& line, std::vector<std::byte>& octets);
+void append_encoded(RowKind kind, bool is_dropped, std::span<const std::byte> key,
+                    std::span<const std::byte> value, std::vector<std::byte>& octets);
+
+/// Takes the next row off the front of `octets`; nothing if there is none whole.
+[[nodiscard]] auto take_row(std::span<const std::byte>& octets) -> std::optional<EncodedRow>;
+/// Nothing if it is not a row that load() could return.
+[[nodiscard]] auto decode_row(const EncodedRow& row, const TimeLine& line) -> std::optional<Row>;
+
+/// When rows were written, on the store's line and by the wall clock.
+struct Stamp {
+  Nanoseconds stored{};
+  Nanoseconds wall{};
+  /// Number of the first row that was not folded away by then.
+  std::uint64_t first_row = 0;
+};
+void append_stamp(const Stamp& stamp, std::vector<std::byte>& octets);
+[[nodiscard]] auto decode_stamp(const EncodedRow& row) -> std::optional<Stamp>;
 
 }  // namespace portolan::store

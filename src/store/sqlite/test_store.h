@@ -22,9 +22,8 @@ namespace portolan::store {
 class TestStore final : public StoreUnderTest {
  public:
   explicit TestStore(SqliteOptions options = {}) : options_(std::move(options)) {
-    options_.path = path();
-    options_.now = [this] { return now; };
-    options_.wall_now = [this] { return wall; };
+    options_.log.path = path();
+    options_.log.clocks = {.now = [this] { return now; }, .wall_now = [this] { return wall; }};
     open();
   }
 
@@ -72,9 +71,12 @@ class TestStore final : public StoreUnderTest {
     EXPECT_TRUE(rows) << rows.error();
     return rows.value_or(std::vector<Row>{});
   }
-  /// Waits until all of the journal is folded.
+  /// Waits until there is nothing to fold.
   void wait_until_folded() const {
-    while (store->counters().journal_rows != 0) std::this_thread::yield();
+    const auto folds = [&](const SqliteCounters& seen) {
+      return seen.rows_kept > 2 * seen.live_rows + options_.idle_rows_max;
+    };
+    while (folds(store->counters())) std::this_thread::yield();
   }
 
   TimePoint now{Seconds{1000}};
