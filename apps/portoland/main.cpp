@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // portoland: the PCP server daemon. Options, configuration, life cycle.
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdio>
+#include <expected>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -17,6 +21,7 @@
 #include "io/notify.h"
 #include "portoland/config.h"
 #include "portoland/daemon.h"
+#include "portoland/store_commands.h"
 
 namespace portolan::portoland {
 namespace {
@@ -24,12 +29,83 @@ namespace {
 constexpr int exit_failure = 1;
 constexpr int exit_usage = 2;
 
+/// Given with or without a file, or not at all.
+struct FileOption {
+  CLI::Option* option = nullptr;
+  std::string file;
+
+  [[nodiscard]] auto is_given() const -> bool { return option->count() > 0; }
+};
+
 struct Options {
   std::filesystem::path config = "/etc/portolan/portoland.toml";
   bool check_config = false;
   std::string log_level = "info";
   std::string log_format = "text";
+  std::string store;
+  FileOption check_store;
+  FileOption export_store;
+  FileOption import_store;
+  FileOption backup;
+  bool replace = false;
 };
+
+/// The store that is meant: the one named, or that of the configuration.
+auto store_path(const Options& options) -> std::expected<std::filesystem::path, std::vector<std::string>> {
+  if (!options.check_store.file.empty()) return options.check_store.file;
+  if (!options.store.empty()) return options.store;
+  const auto settings = load_settings(options.config);
+  if (!settings) return std::unexpected(settings.error());
+  if (settings->store == StoreKind::sqlite) return settings->store_path;
+  return std::unexpected(std::vector{fmt::format(
+      "{}: store = \"memory\": there is no store; name one by --store", options.config.string())});
+}
+
+/// What is to be done with the store instead of serving, if anything.
+auto run_store_command(const Options& options) -> std::optional<int> {
+  const std::array commands{&options.check_store, &options.export_store, &options.import_store,
+                            &options.backup};
+  if (std::ranges::none_of(commands, &FileOption::is_given)) return {};
+  const auto store = store_path(options);
+  if (!store) {
+    for (const std::string& error : store.error()) fmt::print(stderr, "portoland: {}\n", error);
+    return exit_usage;
+  }
+  if (options.check_store.is_given()) return check_store(*store);
+  if (options.backup.is_given()) return back_up_store(*store, options.backup.file);
+  if (options.import_store.is_given())
+    return import_store(*store, options.import_store.file, options.replace);
+  const std::string& file = options.export_store.file;
+  return export_store(*store, file.empty() ? std::nullopt : std::optional<std::filesystem::path>(file));
+}
+
+/// Declares what there is to be done with the store.
+void add_store_options(CLI::App& app, Options& options) {
+  const auto store =
+      app.add_option("--store", options.store, "The store that is meant below; default: the configuration's")
+          ->type_name("FILE");
+  options.check_store.option = app.add_option("--check-store", options.check_store.file,
+                                              "Read all of the store, say what it has, and exit")
+                                   ->expected(0, 1)
+                                   ->excludes(store);
+  options.export_store.option =
+      app.add_option("--export", options.export_store.file,
+                     "Write what the store has as lines of JSON to a new file, or to standard output")
+          ->expected(0, 1);
+  options.import_store.option =
+      app.add_option("--import", options.import_store.file, "Make the store what such a file says");
+  app.add_flag("--replace", options.replace, "Import also over mappings that the store has")
+      ->needs(options.import_store.option);
+  options.backup.option =
+      app.add_option("--backup", options.backup.file, "Copy the store, in use or not, to a new file");
+  const std::array commands{options.check_store.option, options.export_store.option,
+                            options.import_store.option, options.backup.option};
+  for (CLI::Option* one : commands) {
+    one->type_name("FILE");
+    for (CLI::Option* other : commands)
+      if (one != other) one->excludes(other);
+  }
+}
 
 auto serve(Settings settings) -> int {
   // The event log may be a pipe, and so may be the log: neither is what the daemon lives for.
@@ -67,6 +143,7 @@ auto serve(Settings settings) -> int {
 }
 
 auto run(const Options& options) -> int {
+  if (const auto done = run_store_command(options)) return *done;
   auto settings = load_settings(options.config);
   if (!settings) {
     for (const std::string& error : settings.error()) fmt::print(stderr, "portoland: {}\n", error);
@@ -97,6 +174,7 @@ auto main(int argc, char** argv) -> int {
   app.add_option("-c,--config", options.config, "Configuration file; see portoland.toml(5)")
       ->capture_default_str();
   app.add_flag("--check-config", options.check_config, "Check the configuration file and exit");
+  portoland::add_store_options(app, options);
   app.add_option("--log-level", options.log_level, "trace, debug, info, warning, error or off")
       ->capture_default_str();
   app.add_option("--log-format", options.log_format, "text or json")->capture_default_str();

@@ -79,6 +79,7 @@ auto Server::restore(TimePoint now, std::span<const store::Row> rows,
   // They may be in the way of the configuration's.
   configure_statics();
 
+  if (config_.epoch_base > now) has_epoch = false;
   Restored restored{
       .epoch_goes_on = has_epoch, .users = users_.count_of(Origin::by_hand), .statics = statics_by_hand_};
   for (const store::Row& row : rows) {
@@ -91,7 +92,7 @@ auto Server::restore(TimePoint now, std::span<const store::Row> rows,
       continue;
     }
     if (contract.path >= paths_.size() || paths_[contract.path].inside == nowhere) contract.path = no_path;
-    const TimePoint since = std::min(mapping->state_since, now);
+    const TimePoint since = has_epoch ? std::min(mapping->state_since, now) : now;
     contracts_.reserve(since, contract.subscriber, contract.port_count);
     contracts_.put(now, contract);
     contracts_.release(contract.subscriber, contract.port_count);
@@ -102,7 +103,6 @@ auto Server::restore(TimePoint now, std::span<const store::Row> rows,
   }
   // Limits and rights may be other ones today.
   was_reconfigured_ = was_reconfigured_ || restored.mappings > 0;
-  if (config_.epoch_base > now) has_epoch = false;
   // Routers may keep multicasts from the clients that are known.
   if (!has_epoch && announce_restart(now) && config_.epoch_scope == EpochScope::server)
     announce_epochs(now, {});
