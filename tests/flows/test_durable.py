@@ -2,16 +2,22 @@
 """A portoland that is killed and started again with `store = "sqlite"`: what was answered is there afterwards."""
 
 import contextlib
+import os
 import random
 import sqlite3
 import threading
+import time
 
 import pcp
 import pytest
 from conftest import ADDRESSES, C1, E1, Server, simulated_config
 from pcp import Client, assert_error, assert_success
 
-ROUNDS = 4
+ROUNDS = int(os.environ.get("PORTOLAN_KILL_ROUNDS", "5"))
+# Whole seconds on the wire, and on the way here.
+TOLERANCE_S = 4
+# A nonce that made no mapping: those are numbered by their ports.
+STRANGER = 1 << 40
 
 
 @pytest.fixture
@@ -76,23 +82,60 @@ def test_a_store_of_a_newer_version_is_refused(durable, tmp_path):
     durable()
 
 
-def ask_until_killed(address, first, granted):
-    """Maps port after port, deletes every third again; notes what was answered. Ends when no answer comes."""
-    asking = Client(address)
-    asking.socket.settimeout(1)
-    try:
-        for internal in range(first, 65536):
-            granted[address, internal] = None
-            answer = asking.map(pcp.UDP, internal, number=internal)[1]
-            assert answer.result == pcp.SUCCESS
-            granted[address, internal] = answer.external
-            if internal % 3 == 0:
-                granted[address, internal] = None
-                assert asking.map(pcp.UDP, internal, lifetime=0, number=internal)[1].result == pcp.SUCCESS
-                granted[address, internal] = 0
-    except OSError:
-        pass
-    finally:
+class Load(threading.Thread):
+    """A host that maps port after port, and renews and deletes some, until no answer comes. `mappings` has what each
+    may be when that is: None, or the external port, 0 if it is not known, and when it ends. More than one if the answer
+    to what was asked last did not come."""
+
+    def __init__(self, address, first, seed):
+        super().__init__()
+        self.address, self.next = address, first
+        self.random = random.Random(seed)
+        self.mappings = {}
+
+    def ask(self, asking, internal, lifetime):
+        before = self.mappings.get(internal, [None])
+        external = before[0][0] if before[0] else 0
+        self.mappings[internal] = [*before, (external, time.monotonic() + lifetime) if lifetime else None]
+        answer = asking.map(pcp.UDP, internal, lifetime=lifetime, number=internal)[1]
+        assert answer.result == pcp.SUCCESS and (not external or not lifetime or answer.external == external)
+        self.mappings[internal] = [(answer.external, time.monotonic() + answer.lifetime) if lifetime else None]
+
+    def run(self):
+        asking = Client(self.address)
+        asking.socket.settimeout(1)
+        try:
+            while True:
+                internal = self.next
+                self.next += 1
+                self.ask(asking, internal, self.random.randrange(600, 20000))
+                if internal % 3 == 0:
+                    self.ask(asking, internal, 0)
+                elif internal % 3 == 1:
+                    self.ask(asking, internal, self.random.randrange(600, 20000))
+        except OSError:
+            pass
+        finally:
+            asking.close()
+
+    def check(self, internal):
+        """What the server has is what was answered, and only who made it may change it."""
+        asking = Client(self.address)
+        mays = self.mappings[internal]
+        # Another nonce: refused, and told how long the mapping lives; unless there is none.
+        told = asking.map(pcp.UDP, internal, number=STRANGER, lifetime=700)[1]
+        if told.result == pcp.SUCCESS:
+            assert None in mays, (internal, mays)
+            assert asking.map(pcp.UDP, internal, number=STRANGER, lifetime=0)[1].result == pcp.SUCCESS
+            self.mappings[internal] = [None]
+        else:
+            assert told.result == pcp.NOT_AUTHORIZED
+            end = time.monotonic() + told.lifetime
+            ports = {may[0] for may in mays if may and abs(may[1] - end) <= TOLERANCE_S}
+            assert ports, (internal, end, mays)
+            kept = asking.map(pcp.UDP, internal, number=internal, lifetime=20000)[1]
+            assert kept.result == pcp.SUCCESS and ports & {0, kept.external}, (internal, kept, mays)
+            self.mappings[internal] = [(kept.external, time.monotonic() + kept.lifetime)]
         asking.close()
 
 
@@ -101,29 +144,28 @@ def test_killed_under_load_it_loses_nothing_that_was_answered(durable):
     print("seed", seed)
     moment = random.Random(seed)
     server = durable()
-    granted = {}
-    for round_number in range(ROUNDS):
-        load = [threading.Thread(target=ask_until_killed, args=(address, 1 + 5000 * round_number, granted))
-                for address in ADDRESSES[:2]]
-        for thread in load:
-            thread.start()
-        enough = len(granted) + moment.randrange(20, 400)
-        while len(granted) < enough:
+    hosts = [Load(address, 1, moment.random()) for address in ADDRESSES[:3]]
+    for _ in range(ROUNDS):
+        begun = [load.next for load in hosts]
+        for load in hosts:
+            load.start()
+        enough = sum(begun) + moment.randrange(1, 300)
+        while sum(load.next for load in hosts) < enough:
             assert server.process.poll() is None, server.log.read_text()
         server.process.kill()
-        for thread in load:
-            thread.join()
+        for load in hosts:
+            load.join()
         server = durable()
-    # None: killed before the answer. 0: the deletion was answered.
-    kept = {key: external for key, external in granted.items() if external}
-    assert len(kept) > 20 * ROUNDS / 3
-    asking = {address: Client(address) for address in ADDRESSES[:2]}
-    for (address, internal), external in kept.items():
-        # Renewed with the nonce that made it, and suggesting nothing.
-        assert asking[address].map(pcp.UDP, internal, number=internal)[1].external == external
-    for (address, internal), external in granted.items():
-        if external == 0:
-            # What is deleted has no nonce any more.
-            assert asking[address].map(pcp.UDP, internal, number=1)[1].result == pcp.SUCCESS
-    for each in asking.values():
-        each.close()
+        assert "the epoch goes on" in server.log.read_text()
+        # All that is new, and some of what is older.
+        for load, first in zip(hosts, begun):
+            for internal in [*range(first, load.next), *moment.sample(range(1, first), min(first - 1, 20))]:
+                load.check(internal)
+        for number, load in enumerate(hosts):
+            hosts[number] = Load(load.address, load.next, moment.random())
+            hosts[number].mappings = load.mappings
+    for load in hosts:
+        for internal in load.mappings:
+            load.check(internal)
+    kept = sum(may != [None] for load in hosts for may in load.mappings.values())
+    assert kept >= ROUNDS, "there was something to lose"

@@ -78,7 +78,7 @@ def served(serve_store, store, client):  # pylint: disable=redefined-outer-name
 def test_a_store_in_use_is_checked_exported_and_copied(served, store, tmp_path, client):
     _, ports = served
     assert "whole" in does("--check-store", store)
-    assert "2 mappings, 0 of them expired; 0 users and 0 static mappings by hand; 1 paths; an epoch" in does("--store", store, "--check-store")
+    assert "2 mappings, 0 of them expired; 0 users and 0 static mappings by hand; 1 paths; an epoch" in does("--check-store", store)
     head, rows = exported(store)
     assert head["portolan-store"] == 1
     first, second = sorted(rows["mapping"], key=lambda row: -row["internal-src-port"])
