@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # CPU time of portoland per MAP request (create, renew, delete, at 1e3, 1e5 and 1e6 mappings, with the
-# NAT64 in its process) against a bare UDP echo; memory per mapping; a burst; Debian's miniupnpd beside it.
+# NAT64 in its process) against a bare UDP echo, and the same at 1e6 mappings with the durable store; memory;
+# a restart; a burst; Debian's miniupnpd beside it.
 #
 # Needs: portoland pcp_load udp_echo
 #
 # Needs root: it makes two or three network namespaces, joined by veth pairs, which vanish with it. The
 # CPU time is that of the whole process, all threads, as the kernel counts it; the echo's is measured in
 # the same round, with the same users. Every answer is checked, nothing is sent twice.
+#
+# The durable server's store is on a real disk: PORTOLAN_BENCH_STORE, or build/. Before it is measured its file is
+# filled with rows that no longer count, until commits fold them: as in a server that never has a pause.
 import contextlib
 import json
 import os
@@ -34,6 +38,11 @@ BURST = 10_000
 MINIUPNPD_SIZES = (100, 600, 2000)
 MINIUPNPD_CHUNK = 20  # its socket holds no more than some two hundred
 MINIUPNPD_ROUNDS = 3
+STORE_FOLDER = os.environ.get("PORTOLAN_BENCH_STORE", os.path.join(ROOT, "build"))
+# Renewals after which the store of a million mappings folds with every commit (SqliteOptions).
+RENEWALS_UNTIL_FOLDING = 2_100_000
+PIPELINED, WINDOW = 200_000, 2048
+AT_A_TENTH_S = 10
 
 GATEWAY = "2001:db8:0:1::1"
 HOSTS = "2001:db8:0:1::2"
@@ -94,13 +103,14 @@ def wait_for_line(process, text):
     fail(f"{process.args[-1]} did not start")
 
 
-def start_portoland(gateway, directory, index, port):
-    """One server per table size, each with a NAT64 and addresses of its own."""
+def start_portoland(gateway, directory, index, port, store='store = "memory"', waits=True):
+    """One server per table size, each with a NAT64 and addresses of its own. It may not be ready yet if the caller
+    does not wait."""
     config = os.path.join(directory, f"portoland{index}.toml")
     pool = ", ".join(f'"198.51.100.{index * 32 + i}"' for i in range(32))
     with open(config, "w", encoding="utf-8") as file:
         file.write(f"""device = "nat64"
-store = "memory"
+{store}
 runtime_directory = "{directory}/run{index}"
 [pcp]
 listen_port = {port}
@@ -118,7 +128,7 @@ subscribers_max = 200000
     log = open(os.path.join(directory, f"portoland{index}.log"), "w+", encoding="utf-8")
     process = gateway.start([PORTOLAND, "--config", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     deadline = time.monotonic() + 30
-    while " ready" not in open(log.name, encoding="utf-8").read():
+    while waits and " ready" not in open(log.name, encoding="utf-8").read():
         if process.poll() is not None or time.monotonic() > deadline:
             fail(f"portoland: {open(log.name, encoding='utf-8').read()}")
         time.sleep(0.05)
@@ -190,6 +200,100 @@ def measure_sizes(load, rounds):
     return cases
 
 
+def file_system(folder):
+    """Type of what `folder` is on, as the kernel names it."""
+    return subprocess.run(["stat", "--file-system", "--format=%T", folder], capture_output=True, text=True,
+                          check=True).stdout.strip()
+
+
+class Durable:
+    """A server with a million mappings in a store on a disk."""
+
+    NAME, ECHO, INDEX, PORT = "durable", "echo-durable", 6, SIDE_PORT - 1
+
+    def __init__(self, stack, gateway, directory, load, echo_pid):
+        self.gateway, self.directory, self.load = gateway, directory, load
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="portolan-bench-store.", dir=STORE_FOLDER))
+        print(f"note the durable server's store is on {file_system(folder)}")
+        self.store = f'store_path = "{folder}/state.db"'
+        self.process = self.start()
+        size = SIZES["1e6"]
+        load.ask("server", self.NAME, GATEWAY, self.PORT, self.process.pid, FIRST_USER, USERS_MAX)
+        load.ask("server", self.ECHO, GATEWAY, ECHO_PORT, echo_pid, FIRST_USER, USERS_MAX)
+        say(f"  durable: making {size} mappings of {USERS_MAX} users")
+        self.pipelined("create", size)
+        self.resident = load.resident(self.NAME)
+        say(f"  durable: {RENEWALS_UNTIL_FOLDING} renewals, after which every commit folds")
+        for _ in range(RENEWALS_UNTIL_FOLDING // 700_000):
+            self.pipelined("renew", 700_000)
+
+    def start(self, waits=True):
+        return start_portoland(self.gateway, self.directory, self.INDEX, self.PORT, self.store, waits)
+
+    def pipelined(self, operation, count):
+        """Requests answered in a second."""
+        answered, wrong, wall = map(int, self.load.ask("pipelined", self.NAME, operation, count, WINDOW))
+        if answered != count or wrong:
+            fail(f"durable: {operation}: {count} requests, {answered} right answers, {wrong} wrong ones")
+        return count / wall * 1e9
+
+    def measure(self, rounds):
+        """case -> CPU time in each round, echo included."""
+        cases = {}
+        for _ in range(rounds):
+            values = {"echo": self.load.run(self.ECHO, "echo", REQUESTS),
+                      "renew": self.load.run(self.NAME, "renew", REQUESTS)}
+            deleted, created = [], []
+            for _ in range(REQUESTS // CHUNK):
+                deleted.append(self.load.run(self.NAME, "delete", CHUNK))
+                created.append(self.load.run(self.NAME, "create", CHUNK))
+            values |= {"delete": statistics.mean(deleted), "create": statistics.mean(created)}
+            for case, value in values.items():
+                cases.setdefault(case, []).append(value)
+                print(f"round {case} 1e6 durable\t{value:.1f}", flush=True)
+        return cases
+
+    def p99_ms(self):
+        """Of renewals at a tenth of the rate at which it answers them at most."""
+        rate = int(self.pipelined("renew", PIPELINED) / 10)
+        answered, wrong, median, p99 = map(int, self.load.ask("rate", self.NAME, "renew", rate * AT_A_TENTH_S, rate))
+        if answered != rate * AT_A_TENTH_S or wrong:
+            fail(f"durable: {rate} renewals a second: {answered} right answers, {wrong} wrong ones")
+        print(f"note durable: {rate} renewals a second, a tenth of what it answers: {median / 1e6:.2f} ms in the median")
+        return p99 / 1e6
+
+    def restart_s(self):
+        """Killed and started again: until a mapping of before is renewed, and a packet passes through it."""
+        address, port = self.load.ask("target", self.NAME)
+        send = ("import socket, sys, time\nhere = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                f"here.bind(('{GATEWAY4}', 0))\nprint('ready', flush=True)\nwhile True:\n  time.sleep(0.01)\n  try:\n"
+                f"    here.sendto(b'.', ('{address}', {port}))\n  except OSError:\n    pass\n")
+        self.process.kill()
+        self.process.wait()
+        sender = self.gateway.start([sys.executable, "-c", send], stdout=subprocess.PIPE)
+        wait_for_line(sender, "ready")
+        begun = time.monotonic()
+        self.process = self.start(waits=False)
+        self.load.ask("restarted", self.NAME, self.process.pid)
+        renewed, passed = (int(each) / 1e9 for each in self.load.ask("until_served", self.NAME))
+        seconds = time.monotonic() - begun
+        sender.terminate()
+        print(f"note durable: after a restart a mapping is renewed in {renewed:.2f} s, and a packet passes in {passed:.2f} s")
+        self.resident = max(self.resident, self.load.resident(self.NAME))
+        return seconds
+
+
+def measure_durable(durable, rounds):
+    cases = durable.measure(rounds)
+    ratio = {operation: statistics.median(own / echo for own, echo in zip(cases[operation], cases["echo"], strict=True))
+             for operation in OPERATIONS}
+    print("note durable, at 1e6: " + ", ".join(f"{operation} / echo {ratio[operation]:.2f}" for operation in OPERATIONS))
+    return {**{f"{operation}_echo_ratio": round(ratio[operation], 3) for operation in OPERATIONS},
+            "p99_ms": round(durable.p99_ms(), 2),
+            "restart_1e6_first_answer_s": round(durable.restart_s(), 2),
+            "rss_1e6_mb": round(durable.resident / 1e6, 1)}
+
+
 def ratios(cases):
     """(operation, size) -> median of the rounds' ratios to the echo of the same round and size."""
     return {(operation, size): statistics.median(
@@ -251,6 +355,8 @@ def main():
         gateway.run(f"ip address add {GATEWAY}/64 dev inside0")
         hosts.run(f"ip address add {HOSTS}/64 dev hosts0")
         gateway.run(f"ip -6 route add {USERS} via {HOSTS}")
+        gateway.run(f"ip address add {GATEWAY4}/32 dev lo")
+        gateway.run("sysctl -q -w net.ipv6.conf.all.forwarding=1")
         hosts.run(f"ip -6 route add local {USERS} dev lo")
         load = Load(hosts)
         echo = gateway.start([os.path.join(BUILD, "bench/udp_echo"), str(ECHO_PORT)], stdout=subprocess.PIPE)
@@ -265,6 +371,7 @@ def main():
             load.run(name, "create", size)
             octets = (load.resident(name) - before) / size
         cases = measure_sizes(load, rounds)
+        durable = measure_durable(Durable(stack, gateway, directory, load, echo.pid), rounds)
         side = start_portoland(gateway, directory, len(SIZES), SIDE_PORT)
         load.ask("server", "burst", GATEWAY, SIDE_PORT, side.pid, FIRST_USER, BURST)
         answered = load.burst("burst", BURST)
@@ -282,7 +389,8 @@ def main():
         "growth_1e3_to_1e6": round(growth(cases), 3),
         "vs_miniupnpd": {str(size): versus.get(str(size)) for size in MINIUPNPD_SIZES},
         "burst_10000_answered": answered,
-        "bytes_per_mapping_1e6": round(octets, 1)}))
+        "bytes_per_mapping_1e6": round(octets, 1),
+        "durable": durable}))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,17 @@
 //   run NAME OPERATION COUNT CHUNK      -> "ANSWERED WRONG CPU_NS" of create, renew, delete or echo
 //   paced NAME OPERATION COUNT          -> "ANSWERED WRONG CPU_NS WALL_NS": one request after the other; the
 //                                          time from request to answer is the median
+//   pipelined NAME OPERATION COUNT WINDOW -> "ANSWERED WRONG WALL_NS": WINDOW requests under way at any time
+//   rate NAME OPERATION COUNT PER_SECOND -> "ANSWERED WRONG P50_NS P99_NS": so many a second, whether the
+//   server
+//                                           keeps up or not; an answer takes from when its request was due
 //   burst NAME COUNT                    -> "ANSWERED WRONG WALL_NS" of creations sent at once
+//   target NAME                         -> "ADDRESS PORT" outside, of one of the mappings
+//   restarted NAME PID                  -> "ok": the server is another process now, which may still be
+//   starting until_served NAME                   -> "RENEWED_NS PASSED_NS": how long until the mapping that
+//   `target` told is
+//                                          renewed, and a packet that somebody sends there comes in; at most
+//                                          60 s
 //   rss NAME                            -> octets of resident memory
 //
 // `run` measures the CPU time of the server's whole process, not time that passes: the server is stopped
@@ -30,6 +40,7 @@
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <random>
 #include <span>
 #include <sstream>
@@ -197,6 +208,90 @@ class Target {
     return outcome;
   }
 
+  /// Has `window` requests under way at any time.
+  auto run_pipelined(Operation operation, std::size_t count, std::size_t window) -> Outcome {
+    Outcome outcome;
+    const std::vector<std::uint32_t> chosen = choose(operation, count);
+    std::size_t sent = 0;
+    std::size_t heard = 0;
+    auto last = Clock::now();
+    while (heard < count && Clock::now() - last < patience) {
+      const std::size_t free = std::min(window - (sent - heard), count - sent);
+      if (free >= batch_max || (free > 0 && sent + free == count)) {
+        const auto next = std::span(chosen).subspan(sent, std::min(free, batch_max));
+        send(operation, {next.begin(), next.end()});
+        sent += next.size();
+      }
+      const std::size_t answers = receive(operation, outcome);
+      heard += answers;
+      if (answers > 0) last = Clock::now();
+    }
+    settle(operation);
+    return outcome;
+  }
+
+  /// Sends `per_second` requests each second; how long each answer took, from when its request was due.
+  auto run_at_rate(Operation operation, std::size_t count, std::size_t per_second,
+                   std::vector<std::chrono::nanoseconds>& times) -> Outcome {
+    Outcome outcome;
+    const std::vector<std::uint32_t> chosen = choose(operation, count);
+    due_.assign(mappings_.size(), {});
+    std::size_t sent = 0;
+    std::size_t heard = 0;
+    const auto start = Clock::now();
+    const auto due_at = [&](std::size_t request) {
+      return start + std::chrono::nanoseconds(request * 1'000'000'000 / per_second);
+    };
+    auto last = start;
+    while (heard < count && Clock::now() - last < patience) {
+      std::vector<std::uint32_t> next;
+      while (sent < count && next.size() < batch_max && due_at(sent) <= Clock::now()) {
+        due_[chosen[sent]] = due_at(sent);
+        next.push_back(chosen[sent++]);
+      }
+      if (!next.empty()) {
+        send(operation, next);
+        last = Clock::now();
+      }
+      const std::size_t answers = receive(operation, outcome, &times);
+      heard += answers;
+      if (answers > 0) last = Clock::now();
+      if (answers == 0 && next.empty()) std::this_thread::sleep_for(nap);
+    }
+    settle(operation);
+    return outcome;
+  }
+
+  /// One of the mappings, for until_served(): its external address and port.
+  auto pick() -> std::pair<std::string, std::uint16_t> {
+    picked_ = choose(Operation::renew, 1).front();
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    PORTOLAN_CHECK(::inet_ntop(AF_INET, &mappings_[picked_].external_address.s6_addr[12], text.data(),
+                               text.size()) != nullptr);
+    return {text.data(), mappings_[picked_].external_port};
+  }
+  /// How long it takes until that one is renewed, and until a packet comes in through it.
+  auto until_served(std::chrono::nanoseconds& renewed, std::chrono::nanoseconds& passed) -> void {
+    const int inside = open_udp(mappings_[picked_].internal_port);
+    const auto start = Clock::now();
+    const std::vector<std::uint32_t> one{picked_};
+    renewed = passed = 60s;
+    while ((renewed == 60s || passed == 60s) && Clock::now() - start < 60s) {
+      if (renewed == 60s) send(Operation::renew, one);
+      std::this_thread::sleep_for(1ms);
+      const std::size_t answers = in_.receive(socket_, false);
+      for (std::size_t i = 0; i < answers; ++i)
+        // Others are the same once more.
+        if (mapping_of_answer(Operation::renew, i) && renewed == 60s) renewed = Clock::now() - start;
+      std::byte octet{};
+      if (passed == 60s && ::recv(inside, &octet, 1, MSG_DONTWAIT) >= 0) passed = Clock::now() - start;
+    }
+    std::this_thread::sleep_for(100ms);
+    while (in_.receive(socket_, false) > 0) continue;
+    mappings_[picked_].is_waiting = false;
+    ::close(inside);
+  }
+
   /// Sends `count` creations as fast as it can and hears what comes.
   auto burst(std::size_t count) -> Outcome {
     Outcome outcome;
@@ -290,21 +385,32 @@ class Target {
     std::size_t heard = 0;
     auto last = Clock::now();
     while (heard < expected) {
-      const std::size_t count = in_.receive(socket_, false);
-      if (count == 0) {
+      const std::size_t count = receive(operation, outcome);
+      heard += count;
+      if (count > 0) {
+        last = Clock::now();
+      } else {
         if (Clock::now() - last > patience) break;
         std::this_thread::sleep_for(nap);
-        continue;
       }
-      last = Clock::now();
-      for (std::size_t i = 0; i < count; ++i) {
-        if (is_right(operation, i))
-          ++outcome.answered;
-        else if (outcome.wrong++ == 0)
-          show(i);
-      }
-      heard += count;
     }
+  }
+
+  /// Takes what is there, and notes how long right answers took if it is asked to; how many came.
+  auto receive(Operation operation, Outcome& outcome, std::vector<std::chrono::nanoseconds>* times = nullptr)
+      -> std::size_t {
+    const std::size_t count = in_.receive(socket_, false);
+    const auto now = Clock::now();
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto index = mapping_of_answer(operation, i);
+      if (index) {
+        ++outcome.answered;
+        if (times != nullptr) times->push_back(now - due_[*index]);
+      } else if (outcome.wrong++ == 0) {
+        show(i);
+      }
+    }
+    return count;
   }
 
   /// For a look at what is wrong with answer `i`.
@@ -315,30 +421,29 @@ class Target {
     std::fputc('\n', stderr);
   }
 
-  /// Whether answer `i` is the one its mapping waits for, and says what it must.
-  auto is_right(Operation operation, std::size_t i) -> bool {
+  /// The mapping that waits for answer `i`, if that says what it must.
+  auto mapping_of_answer(Operation operation, std::size_t i) -> std::optional<std::uint32_t> {
     const std::byte* answer = in_.payloads[i].data();
-    if (in_.messages[i].msg_len != map_octets) return false;
+    if (in_.messages[i].msg_len != map_octets) return {};
     if (in_.peers[i].sin6_port != server_.sin6_port ||
         std::memcmp(&in_.peers[i].sin6_addr, &server_.sin6_addr, sizeof(in6_addr)) != 0)
-      return false;
+      return {};
     std::uint32_t index = 0;
     std::memcpy(&index, answer + 24, sizeof index);
-    if (index >= mappings_.size()) return false;
+    if (index >= mappings_.size()) return {};
     Mapping& mapping = mappings_[index];
     const in6_addr client = address_of(mapping.user);
     const in6_addr local = in_.local_of(i).ipi6_addr;
-    if (!mapping.is_waiting || std::memcmp(&local, &client, sizeof client) != 0) return false;
+    if (!mapping.is_waiting || std::memcmp(&local, &client, sizeof client) != 0) return {};
     if (operation == Operation::echo) {
       std::array<std::byte, map_octets> request{};
       write(operation, mapping, request.data());
-      if (std::memcmp(request.data(), answer, map_octets) != 0) return false;
-      mapping.is_waiting = false;
-      return true;
+      if (std::memcmp(request.data(), answer, map_octets) != 0) return {};
+    } else if (!matches(operation, mapping, answer)) {
+      return {};
     }
-    if (!matches(operation, mapping, answer)) return false;
     mapping.is_waiting = false;
-    return true;
+    return index;
   }
 
   /// RFC 6887 s7.2, s11.1.
@@ -384,6 +489,8 @@ class Target {
   std::vector<std::uint32_t> free_;
   std::vector<std::uint32_t> live_;
   std::vector<std::uint32_t> chosen_;
+  std::vector<Clock::time_point> due_;  ///< of requests, by mapping
+  std::uint32_t picked_ = 0;
   std::mt19937 random_{1};
   UdpBatch out_;
   UdpBatch in_;
@@ -440,6 +547,44 @@ auto main() -> int {
       const Outcome outcome = targets.at(name).run_paced(operation_of(operation), count, cpu_ns, median);
       std::printf("%zu %zu %lld %lld\n", outcome.answered, outcome.wrong, static_cast<long long>(cpu_ns),
                   static_cast<long long>(median.count()));
+    } else if (command == "pipelined") {
+      std::string operation;
+      std::size_t count = 0;
+      std::size_t window = 0;
+      words >> operation >> count >> window;
+      PORTOLAN_CHECK(!words.fail() && window >= batch_max);
+      const auto start = Clock::now();
+      const Outcome outcome = targets.at(name).run_pipelined(operation_of(operation), count, window);
+      const std::chrono::nanoseconds wall = Clock::now() - start;
+      std::printf("%zu %zu %lld\n", outcome.answered, outcome.wrong, static_cast<long long>(wall.count()));
+    } else if (command == "rate") {
+      std::string operation;
+      std::size_t count = 0;
+      std::size_t per_second = 0;
+      words >> operation >> count >> per_second;
+      PORTOLAN_CHECK(!words.fail() && count >= 100 && per_second > 0);
+      std::vector<std::chrono::nanoseconds> times;
+      const Outcome outcome = targets.at(name).run_at_rate(operation_of(operation), count, per_second, times);
+      std::ranges::sort(times);
+      const auto part = [&](std::size_t percent) {
+        return times.empty() ? 0LL
+                             : static_cast<long long>(times[(times.size() - 1) * percent / 100].count());
+      };
+      std::printf("%zu %zu %lld %lld\n", outcome.answered, outcome.wrong, part(50), part(99));
+    } else if (command == "target") {
+      const auto [address, port] = targets.at(name).pick();
+      std::printf("%s %u\n", address.c_str(), unsigned{port});
+    } else if (command == "restarted") {
+      pid_t pid = 0;
+      words >> pid;
+      targets.at(name).process = Process(pid);
+      std::puts("ok");
+    } else if (command == "until_served") {
+      std::chrono::nanoseconds renewed{};
+      std::chrono::nanoseconds passed{};
+      targets.at(name).until_served(renewed, passed);
+      std::printf("%lld %lld\n", static_cast<long long>(renewed.count()),
+                  static_cast<long long>(passed.count()));
     } else if (command == "burst") {
       std::size_t count = 0;
       words >> count;
