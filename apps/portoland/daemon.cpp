@@ -111,6 +111,7 @@ Daemon::~Daemon() {
   readable_.cancel();
   api_.reset();
   // What is under way is finished, and asks for nothing more.
+  sqlite_ = nullptr;
   store_.reset();
   // The devices go before what they made on the host.
   devices_.reset();
@@ -141,7 +142,7 @@ auto Daemon::open_store() -> std::expected<void, std::string> {
                                           .clocks = {.now = io::monotonic_now, .wall_now = io::wall_now}}},
                                  completion, posting());
     if (!sqlite) return std::unexpected(sqlite.error());
-    store_error_ = [store = sqlite->get()] { return store->last_error(); };
+    sqlite_ = sqlite->get();
     store_ = *std::move(sqlite);
     tell_store_error();
   }
@@ -164,8 +165,12 @@ auto Daemon::open_store() -> std::expected<void, std::string> {
   return {};
 }
 
+auto Daemon::store_error() const -> std::string {
+  return sqlite_ == nullptr ? std::string() : sqlite_->last_error();
+}
+
 void Daemon::tell_store_error() {
-  std::string error = store_error_();
+  std::string error = store_error();
   if (error == told_store_error_) return;
   if (error.empty())
     io::log::info("store-writes-again", "store {path} writes again", settings_.store_path.string());

@@ -25,6 +25,13 @@
 #include "server/server.h"
 #include "store/store.h"
 
+namespace portolan::control {
+struct StoreMetrics;
+}
+namespace portolan::store {
+class SqliteStore;
+}
+
 namespace portolan::portoland {
 
 class Daemon {
@@ -53,6 +60,8 @@ class Daemon {
 
   /// Opens the configured store, and takes over what it has.
   [[nodiscard]] auto open_store() -> std::expected<void, std::string>;
+  /// Why the store's last commit failed; empty if it did not.
+  [[nodiscard]] auto store_error() const -> std::string;
   /// Says once that the store does not write, and once that it does again.
   void tell_store_error();
   /// Makes the configured devices; their changes to the host are listed in host_.
@@ -73,6 +82,7 @@ class Daemon {
   [[nodiscard]] auto event_handler() -> device::Device::EventHandler;
   [[nodiscard]] auto metrics_with(const Devices::Metrics& devices, Nanoseconds loop_delay) const
       -> std::string;
+  [[nodiscard]] auto store_metrics() const -> control::StoreMetrics;
   /// Takes `wanted` instead of the present settings; load_settings() has found nothing wrong with them, nor
   /// a difference in what is fixed at start. Errors  text for the operator; nothing has changed
   [[nodiscard]] auto apply(Settings wanted) -> std::expected<void, std::string>;
@@ -92,8 +102,8 @@ class Daemon {
   io::SystemRandom random_;
   server::Server server_;
   std::unique_ptr<store::Store> store_;
-  /// Why the store's last commit failed; empty if it did not.
-  std::function<std::string()> store_error_ = [] { return std::string(); };
+  /// The same, if it is one on a disk.
+  const store::SqliteStore* sqlite_ = nullptr;
   std::string told_store_error_;
   std::unique_ptr<Devices> devices_;
   /// None: nobody is let in.

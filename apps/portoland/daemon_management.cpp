@@ -61,7 +61,7 @@ auto Daemon::program_status() const -> management::ProgramStatus {
   status.store = settings_.store == StoreKind::memory
                      ? "memory"
                      : fmt::format("sqlite {}", settings_.store_path.string());
-  status.store_error = store_error_();
+  status.store_error = store_error();
   return status;
 }
 

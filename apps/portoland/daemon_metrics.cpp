@@ -8,6 +8,7 @@
 #include "io/log.h"
 #include "io/process.h"
 #include "portoland/daemon.h"
+#include "store/sqlite/sqlite_store.h"
 
 namespace portolan::portoland {
 
@@ -43,17 +44,32 @@ auto Daemon::metrics_with(const Devices::Metrics& devices, Nanoseconds loop_dela
   control::append_pcp(server_.counters(), around, out);
   control::append_devices(devices.devices, out);
   control::append_tables(devices.tables, out);
-  control::append_store({.store = settings_.store == StoreKind::sqlite ? "sqlite" : "memory",
-                         .failed_commits = server_.counters().failed_commits,
-                         .rows = rows_committed_,
-                         .commit_seconds = commit_seconds_},
-                        out);
+  control::append_store(store_metrics(), out);
   std::vector<control::EventLogMetrics> logs;
   if (devices.nat64_log) logs.push_back({.log = "nat64", .counters = *devices.nat64_log});
   if (mapping_log_.is_on()) logs.push_back({.log = "mappings", .counters = mapping_log_.counters()});
   control::append_event_logs(logs, out);
   if (devices.nat64) control::append_nat64(*devices.nat64, out);
   return out.take();
+}
+
+auto Daemon::store_metrics() const -> control::StoreMetrics {
+  control::StoreMetrics metrics{.store = sqlite_ != nullptr ? "sqlite" : "memory",
+                                .failed_commits = server_.counters().failed_commits,
+                                .rows = rows_committed_,
+                                .commit_seconds = commit_seconds_,
+                                .is_failing = !store_error().empty()};
+  if (sqlite_ == nullptr) return metrics;
+  const store::SqliteCounters counters = sqlite_->counters();
+  const store::DiskUse disk = sqlite_->disk_use();
+  metrics.file = {.live_rows = counters.live_rows,
+                  .idle_rows = counters.rows_kept - counters.live_rows,
+                  .folded_rows = counters.folded_rows,
+                  .failed_folds = counters.failed_folds,
+                  .file_octets = disk.file,
+                  .log_octets = disk.log,
+                  .free_octets = disk.free};
+  return metrics;
 }
 
 }  // namespace portolan::portoland

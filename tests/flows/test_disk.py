@@ -10,6 +10,7 @@ import time
 import pcp
 import pytest
 from conftest import C1, E1, Server
+from prometheus_client.parser import text_string_to_metric_families
 from rows import NAT44
 
 SETTING = NAT44
@@ -37,13 +38,23 @@ def durable(tmp_path, disk, network):  # pylint: disable=redefined-outer-name
         if servers:
             servers[-1].process.kill()
             servers[-1].process.wait(30)
-        servers.append(Server(tmp_path, network.config("maximum_lifetime = 20000"),
+        management = f'[management]\nlisten = ["unix:{tmp_path}/management.sock"]\n'
+        servers.append(Server(tmp_path, network.config("maximum_lifetime = 20000") + management,
                               store=f'store_path = "{disk}/state.db"'))
         return servers[-1]
 
     yield start
     if servers[-1].process.poll() is None:
         servers[-1].stop()
+
+
+def store_metrics(tmp_path):
+    """What /metrics says of the store, by name, the label left out."""
+    text = subprocess.run(["curl", "-sSf", "--unix-socket", tmp_path / "management.sock", "http://localhost/metrics"],
+                          capture_output=True, text=True, timeout=30, check=True).stdout
+    return {"/".join([sample.name.removeprefix("portolan_store_"), *sample.labels.values()]): sample.value
+            for family in text_string_to_metric_families(text) for sample in family.samples
+            if sample.name.startswith("portolan_store_")}
 
 
 def fill(disk):  # pylint: disable=redefined-outer-name
@@ -93,18 +104,27 @@ def check_all(asking, granted):
         assert (renewed.result, renewed.external) == (pcp.SUCCESS, external)
 
 
-def test_a_disk_that_becomes_full_stops_nothing_but_changes(durable, disk, client, network):
+def test_a_disk_that_becomes_full_stops_nothing_but_changes(durable, disk, client, network, tmp_path):
     server = durable()
     asking = client(shown=False)
     begun = time.monotonic()
     granted = {3938: asking.map(pcp.UDP, 3938, number=3938, lifetime=FIRST_LIFETIME)[1].external}
+    well = store_metrics(tmp_path)
+    assert (well["failing"], well["failed_commits_total"], well["rows/live"]) == (0, 0, 3), "mapping, path and epoch"
+    assert (well["file_bytes/store"], well["file_bytes/log"]) == tuple(
+        (disk / name).stat().st_size for name in ("state.db", "state.db-wal"))
+    assert 0 < well["disk_free_bytes"] < DISK_OCTETS
     fill(disk)
     until_refused(asking, granted)
     server.wait_for_log("does not write, no mapping is made or deleted until it does: ")
     check_read_only(asking, network, granted, begun)
+    full = store_metrics(tmp_path)
+    assert full["failing"] == 1 and full["failed_commits_total"] > 0
+    assert full["disk_free_bytes"] == 0
     (disk / "ballast").unlink()
     granted[102] = until_granted(asking, 102).external
     server.wait_for_log("writes again")
+    assert store_metrics(tmp_path)["failing"] == 0
     assert asking.map(pcp.UDP, 102, lifetime=0, number=102)[1].result == pcp.SUCCESS
     del granted[102]
     server = durable()

@@ -165,6 +165,31 @@ TEST(StoreMetrics, commits_are_told_by_how_long_they_took) {
   EXPECT_EQ(samples.at("portolan_store_commit_seconds_count"), 2);
   EXPECT_EQ(samples.at("portolan_store_failed_commits_total"), 1);
   EXPECT_EQ(samples.at("portolan_store_rows_total"), 12);
+  EXPECT_EQ(samples.at("portolan_store_failing"), 0);
+  EXPECT_FALSE(samples.contains("portolan_store_disk_free_bytes")) << "it has no file";
+}
+
+TEST(StoreMetrics, a_store_on_a_disk_tells_of_its_files) {
+  const StoreMetrics metrics{.store = "sqlite",
+                             .is_failing = true,
+                             .file = StoreFileMetrics{.live_rows = 5,
+                                                      .idle_rows = 7,
+                                                      .folded_rows = 11,
+                                                      .failed_folds = 2,
+                                                      .file_octets = 8192,
+                                                      .log_octets = 4096,
+                                                      .free_octets = 1}};
+  Exposition out;
+  append_store(metrics, out);
+  const Samples samples = test::read_samples(out.take());
+  EXPECT_EQ(samples.at("portolan_store_failing"), 1);
+  EXPECT_EQ(samples.at(R"(portolan_store_rows{state="live"})"), 5);
+  EXPECT_EQ(samples.at(R"(portolan_store_rows{state="idle"})"), 7);
+  EXPECT_EQ(samples.at("portolan_store_folded_rows_total"), 11);
+  EXPECT_EQ(samples.at("portolan_store_failed_folds_total"), 2);
+  EXPECT_EQ(samples.at(R"(portolan_store_file_bytes{file="store"})"), 8192);
+  EXPECT_EQ(samples.at(R"(portolan_store_file_bytes{file="log"})"), 4096);
+  EXPECT_EQ(samples.at("portolan_store_disk_free_bytes"), 1);
 }
 
 }  // namespace

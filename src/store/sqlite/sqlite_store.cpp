@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "store/sqlite/sqlite_store.h"
 
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -128,7 +130,10 @@ auto SqliteStore::fold() -> bool {
   const std::scoped_lock guard(log_mutex_);
   const auto done = log_->write({}, options_.fold_rows);
   settle();
-  return done.has_value();
+  if (done) return true;
+  const std::scoped_lock lock(mutex_);
+  ++counters_.failed_folds;
+  return false;
 }
 
 auto SqliteStore::has_idle_rows() const -> bool {
@@ -167,6 +172,20 @@ auto SqliteStore::load() const -> std::expected<std::vector<Row>, std::string> {
 auto SqliteStore::counters() const -> SqliteCounters {
   const std::scoped_lock lock(mutex_);
   return counters_;
+}
+
+auto SqliteStore::disk_use() const -> DiskUse {
+  const auto octets_of = [](const std::filesystem::path& path) -> std::uint64_t {
+    std::error_code failed;
+    const auto octets = std::filesystem::file_size(path, failed);
+    return failed ? 0 : octets;
+  };
+  const std::filesystem::path& path = options_.log.path;
+  std::error_code failed;
+  const std::filesystem::space_info space = std::filesystem::space(path, failed);
+  return {.file = octets_of(path),
+          .log = octets_of(path.string() + "-wal"),
+          .free = failed ? 0 : std::uint64_t{space.available}};
 }
 
 auto SqliteStore::last_error() const -> std::string {

@@ -41,9 +41,17 @@ struct SqliteCounters {
   std::uint64_t failed_commits = 0;
   std::uint64_t rows = 0;
   std::uint64_t folded_rows = 0;
+  std::uint64_t failed_folds = 0;
   /// In the file now: all, and those that count.
   std::uint64_t rows_kept = 0;
   std::uint64_t live_rows = 0;
+};
+
+/// What the store takes of its disk, and what is left there, in octets; 0 where that can't be known.
+struct DiskUse {
+  std::uint64_t file = 0;
+  std::uint64_t log = 0;  ///< SQLite's write-ahead log, which becomes part of the file
+  std::uint64_t free = 0;
 };
 
 class SqliteStore final : public Store {
@@ -68,6 +76,8 @@ class SqliteStore final : public Store {
 
   /// Thread: any.
   [[nodiscard]] auto counters() const -> SqliteCounters;
+  /// Thread: any.
+  [[nodiscard]] auto disk_use() const -> DiskUse;
   /// Why nothing can be written: the last commit failed, or none was tried and the file may only be read.
   /// Empty if it can. Thread: any.
   [[nodiscard]] auto last_error() const -> std::string;
