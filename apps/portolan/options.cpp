@@ -112,6 +112,21 @@ void add_map(CLI::App& app, MapCommand& command) {
   add_server_options(app, command.common);
 }
 
+void add_discover(CLI::App& app, DiscoverCommand& command) {
+  app.add_option_function<std::string>(
+         "--wait",
+         [&command](const std::string& text) {
+           command.wait = Seconds{parse_number("--wait", text, 0, timeout_s_max,
+                                               "is no wait in seconds: give a number from 0 to 86400")};
+         },
+         "seconds to listen for router advertisements, which may tell a NAT64 prefix [0]")
+      ->type_name("SECONDS");
+  app.add_flag_callback(
+      "--no-anycast", [&command] { command.uses_anycast = false; },
+      "leave the anycast addresses 192.0.0.9 and 2001:1::1 out");
+  app.add_flag("--json", command.is_json, "print one JSON object on one line instead of text");
+}
+
 /// Mistakes that take two arguments to make.
 void check_combination(const MapCommand& command) {
   const client::Wish& wish = command.wish;
@@ -146,6 +161,10 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
   AnnounceCommand announce;
   CLI::App& announce_app = *app.add_subcommand("announce", "ask whether the PCP server is there");
   add_server_options(announce_app, announce.common);
+  DiscoverCommand discover;
+  CLI::App& discover_app =
+      *app.add_subcommand("discover", "show which PCP servers would be asked, and the NAT64 prefix");
+  add_discover(discover_app, discover);
   DecodeCommand decode;
   CLI::App& decode_app = *app.add_subcommand("decode", "show the fields of PCP packets");
   add_decode(decode_app, decode);
@@ -172,6 +191,7 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
       return map;
     }
     if (announce_app.parsed()) return announce;
+    if (discover_app.parsed()) return discover;
     if (decode_app.parsed()) {
       check_combination(decode);
       return decode;

@@ -45,6 +45,11 @@ struct MapCommand {
 struct AnnounceCommand {
   ServerOptions common;
 };
+struct DiscoverCommand {
+  Seconds wait{0};  ///< for router advertisements
+  bool uses_anycast = true;
+  bool is_json = false;
+};
 struct DecodeCommand {
   std::optional<std::vector<std::byte>> datagram;
   /// A capture file instead; "-" is standard input.
@@ -77,7 +82,7 @@ struct SendCommand {
   std::string capture;
   bool only_prints = false;
 };
-using Command = std::variant<MapCommand, AnnounceCommand, DecodeCommand, SendCommand>;
+using Command = std::variant<MapCommand, AnnounceCommand, DiscoverCommand, DecodeCommand, SendCommand>;
 
 /// Reason to end without asking anybody: help, the version, a mistake, no network.
 struct Exit {

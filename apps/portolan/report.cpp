@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "discovery/address_plan.h"
+
 namespace portolan {
 namespace {
 
@@ -85,11 +87,7 @@ auto remedy(const Asked& asked, const client::Refused& event) -> std::string {
           "to take any",
           wish.suggested_external_port, span_text(event.lifetime));
     case ResultCode::address_mismatch:
-      return fmt::format(
-          "there is a NAT between you and the PCP server at {}, which saw another address than {}: ask that "
-          "NAT "
-          "instead",
-          asked.server, asked.internal.address);
+      return discovery::address_mismatch_text(asked.internal.address, asked.server);
     case ResultCode::authentication_required:
       return "it wants authentication, which portolan does not do yet";
     default: return again;

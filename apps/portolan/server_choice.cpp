@@ -5,41 +5,22 @@
 
 #include <fmt/format.h>
 
-#include "io/routes.h"
-#include "io/udp.h"
+#include "discovery/host/look.h"
+#include "io/source_address.h"
 
 namespace portolan {
 namespace {
 
-/// The address the kernel would use towards `destination`, by way of `device` unless empty. Nothing is
-/// sent: connecting a UDP socket only looks up the route.
-auto source_towards(const IpAddress& destination, std::uint32_t scope_id, const std::string& device)
-    -> std::expected<IpAddress, std::string> {
-  auto socket = io::UdpSocket::open({.bind_address = IpAddress::unspecified(destination.family()),
-                                     .bind_port = {},
-                                     .scope_id = 0,
-                                     .device = device,
-                                     .receive_buffer_bytes = 0,
-                                     .shares_port = false});
-  if (!socket) return std::unexpected(socket.error());
-  if (auto connected = socket->connect({destination, Port{wire::server_port}}, scope_id); !connected)
-    return std::unexpected(connected.error());
-  return socket->local_endpoint().address;
-}
-
-/// A link-local server is asked from the address the host uses towards the rest of the world: a mapping
-/// to a link-local address would reach nobody. Any global destination stands for that world.
-auto global_source(const std::string& interface) -> std::expected<IpAddress, std::string> {
-  const IpAddress somewhere = *IpAddress::parse("2001:db8::1");
-  const auto source = source_towards(somewhere, 0, interface);
-  if (!source) return std::unexpected(source.error());
-  if (source->is_link_local()) {
+/// The address to be mapped, which is the one that this host's traffic leaves from.
+auto source_for(const io::ScopedAddress& server) -> std::expected<IpAddress, std::string> {
+  auto source = io::source_for_server(server.address, server.interface_index, server.interface);
+  if (source && source->is_link_local()) {
     return std::unexpected(fmt::format(
         "interface {} has no global IPv6 address yet, and a mapping needs one: wait for the network, or give "
         "--internal-address",
-        interface));
+        server.interface));
   }
-  return *source;
+  return source;
 }
 
 auto candidates_of(const ServerOptions& options)
@@ -50,20 +31,23 @@ auto candidates_of(const ServerOptions& options)
     return std::unexpected(
         fmt::format("--server {}: give the name or address of the PCP server", addresses.error()));
   }
-  const auto routers = io::default_routers();
-  if (!routers) return std::unexpected(routers.error());
-  if (routers->empty())
-    return std::unexpected(
-        "this host has no default router, so there is no PCP server to ask: connect it to a network, or name "
-        "the server with --server");
+  auto view = discovery::look_around();
+  if (!view) return std::unexpected(view.error());
+  // An anycast address is the way out only where a program stays and tries one after the other.
+  view->findings.uses_anycast = false;
   std::vector<io::ScopedAddress> addresses;
-  for (const io::Router& router : *routers) {
-    const bool needs_zone = router.address.is_link_local();
-    addresses.push_back({.address = router.address,
-                         .interface_index = needs_zone ? router.interface_index : 0,
-                         .interface = needs_zone ? router.interface : ""});
+  for (const discovery::Server& server : discovery::choose_servers(view->findings)) {
+    for (const IpAddress& address : server.addresses) {
+      const bool needs_zone = address.is_link_local();
+      addresses.push_back({.address = address,
+                           .interface_index = needs_zone ? server.interface.index : 0,
+                           .interface = needs_zone ? server.interface.name : ""});
+    }
   }
-  return addresses;
+  if (!addresses.empty()) return addresses;
+  return std::unexpected(
+      "this host has no default router, so there is no PCP server to ask: connect it to a network, or name "
+      "the server with --server");
 }
 
 }  // namespace
@@ -94,9 +78,7 @@ auto choose_server(const ServerOptions& options) -> std::expected<ServerChoice, 
     }
     const auto source = options.internal_address
                             ? std::expected<IpAddress, std::string>(*options.internal_address)
-                        : candidate.address.is_link_local()
-                            ? global_source(candidate.interface)
-                            : source_towards(candidate.address, candidate.interface_index, {});
+                            : source_for(candidate);
     if (source && source->family() == candidate.address.family())
       return ServerChoice{
           .server = std::move(candidate), .port = options.server_port, .client_address = *source};
