@@ -6,19 +6,20 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
-#include <limits>
-#include <memory>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 
 #include <fmt/format.h>
 
+#include "base/bytes.h"
 #include "io/resolve.h"
 
 namespace portolan::io {
 namespace {
 
 /// Records taken of one answer.
-constexpr int records_max = 64;
+constexpr unsigned records_max = 64;
 
 struct Resolver {
   struct __res_state state{};
@@ -32,21 +33,39 @@ struct Resolver {
   }
 };
 
-auto read_records(const unsigned char* answer, int length) -> std::expected<Ipv6Records, std::string> {
-  ns_msg message{};
-  if (::ns_initparse(answer, length, &message) != 0) return std::unexpected("the answer is malformed");
+/// A name ends with an empty label, or goes on where it was written before (RFC 1035 s4.1.4).
+void skip_name(ByteReader& reader) {
+  while (reader.ok()) {
+    const auto length = reader.read<std::uint8_t>();
+    if ((length & 0xc0U) != 0) return reader.skip(1);
+    if (length == 0) return;
+    reader.skip(length);
+  }
+}
+
+auto read_records(std::span<const std::byte> answer) -> std::expected<Ipv6Records, std::string> {
+  ByteReader reader(answer);
+  reader.skip(4);
+  const auto questions = reader.read<std::uint16_t>();
+  const auto answers = std::min<unsigned>(reader.read<std::uint16_t>(), records_max);
+  reader.skip(4);
+  for (unsigned i = 0; i < questions && reader.ok(); ++i) {
+    skip_name(reader);
+    reader.skip(4);
+  }
   Ipv6Records records;
   Seconds lowest = Seconds::max();
-  const int count = std::min<int>(ns_msg_count(message, ns_s_an), records_max);
-  for (int i = 0; i < count; ++i) {
-    ns_rr record{};
-    if (::ns_parserr(&message, ns_s_an, i, &record) != 0) return std::unexpected("the answer is malformed");
-    if (ns_rr_type(record) != ns_t_aaaa || ns_rr_rdlen(record) != sizeof(Ipv6Address)) continue;
-    Ipv6Address address;
-    std::memcpy(address.octets.data(), ns_rr_rdata(record), address.octets.size());
-    records.addresses.emplace_back(address);
-    lowest = std::min(lowest, Seconds{ns_rr_ttl(record)});
+  for (unsigned i = 0; i < answers && reader.ok(); ++i) {
+    skip_name(reader);
+    const auto type = reader.read<std::uint16_t>();
+    reader.skip(2);
+    const Seconds time_to_live{reader.read<std::uint32_t>()};
+    ByteReader data(reader.take(reader.read<std::uint16_t>()));
+    if (type != ns_t_aaaa || data.remaining() != sizeof(Ipv6Address)) continue;
+    records.addresses.push_back(data.read_address());
+    lowest = std::min(lowest, time_to_live);
   }
+  if (!reader.ok()) return std::unexpected("the answer is malformed");
   if (!records.addresses.empty()) records.time_to_live = lowest;
   return records;
 }
@@ -64,7 +83,8 @@ auto resolve_ipv6_records(const std::string& name) -> std::expected<Ipv6Records,
     if (error == HOST_NOT_FOUND || error == NO_DATA) return Ipv6Records{};
     return std::unexpected(fmt::format("{}: {}", name, ::hstrerror(error)));
   }
-  auto records = read_records(answer.data(), std::min<int>(length, static_cast<int>(answer.size())));
+  const std::size_t size = std::min(static_cast<std::size_t>(length), answer.size());
+  auto records = read_records(std::as_bytes(std::span(answer)).first(size));
   if (!records) return std::unexpected(fmt::format("{}: {}", name, records.error()));
   return records;
 }
