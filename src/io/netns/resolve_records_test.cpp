@@ -36,6 +36,7 @@ class ResolveRecordsTest : public testing::PrivateNetwork {
   }
   void TearDown() override {
     if (has_resolver_) run("kill $(cat " + path("unbound.pid") + ")");
+    ::umount2("/etc/resolv.conf", MNT_DETACH);
   }
 
   [[nodiscard]] auto path(const std::string& name) const -> std::string { return folder_.path() / name; }
