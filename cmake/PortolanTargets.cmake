@@ -4,7 +4,8 @@
 
 find_program(PORTOLAN_CCACHE ccache)
 if(PORTOLAN_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${PORTOLAN_CCACHE})
+  # What ccache asks for where headers are precompiled.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${PORTOLAN_CCACHE})
 endif()
 
 set(CMAKE_CXX_STANDARD 23)
@@ -37,6 +38,39 @@ if(PORTOLAN_FUZZ)
   target_compile_options(portolan_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
+# The headers that nearly every file reads, compiled once for the programs and once for their tests: a third of the
+# time of a build from nothing. Without it each file still has to include what it uses: the dev preset sees to that.
+option(PORTOLAN_PRECOMPILE "Precompile the headers that nearly every file reads" OFF)
+
+# portolan_precompile(TARGET KIND): KIND is program or test.
+function(portolan_precompile TARGET KIND)
+  if(NOT PORTOLAN_PRECOMPILE)
+    return()
+  endif()
+  set(precompiled portolan_precompiled_${KIND})
+  if(NOT TARGET ${precompiled})
+    set(source ${CMAKE_BINARY_DIR}/${precompiled}.cpp)
+    file(CONFIGURE OUTPUT ${source} CONTENT "")
+    add_library(${precompiled} OBJECT ${source})
+    target_link_libraries(${precompiled} PRIVATE portolan_flags fmt::fmt)
+    target_precompile_headers(${precompiled} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled_${KIND}.h)
+    if(KIND STREQUAL test)
+      target_link_libraries(${precompiled} PRIVATE GTest::gmock)
+      target_compile_options(${precompiled} PRIVATE ${PORTOLAN_TEST_FLAGS})
+    endif()
+  endif()
+  target_precompile_headers(${TARGET} REUSE_FROM ${precompiled})
+endfunction()
+
+# Optimising instrumented GoogleTest macros takes as long as everything else together, and no fuzzer looks into tests.
+set(PORTOLAN_TEST_FLAGS "")
+if(PORTOLAN_SANITIZERS)
+  list(APPEND PORTOLAN_TEST_FLAGS -O0)
+endif()
+if(PORTOLAN_FUZZ)
+  list(APPEND PORTOLAN_TEST_FLAGS -fno-sanitize=fuzzer-no-link)
+endif()
+
 # portolan_library(NAME [DEPS targets...] [LABEL labels...])
 #
 # Makes the static library NAME of the current folder's *.cpp (test files apart) and, with
@@ -51,6 +85,7 @@ function(portolan_library NAME)
   if(sources)
     add_library(${NAME} STATIC ${sources})
     target_link_libraries(${NAME} PUBLIC portolan_flags ${ARG_DEPS})
+    portolan_precompile(${NAME} program)
   else()
     add_library(${NAME} INTERFACE)
     target_link_libraries(${NAME} INTERFACE portolan_flags ${ARG_DEPS})
@@ -68,10 +103,8 @@ function(portolan_test NAME)
   endif()
   add_executable(${NAME} ${ARG_SOURCES})
   target_link_libraries(${NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
-  if(PORTOLAN_SANITIZERS)
-    # Optimising instrumented GoogleTest macros takes as long as everything else together.
-    target_compile_options(${NAME} PRIVATE -O0)
-  endif()
+  target_compile_options(${NAME} PRIVATE ${PORTOLAN_TEST_FLAGS})
+  portolan_precompile(${NAME} test)
   gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 300)
   # A list of labels does not get through gtest_discover_tests(); CTest reads this file after its tests.
   file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/${NAME}_labels.cmake
