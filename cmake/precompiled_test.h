@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What PORTOLAN_PRECOMPILE compiles once for tests: see cmake/PortolanTargets.cmake.
 #pragma once
-#include "precompiled_program.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "precompiled_program.h"

@@ -16,6 +16,8 @@ namespace {
 auto run(const MapCommand& command) -> int { return run_map(command); }
 auto run(const AnnounceCommand& command) -> int { return run_announce(command); }
 auto run(const DiscoverCommand& command) -> int { return run_discover(command); }
+auto run(const AgentCommand& command) -> int { return run_agent(command); }
+auto run(const AskAgentCommand& command) -> int { return run_ask_agent(command); }
 auto run(const DecodeCommand& command) -> int { return run_decode(command); }
 auto run(const SendCommand& command) -> int { return run_send(command); }
 

@@ -152,7 +152,19 @@ class MapRun {
 
 }  // namespace
 
+namespace {
+
+/// The agent finds servers and addresses by itself, and keeps to one nonce.
+auto is_agents(const MapCommand& command) -> bool {
+  return command.is_kept && command.common.server.empty() && !command.common.internal_address &&
+         command.common.server_port.value == wire::server_port && is_for_agent(command.wish);
+}
+
+}  // namespace
+
 auto run_map(const MapCommand& command) -> int {
+  if (is_agents(command))
+    if (const auto status = hand_to_agent(command)) return *status;
   const auto session = Session::open(command.common);
   if (session) return MapRun(**session, command).run();
   if (command.common.is_json) {

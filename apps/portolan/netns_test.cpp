@@ -2,17 +2,11 @@
 //
 // The built program on a host of its own: an interface, a default router known by its link-local address
 // only, as router advertisements tell it. Needs root.
-#include <sched.h>
-#include <unistd.h>
-
-#include <cstdlib>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "io/netns/private_network.h"
 #include "portolan/options.h"
-#include "portolan/test_program.h"
+#include "portolan/test_router.h"
 
 namespace portolan {
 namespace {
@@ -20,41 +14,9 @@ namespace {
 using testing::HasSubstr;
 using testing::SizeIs;
 
-void ip(const std::string& arguments) {
-  ASSERT_EQ(std::system(("ip " + arguments).c_str()), 0) << "ip " << arguments;
-}
-
-class DefaultRouterTest : public io::testing::PrivateNetwork {
- protected:
-  void SetUp() override {
-    PrivateNetwork::SetUp();
-    if (HasFatalFailure()) return;
-    ip("link add eth0 type veth peer name lan0");
-    ip("link set eth0 addrgenmode none up");
-    ip("address add fe80::2/64 dev eth0 nodad");
-  }
-
-  /// A server on a host of its own behind lan0, with fe80::1 and 192.0.2.1.
-  auto router() -> std::unique_ptr<TestServer> {
-    return std::make_unique<TestServer>(TestServer::grant, IpAddress{}, Port{wire::server_port}, [] {
-      ASSERT_EQ(::unshare(CLONE_NEWNET), 0);
-      // Threads have network namespaces of their own; lan0 is still in the other one.
-      ASSERT_EQ(std::system(("nsenter --net=/proc/" + std::to_string(::getpid()) +
-                             "/ns/net ip link set lan0 netns " + std::to_string(::gettid()))
-                                .c_str()),
-                0);
-      ip("link set lan0 addrgenmode none up");
-      ip("address add fe80::1/64 dev lan0 nodad");
-      ip("address add 192.0.2.1/24 dev lan0");
-      ip("-6 route add 2001:db8:112::/64 dev lan0");
-    });
-  }
-};
-
 TEST_F(DefaultRouterTest, a_link_local_router_is_asked_from_the_global_address) {
   const auto server = router();
-  ip("address add 2001:db8:112::2/64 dev eth0 nodad");
-  ip("-6 route add default via fe80::1 dev eth0");
+  configure_ipv6();
   const Ended ended = run_program({"map", "tcp", "8080", "--external-port", "8080"});
   EXPECT_EQ(ended.status, exit_success) << ended.err;
   EXPECT_THAT(ended.out, HasSubstr("tcp port 8080 of 2001:db8:112::2 is reachable at 192.0.2.14:8080"));
@@ -92,8 +54,7 @@ TEST_F(DefaultRouterTest, an_ipv4_router_is_asked_where_there_is_no_other) {
 
 TEST_F(DefaultRouterTest, a_restart_announced_to_all_hosts_makes_keep_ask_again) {
   const auto server = router();
-  ip("address add 2001:db8:112::2/64 dev eth0 nodad");
-  ip("-6 route add default via fe80::1 dev eth0");
+  configure_ipv6();
   Program program({"map", "tcp", "8080", "--keep"});
   ASSERT_TRUE(program.wait_for("is reachable at"));
   wire::Response announcement;  // epoch 0

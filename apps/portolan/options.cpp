@@ -108,7 +108,9 @@ void add_map(CLI::App& app, MapCommand& command) {
          "nonce of an existing mapping, to renew or delete it [random]")
       ->type_name("HEX24");
   app.add_flag("--delete", command.is_deletion, "delete the mapping instead of making it; needs --nonce");
-  app.add_flag("--keep", command.is_kept, "stay, renew the mapping, and delete it on Ctrl-C");
+  app.add_flag("--keep", command.is_kept,
+               "have the agent keep the mapping; without an agent, stay, and delete it on Ctrl-C");
+  add_socket(app, command.agent_socket);
   add_server_options(app, command.common);
 }
 
@@ -165,6 +167,16 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
   CLI::App& discover_app =
       *app.add_subcommand("discover", "show which PCP servers would be asked, and the NAT64 prefix");
   add_discover(discover_app, discover);
+  AgentCommand agent;
+  CLI::App& agent_app =
+      *app.add_subcommand("agent", "keep mappings alive, those of a file and those asked for");
+  add_agent(agent_app, agent);
+  AskAgentCommand list;
+  CLI::App& list_app = *app.add_subcommand("list", "show what the agent keeps");
+  add_list(list_app, list);
+  AskAgentCommand drop;
+  CLI::App& drop_app = *app.add_subcommand("drop", "have the agent let go of a mapping");
+  add_drop(drop_app, drop);
   DecodeCommand decode;
   CLI::App& decode_app = *app.add_subcommand("decode", "show the fields of PCP packets");
   add_decode(decode_app, decode);
@@ -192,6 +204,9 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
     }
     if (announce_app.parsed()) return announce;
     if (discover_app.parsed()) return discover;
+    if (agent_app.parsed()) return agent;
+    if (list_app.parsed()) return list;
+    if (drop_app.parsed()) return drop;
     if (decode_app.parsed()) {
       check_combination(decode);
       return decode;

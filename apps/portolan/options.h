@@ -15,6 +15,7 @@
 #include "base/nonce.h"
 #include "base/time.h"
 #include "client/events.h"
+#include "portolan/agent_options.h"
 #include "wire/compose.h"
 #include "wire/protocol.h"
 
@@ -41,6 +42,7 @@ struct MapCommand {
   client::Wish wish;
   bool is_deletion = false;
   bool is_kept = false;
+  std::string agent_socket;
 };
 struct AnnounceCommand {
   ServerOptions common;
@@ -82,7 +84,8 @@ struct SendCommand {
   std::string capture;
   bool only_prints = false;
 };
-using Command = std::variant<MapCommand, AnnounceCommand, DiscoverCommand, DecodeCommand, SendCommand>;
+using Command = std::variant<MapCommand, AnnounceCommand, DiscoverCommand, AgentCommand, AskAgentCommand,
+                             DecodeCommand, SendCommand>;
 
 /// Reason to end without asking anybody: help, the version, a mistake, no network.
 struct Exit {

@@ -67,6 +67,7 @@ class Program {
   }
 
   void signal(int number) const { ::kill(child_, number); }
+  [[nodiscard]] auto process() const -> pid_t { return child_; }
 
   /// Reads on until `text` has come on stdout or stderr; false if the program ends or 20 s pass before.
   auto wait_for(std::string_view text) -> bool {

@@ -33,6 +33,7 @@ auto Client::suits(const ClientWish& wish, const Association& association) -> bo
   const IpAddress& client = association.current().client_address;
   if (!wish.server.empty() && wish.server != association.server.name) return false;
   if (wish.client_address && *wish.client_address != client) return false;
+  if (wish.client_family && *wish.client_family != client.family()) return false;
   // An IPv4 host has no use for an external IPv6 address.
   if (client.is_ipv4() && !wish.wish.suggested_external_address.is_ipv4()) return false;
   if (wish.wish.remote_peer && wish.wish.remote_peer->address.family() != client.family()) return false;
@@ -119,7 +120,13 @@ void Client::ask(TimePoint now, Association& association, WishId id, WishState& 
   const Handle handle = association.engine->map(now, wish, held);
   if (held && !association.engine->mapping(handle)) tell_lost(association, id, *held, Lost::Reason::expired);
   association.handles[id] = handle;
-  state.nonces[server] = association.engine->nonce(handle).value_or(Nonce{});
+  keep_nonce(state, server, association.engine->nonce(handle).value_or(Nonce{}));
+}
+
+void Client::keep_nonce(WishState& state, const std::string& server, const Nonce& nonce) const {
+  state.nonces[server] = nonce;
+  if (state.nonces.size() > nonces_max)
+    std::erase_if(state.nonces, [this](const auto& entry) { return !associations_.contains(entry.first); });
 }
 
 void Client::leave(TimePoint now, Association& association, Lost::Reason reason, bool deletes) {
@@ -211,11 +218,12 @@ void Client::collect(TimePoint now, Association& association) {
   if (switches) try_next_path(now, association);
 }
 
-auto Client::add(TimePoint now, const ClientWish& wish, std::vector<Held> held) -> WishId {
-  PORTOLAN_CHECK(wishes_.size() < wishes_max && !error_in(wish.wish));
+auto Client::add(TimePoint now, const ClientWish& wish, std::vector<Held> held, Nonces nonces) -> WishId {
+  PORTOLAN_CHECK(wishes_.size() < wishes_max && nonces.size() <= nonces_max && !error_in(wish.wish));
   const WishId id{++last_id_};
   WishState& state = wishes_[id];
   state.wish = wish;
+  state.nonces = std::move(nonces);
   for (Held& entry : held) {
     state.nonces[entry.server] = entry.mapping.nonce;
     state.held[entry.server] = std::move(entry.mapping);
@@ -342,6 +350,11 @@ auto Client::held(WishId id) const -> std::vector<Held> {
       all.push_back({.server = name, .mapping = std::move(*mapping)});
   }
   return all;
+}
+
+auto Client::nonces(WishId id) const -> Nonces {
+  const auto wish = wishes_.find(id);
+  return wish == wishes_.end() ? Nonces{} : wish->second.nonces;
 }
 
 auto Client::servers_asked(WishId id) const -> std::size_t {

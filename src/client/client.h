@@ -40,9 +40,11 @@ struct ClientConfig {
 struct ClientWish {
   Wish wish;
   /// Only from this address of this host; nothing: from every path's.
-  std::optional<IpAddress> client_address;
+  std::optional<IpAddress> client_address = {};
+  /// Only from addresses of this family; nothing: from both.
+  std::optional<Family> client_family = {};
   /// Only this server; empty: every one.
-  std::string server;
+  std::string server = {};
 };
 
 /// What a server granted; kept by a program, it survives it (`held` of Client::add()).
@@ -50,6 +52,9 @@ struct Held {
   std::string server;
   Mapping mapping;
 };
+
+/// Nonces of one wish, by server. Who has the nonce may renew and delete the mapping (RFC 6887 s11.2).
+using Nonces = std::map<std::string, Nonce>;
 
 /// A datagram to send from the path's client address to its server.
 struct ClientSend {
@@ -82,6 +87,8 @@ class Client {
   static constexpr Seconds leaving_time{30};
   /// Left ones at a time; the oldest makes room.
   static constexpr std::size_t leaving_max = 32;
+  /// Nonces kept of one wish; those of servers that are not asked now make room.
+  static constexpr std::size_t nonces_max = 64;
 
   /// `random` is borrowed for the client's life.
   Client(const ClientConfig& config, Random& random);
@@ -91,7 +98,8 @@ class Client {
   void set_servers(TimePoint now, const std::vector<Server>& servers);
 
   /// Wants mappings. `held` is what earlier runs were granted; one of an unknown server is left alone.
-  auto add(TimePoint now, const ClientWish& wish, std::vector<Held> held = {}) -> WishId;
+  /// `nonces` are those that earlier runs asked with, granted or not, at most nonces_max.
+  auto add(TimePoint now, const ClientWish& wish, std::vector<Held> held = {}, Nonces nonces = {}) -> WishId;
 
   /// Ends a wish and deletes its mappings. Each server's answer is told by Deleted or Refused; the wish is
   /// gone when is_known() says so.
@@ -121,6 +129,9 @@ class Client {
   [[nodiscard]] auto wish_count() const -> std::size_t { return wishes_.size(); }
   /// What the wish holds now, by server.
   [[nodiscard]] auto held(WishId id) const -> std::vector<Held>;
+  /// With which nonces it was asked for. A program that is to survive keeps them before it sends: a server
+  /// may grant what nobody hears of, and lets only the nonce have it.
+  [[nodiscard]] auto nonces(WishId id) const -> Nonces;
   /// How many servers the wish is asked of now.
   [[nodiscard]] auto servers_asked(WishId id) const -> std::size_t;
   /// Paths in use, those to leave included: sockets are needed for these.
@@ -136,7 +147,7 @@ class Client {
     ClientWish wish;
     bool is_removed = false;
     /// One nonce for all addresses of a server, another one for each server (RFC 7488 s3, s4).
-    std::map<std::string, Nonce> nonces;
+    Nonces nonces;
     /// Not yet taken up, by server.
     std::map<std::string, Mapping> held;
   };
@@ -168,6 +179,7 @@ class Client {
   void try_next_path(TimePoint now, Association& association);
   void collect(TimePoint now, Association& association);
   void drop_ended();
+  void keep_nonce(WishState& state, const std::string& server, const Nonce& nonce) const;
   [[nodiscard]] static auto suits(const ClientWish& wish, const Association& association) -> bool;
 
   ClientConfig config_;

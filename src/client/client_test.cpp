@@ -260,6 +260,31 @@ TEST(Client, what_an_earlier_run_held_is_asked_for_with_its_nonce) {
   EXPECT_EQ(next.nonces, network.nonces);
 }
 
+TEST(Client, a_nonce_of_an_earlier_run_is_asked_with_though_nothing_was_granted) {
+  Network network;
+  network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host)}}});
+  network.silent = {*IpAddress::parse(router)};
+  const WishId id = network.client.add(network.now, wish());
+  const Nonces nonces = network.client.nonces(id);
+  ASSERT_THAT(nonces, SizeIs(1)) << "before anything is sent";
+  Network next;
+  const WishId again = next.client.add(next.now, wish(), {}, nonces);
+  EXPECT_EQ(next.client.nonces(again), nonces);
+  next.client.set_servers(next.now, {{.name = "a", .paths = {path(router, host)}}});
+  next.run(1s);
+  EXPECT_EQ(next.nonces[*IpAddress::parse(router)], std::set<Nonce>{nonces.at("a")});
+}
+
+TEST(Client, nonces_of_servers_long_left_make_room) {
+  Network network;
+  const WishId id = network.client.add(network.now, wish());
+  for (std::size_t i = 1; i <= Client::nonces_max + 1; ++i) {
+    network.client.set_servers(network.now, {{.name = fmt::format("{}", i), .paths = {path(router, host)}}});
+    EXPECT_EQ(network.client.nonces(id).size(), i <= Client::nonces_max ? i : 1) << i;
+    network.run(1s);
+  }
+}
+
 TEST(Client, a_wish_is_gone_when_its_mappings_are) {
   Network network;
   network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host)}}});
@@ -283,12 +308,14 @@ TEST(Client, asks_only_whom_the_wish_suits) {
   named.server = "four";
   ClientWish from = wish();
   from.client_address = *IpAddress::parse(host);
+  ClientWish by_family = wish();
+  by_family.client_family = Family::ipv4;
   ClientWish peer = wish();
   peer.wish.remote_peer = Endpoint{*IpAddress::parse("198.51.100.1"), Port{443}};
   ClientWish filtered = wish();
   filtered.wish.filters = {{.remote_peers = *Prefix::parse("2001:db8:64::/96"), .remote_port = Port{0}}};
   const std::vector<std::pair<ClientWish, std::string>> cases = {
-      {six, "six"}, {named, "four"}, {from, "six"}, {filtered, "six"}};
+      {six, "six"}, {named, "four"}, {by_family, "four"}, {from, "six"}, {filtered, "six"}};
   for (const auto& [asked, server] : cases) {
     const WishId id = network.client.add(network.now, asked);
     network.run(1s);

@@ -62,7 +62,7 @@ def configuration_keys(source):
 
 
 def check_configuration(pages):
-    readers = [f"{folder}/{name}" for folder in ("apps/portoland", "src/gateway")
+    readers = [f"{folder}/{name}" for folder in ("apps/portoland", "apps/portolan", "src/gateway")
                for name in sorted(os.listdir(os.path.join(lint.ROOT, folder)))
                if re.search(r"(?<!_test)\.cpp$", name)]
     keys = {reader: configuration_keys(lint.read_text(reader) or "") for reader in readers}

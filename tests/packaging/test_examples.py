@@ -11,6 +11,7 @@ import pytest
 BUILD = pathlib.Path(os.environ["PORTOLAN_BUILD"])
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "packaging" / "examples"
 CHECKS = {
+    "agent.toml": [BUILD / "apps" / "portolan", "agent", "--check-config", "--config"],
     "portoland.toml": [BUILD / "apps" / "portoland", "--check-config", "--config"],
     "portolan-nat64.toml": [BUILD / "apps" / "portolan-nat64", "--check-config", "--config"],
     "unbound.conf": ["unbound-checkconf"],
@@ -20,6 +21,7 @@ CHECKS = {
     "dnsmasq.conf": ["dnsmasq", "--test", "--conf-file"],
 }
 MISTAKES = {
+    "agent.toml": ("tcp", "tpc"),
     "portoland.toml": ("2001:db8:64:ff9b::/96", "2001:db8:64:ff9b::/95"),
     "portolan-nat64.toml": ("alone", "lonely"),
     "unbound.conf": ("dns64-prefix:", "dns64-postfix:"),

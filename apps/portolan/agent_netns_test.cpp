@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The agent as a program of its own, on a host with a default router that is a PCP server. Needs root.
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "portolan/agent.h"
+#include "portolan/options.h"
+#include "portolan/test_router.h"
+
+namespace portolan {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class AgentTest : public DefaultRouterTest {
+ protected:
+  void SetUp() override {
+    DefaultRouterTest::SetUp();
+    std::string name = "/tmp/portolan-agent-test-XXXXXX";
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    folder = name;
+    write("agent.toml", "");
+  }
+  void TearDown() override { std::filesystem::remove_all(folder); }
+
+  void write(const std::string& name, const std::string& text) const { std::ofstream(folder / name) << text; }
+  [[nodiscard]] auto read(const std::string& name) const -> std::string {
+    std::ifstream file(folder / name);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  [[nodiscard]] auto socket() const -> std::string { return folder / "run/agent.sock"; }
+  [[nodiscard]] auto agent_arguments() const -> std::vector<std::string> {
+    return {"agent",    "--config", folder / "agent.toml", "--state", folder / "state/agent.json",
+            "--socket", socket()};
+  }
+  [[nodiscard]] auto ask(std::vector<std::string> arguments) const -> Ended {
+    arguments.insert(arguments.end(), {"--socket", socket()});
+    return run_program(std::move(arguments));
+  }
+  /// Asks `portolan list` until it says `text`.
+  [[nodiscard]] auto list_says(const std::string& text) const -> bool {
+    const TimePoint limit = io::monotonic_now() + Seconds{20};
+    while (io::monotonic_now() < limit) {
+      if (ask({"list"}).out.contains(text)) return true;
+      std::this_thread::sleep_for(Milliseconds{20});
+    }
+    return false;
+  }
+
+  std::filesystem::path folder;
+};
+
+const std::string web = "[[mapping]]\nprotocol = \"tcp\"\nport = 8080\n";
+
+TEST_F(AgentTest, mappings_of_its_file_are_kept_and_listed) {
+  const auto server = router();
+  configure_ipv6();
+  write("agent.toml", web);
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("tcp 8080 ipv4: [2001:db8:112::2]:8080 is reachable at 192.0.2.14:40000"));
+  const Ended listed = ask({"list"});
+  EXPECT_EQ(listed.status, exit_success) << listed.err;
+  EXPECT_THAT(listed.out,
+              HasSubstr("tcp 8080 ipv4: [2001:db8:112::2]:8080 is reachable at 192.0.2.14:40000"));
+  const Ended json = ask({"list", "--json"});
+  EXPECT_THAT(json.out, AllOf(HasSubstr(R"("internal-port":8080)"), HasSubstr(R"("external-port":40000)"),
+                              HasSubstr(R"("asked":false)")));
+  const Ended dropped = ask({"drop", "tcp", "8080"});
+  EXPECT_EQ(dropped.status, exit_refused);
+  EXPECT_THAT(dropped.err, HasSubstr("is in the agent's file: remove it there"));
+  agent.signal(SIGTERM);
+  EXPECT_EQ(agent.end().status, exit_success);
+  for (const auto& got : server->got()) EXPECT_NE(got.lifetime_s, 0U) << "mappings outlive the agent";
+}
+
+TEST_F(AgentTest, a_mapping_that_is_not_granted_makes_list_end_with_1) {
+  configure_ipv6();  // to a router that is not there
+  write("agent.toml", web);
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("asking the PCP server fe80::1%eth0 from 2001:db8:112::2"));
+  const Ended listed = ask({"list"});
+  EXPECT_EQ(listed.status, exit_refused);
+  EXPECT_THAT(listed.out, HasSubstr("tcp 8080 ipv4: not reachable now"));
+}
+
+TEST_F(AgentTest, map_keep_hands_the_mapping_over_and_drop_takes_it_back) {
+  const auto server = router();
+  configure_ipv6();
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("asking the PCP server"));
+  const Ended mapped = ask({"map", "udp", "5060", "--keep", "--external-port", "5060"});
+  EXPECT_EQ(mapped.status, exit_success) << mapped.err;
+  EXPECT_THAT(mapped.out, HasSubstr("udp port 5060 of 2001:db8:112::2 is reachable at 192.0.2.14:5060"));
+  EXPECT_EQ(ask({"map", "udp", "5060", "--keep", "--external-port", "5060"}).status, exit_success)
+      << "it is kept already";
+  const Ended other = ask({"map", "udp", "5060", "--keep", "--lifetime", "600"});
+  EXPECT_EQ(other.status, exit_refused);
+  EXPECT_THAT(other.err, HasSubstr("kept already"));
+  const Ended dropped = ask({"drop", "udp", "5060"});
+  EXPECT_EQ(dropped.status, exit_success) << dropped.err;
+  ASSERT_TRUE(agent.wait_for("udp 5060 ipv4: dropped at the PCP server fe80::1%eth0"));
+  EXPECT_EQ(server->got().back().lifetime_s, 0U);
+  const Ended listed = ask({"list"});
+  EXPECT_EQ(listed.status, exit_success);
+  EXPECT_THAT(listed.out, IsEmpty());
+  EXPECT_THAT(ask({"drop", "udp", "5060"}).err, HasSubstr("udp 5060 ipv4 is not kept here"));
+}
+
+TEST_F(AgentTest, map_keep_tells_when_the_server_refuses_or_is_silent) {
+  const auto server = router(TestServer::refuse(wire::ResultCode::user_ex_quota, Seconds{600}));
+  configure_ipv6();
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("asking the PCP server"));
+  const Ended refused = ask({"map", "tcp", "8080", "--keep", "--json"});
+  EXPECT_EQ(refused.status, exit_refused);
+  EXPECT_THAT(refused.err, HasSubstr("USER_EX_QUOTA; asking again in 600 s, until you drop it"));
+  EXPECT_THAT(refused.out, HasSubstr("\"error\":"));
+  ip("link set eth0 down");
+  const Ended silent = ask({"map", "tcp", "8081", "--keep", "--timeout", "1"});
+  EXPECT_EQ(silent.status, exit_no_answer);
+  EXPECT_THAT(silent.err, HasSubstr("until you `portolan drop tcp 8081`"));
+  EXPECT_THAT(ask({"list"}).out, HasSubstr("tcp 8081 ipv4: not reachable now"));
+}
+
+TEST_F(AgentTest, a_restarted_agent_asks_for_the_same_mapping_with_the_same_nonce) {
+  const auto server = router();
+  configure_ipv6();
+  {
+    Program agent(agent_arguments());
+    ASSERT_TRUE(agent.wait_for("asking the PCP server"));
+    ASSERT_EQ(ask({"map", "tcp", "8080", "--keep", "--external-port", "80"}).status, exit_success);
+  }  // killed
+  struct stat status{};
+  ASSERT_EQ(::stat((folder / "state/agent.json").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777U, 0600U) << "who has the nonce has the mapping";
+  const auto first = server->got();
+  Program agent(agent_arguments());
+  ASSERT_TRUE(list_says("is reachable at 192.0.2.14:80"));
+  const TimePoint limit = io::monotonic_now() + Seconds{20};
+  while (server->got().size() == first.size() && io::monotonic_now() < limit)
+    std::this_thread::sleep_for(Milliseconds{5});
+  const auto got = server->got();
+  ASSERT_GT(got.size(), first.size()) << "the mapping is confirmed";
+  EXPECT_EQ(got.back().map->nonce, first.front().map->nonce);
+  EXPECT_EQ(got.back().map->suggested_external_port, Port{80});
+}
+
+TEST_F(AgentTest, the_nonce_of_a_request_outlives_an_agent_that_dies_before_the_answer) {
+  std::atomic<bool> is_silent = true;
+  const auto server = router([&is_silent](const wire::Request& request, std::span<const std::byte> octets) {
+    return is_silent ? std::nullopt : TestServer::grant(request, octets);
+  });
+  configure_ipv6();
+  write("agent.toml", web);
+  const TimePoint limit = io::monotonic_now() + Seconds{20};
+  {
+    Program agent(agent_arguments());
+    while (server->got().empty() && io::monotonic_now() < limit) std::this_thread::sleep_for(Milliseconds{5});
+  }  // killed
+  ASSERT_THAT(server->got(), testing::Not(IsEmpty()));
+  is_silent = false;
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("is reachable at"));
+  EXPECT_EQ(server->got().back().map->nonce, server->got().front().map->nonce);
+}
+
+TEST_F(AgentTest, mappings_follow_this_hosts_address) {
+  const auto server = router();
+  configure_ipv6();
+  write("agent.toml", web);
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("[2001:db8:112::2]:8080 is reachable at"));
+  ip("address add 2001:db8:112::3/64 dev eth0 nodad");
+  ip("address del 2001:db8:112::2/64 dev eth0");
+  ASSERT_TRUE(agent.wait_for(
+      "this host's address was 2001:db8:112::2 and is 2001:db8:112::3 now (the old one is gone)"));
+  ASSERT_TRUE(agent.wait_for("[2001:db8:112::3]:8080 is reachable at"));
+  EXPECT_THAT(ask({"list"}).out, HasSubstr("[2001:db8:112::3]:8080 is reachable at"));
+}
+
+TEST_F(AgentTest, a_server_that_comes_later_is_found) {
+  write("agent.toml", web);
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("there is no PCP server to ask now; waiting for the network"));
+  const auto server = router();
+  configure_ipv6();
+  ASSERT_TRUE(agent.wait_for("[2001:db8:112::2]:8080 is reachable at"));
+}
+
+TEST_F(AgentTest, a_server_that_lost_its_state_is_asked_again) {
+  const auto server = router();
+  configure_ipv6();
+  write("agent.toml", web);
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("is reachable at"));
+  wire::Response announcement;  // epoch 0
+  announcement.body = wire::Announce{};
+  server->send({*IpAddress::parse("ff02::1"), Port{wire::client_port}}, wire::encode_response(announcement));
+  ASSERT_TRUE(agent.wait_for("the PCP server fe80::1%eth0 lost its state; asking again for all mappings"));
+  const TimePoint limit = io::monotonic_now() + Seconds{20};
+  while (server->got().size() < 2 && io::monotonic_now() < limit)
+    std::this_thread::sleep_for(Milliseconds{5});
+  EXPECT_THAT(server->got(), SizeIs(2));
+}
+
+/// How often a process has gone to sleep, which is how often it was woken; it has one thread.
+auto sleeps_of(pid_t process) -> long {
+  const auto folder = fmt::format("/proc/{}", process);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder + "/task"), {}), 1);
+  std::ifstream status(folder + "/status");
+  const std::string word = "voluntary_ctxt_switches:";
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(word)) return std::stol(line.substr(word.size()));
+  ADD_FAILURE() << "no such process";
+  return 0;
+}
+
+TEST_F(AgentTest, an_idle_agent_sleeps_until_its_next_deadline) {
+  const auto server = router([](const wire::Request& request, std::span<const std::byte> octets) {
+    wire::Request brief = request;
+    brief.requested_lifetime_s = 8;
+    return TestServer::grant(brief, octets);
+  });
+  configure_ipv6();
+  write("agent.toml", web);
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("is reachable at"));
+  const long before = sleeps_of(agent.process());
+  // The renewal after half the lifetime (RFC 6887 s11.2.1), 4 to 5 s later.
+  const TimePoint limit = io::monotonic_now() + Seconds{20};
+  while (server->got().size() < 2 && io::monotonic_now() < limit)
+    std::this_thread::sleep_for(Milliseconds{5});
+  ASSERT_THAT(server->got(), SizeIs(2));
+  // After what was just said, until the renewal, which is written down first, and after it.
+  EXPECT_LE(sleeps_of(agent.process()) - before, 12);
+}
+
+TEST_F(AgentTest, files_with_mistakes_are_told_and_nothing_is_begun) {
+  write("agent.toml", "[[mapping]]\nprotocol = \"tcp\"\nport = 0\n");
+  const Ended wrong = run_program(agent_arguments());
+  EXPECT_EQ(wrong.status, exit_usage);
+  EXPECT_THAT(wrong.err, HasSubstr("agent.toml:3: mapping.port = 0: must be a number from 1 to 65535"));
+  write("agent.toml", web);
+  auto checking = agent_arguments();
+  checking.emplace_back("--check-config");
+  EXPECT_EQ(run_program(checking).status, exit_success);
+  std::filesystem::create_directory(folder / "state");
+  write("state/agent.json", "{}");
+  const Ended broken = run_program(agent_arguments());
+  EXPECT_EQ(broken.status, exit_usage);
+  EXPECT_THAT(broken.err, AllOf(HasSubstr("state/agent.json: "), HasSubstr("remove it to begin anew")));
+  EXPECT_EQ(read("state/agent.json"), "{}") << "it is left for whoever mends it";
+}
+
+TEST_F(AgentTest, without_an_agent_the_commands_say_so) {
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"list"}, {"drop", "tcp", "80"}}) {
+    const Ended ended = ask(command);
+    EXPECT_EQ(ended.status, exit_no_answer);
+    EXPECT_THAT(ended.err, HasSubstr("start it by `portolan agent`"));
+  }
+}
+
+TEST_F(AgentTest, a_second_agent_of_the_same_user_is_refused) {
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("waiting for the network"));
+  const Ended second = run_program(agent_arguments());
+  EXPECT_EQ(second.status, exit_usage);
+  EXPECT_THAT(second.err, HasSubstr("another process does"));
+}
+
+/// A connection to the agent that says whatever it likes.
+class RawAsker {
+ public:
+  explicit RawAsker(const std::string& path) : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.data(), path.size());
+    EXPECT_EQ(::connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  }
+  void say(const std::string& text) const { ::send(socket_.get(), text.data(), text.size(), MSG_NOSIGNAL); }
+  /// All that is said until the agent closes.
+  [[nodiscard]] auto hear() const -> std::string {
+    std::string text;
+    std::array<char, 4096> buffer{};
+    for (ssize_t got = 0; (got = ::recv(socket_.get(), buffer.data(), buffer.size(), 0)) > 0;)
+      text.append(buffer.data(), static_cast<std::size_t>(got));
+    return text;
+  }
+
+ private:
+  io::FileDescriptor socket_;
+};
+
+TEST_F(AgentTest, what_makes_no_sense_gets_an_answer_that_says_so) {
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("waiting for the network"));
+  const auto answer = [&](const std::string& text) {
+    const RawAsker asker(socket());
+    asker.say(text);
+    return asker.hear();
+  };
+  EXPECT_THAT(answer("hello\n"), HasSubstr("no JSON"));
+  EXPECT_THAT(answer("{\"do\":\"dance\"}\n"), HasSubstr("neither list, add nor drop"));
+  const auto padded = [](std::size_t octets) {
+    const std::string request = "{\"do\":\"list\"}";
+    return request + std::string(octets - request.size(), ' ') + "\n";
+  };
+  EXPECT_THAT(answer(padded(agent_line_octets_max - 1)), HasSubstr("done"));
+  EXPECT_THAT(answer(padded(agent_line_octets_max)), HasSubstr("done"));
+  EXPECT_THAT(answer(padded(agent_line_octets_max + 1)), HasSubstr("at most 4096 octets"));
+}
+
+TEST_F(AgentTest, askers_beyond_the_limit_are_sent_away) {
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("waiting for the network"));
+  std::vector<std::unique_ptr<RawAsker>> silent;
+  for (std::size_t i = 0; i + 1 < Agent::askers_max; ++i)
+    silent.push_back(std::make_unique<RawAsker>(socket()));
+  EXPECT_EQ(ask({"list"}).status, exit_success) << "one more is heard";
+  silent.push_back(std::make_unique<RawAsker>(socket()));
+  EXPECT_THAT(RawAsker(socket()).hear(), IsEmpty());
+  silent.pop_back();
+  EXPECT_TRUE(list_says("") && ask({"list"}).status == exit_success) << "there is room again";
+}
+
+TEST_F(AgentTest, mappings_beyond_the_limit_are_refused) {
+  std::string file;
+  for (std::size_t port = 1; port < agent_mappings_max; ++port)
+    file += fmt::format("[[mapping]]\nprotocol = \"tcp\"\nport = {}\n", port);
+  write("agent.toml", file);
+  const auto server = router();
+  configure_ipv6();
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("is reachable at"));
+  EXPECT_EQ(ask({"map", "udp", "1", "--keep"}).status, exit_success);
+  const Ended refused = ask({"map", "udp", "2", "--keep"});
+  EXPECT_EQ(refused.status, exit_refused);
+  EXPECT_THAT(refused.err, HasSubstr("256 mappings are kept already, which is the most"));
+}
+
+}  // namespace
+}  // namespace portolan

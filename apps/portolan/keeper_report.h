@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What happens to kept mappings, as lines for a person.
+#pragma once
+
+#include <string>
+
+#include "client/client.h"
+
+namespace portolan {
+
+/// One line without end; empty if the event is no news to a person. `name` is the mapping's, as key_of()
+/// gives it.
+[[nodiscard]] auto event_line(const std::string& name, const client::ClientEvent& event) -> std::string;
+
+/// Whether the event changes what is held.
+[[nodiscard]] auto changes_mapping(const client::Event& event) -> bool;
+
+}  // namespace portolan
