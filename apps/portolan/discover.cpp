@@ -27,7 +27,6 @@ namespace {
 using discovery::Nat64Prefixes;
 using discovery::PrefixSource;
 using discovery::Server;
-using discovery::View;
 using discovery::Way;
 using Json = nlohmann::ordered_json;
 

@@ -44,6 +44,7 @@ class HttpBody {
 
   /// Called once, before next(). After next() had nothing, `ready` says that it has something now; it may be
   /// called as often as one likes, also when the connection is gone.
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): who overrides it keeps `ready`.
   virtual void start(std::function<void()> ready) { static_cast<void>(ready); }
   /// The next piece; an empty one that is not the last: there is nothing now.
   virtual auto next() -> Piece = 0;

@@ -40,13 +40,13 @@ inline constexpr std::size_t level_count = static_cast<std::size_t>(Level::off);
 /// Messages of each level since the start, those below the level that is logged as well. Thread: any.
 [[nodiscard]] auto counts() -> std::array<std::uint64_t, level_count>;
 
-/// A sentence with a place "{name}" for each of `values`; anything else does not compile.
-template <std::size_t values>
+/// A sentence with a place "{name}" for each of `Values` values; anything else does not compile.
+template <std::size_t Values>
 class Sentence {
  public:
-  // NOLINTNEXTLINE(google-explicit-constructor): a literal is one
-  template <std::size_t size>
-  consteval Sentence(const char (&text)[size]) : text_(text, size - 1) {
+  template <std::size_t Size>
+  // NOLINTNEXTLINE(google-explicit-constructor): a literal is one.
+  consteval Sentence(const char (&text)[Size]) : text_(text, Size - 1) {
     std::size_t places = 0;
     for (std::size_t at = 0; at < text_.size(); ++at) {
       if (text_[at] == '}') a_brace_is_alone();
@@ -61,7 +61,7 @@ class Sentence {
       if (name == "time" || name == "level" || name == "id" || name == "message") the_name_is_taken();
       ++places;
     }
-    if (places != values) there_must_be_a_value_for_each_place();
+    if (places != Values) there_must_be_a_value_for_each_place();
   }
   [[nodiscard]] auto text() const -> std::string_view { return text_; }
 
