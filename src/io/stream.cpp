@@ -242,6 +242,11 @@ void TlsConnection::agree(Done done) {
                         ? X509_VERIFY_PARAM_set1_ip_asc(wanted, destination_.address().to_string().c_str())
                         : X509_VERIFY_PARAM_set1_host(wanted, name.c_str(), name.size());
     PORTOLAN_CHECK(set == 1);
+    // Servers with several names show the certificate of the one asked for. Its macro has a C cast.
+    std::string asked = name;
+    if (!name.empty())
+      PORTOLAN_CHECK(SSL_ctrl(stream_.native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME,
+                              TLSEXT_NAMETYPE_host_name, asked.data()) == 1);
   }
   stream_.async_handshake(
       is_client_ ? asio::ssl::stream_base::client : asio::ssl::stream_base::server,
@@ -319,6 +324,28 @@ auto TlsIdentity::server(const std::filesystem::path& certificate, const std::fi
     return failed(certificate, "no certificate");
   if (context.use_private_key_file(key.string(), ssl::context::pem, error); error)
     return failed(key, "no private key of that certificate");
+  PORTOLAN_CHECK(SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_3_VERSION) == 1);
+  TlsIdentity identity;
+  identity.context_ = std::move(made);
+  return identity;
+}
+
+auto TlsIdentity::client(const std::filesystem::path& authorities, std::string peer_name)
+    -> std::expected<TlsIdentity, std::string> {
+  namespace ssl = boost::asio::ssl;
+  auto made = std::make_shared<detail::TlsContext>();
+  made->peer_name = std::move(peer_name);
+  ssl::context& context = made->context;
+  detail::ErrorCode error;
+  if (authorities.empty())
+    static_cast<void>(context.set_default_verify_paths(error));
+  else
+    static_cast<void>(context.load_verify_file(authorities.string(), error));
+  if (error)
+    return std::unexpected(fmt::format(
+        "{}: no certificates of authorities: {}: check that the file exists, may be read, and is PEM",
+        authorities.empty() ? "what the system trusts" : authorities.string(), error.message()));
+  context.set_verify_mode(ssl::verify_peer);
   PORTOLAN_CHECK(SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_3_VERSION) == 1);
   TlsIdentity identity;
   identity.context_ = std::move(made);

@@ -80,6 +80,11 @@ class TlsIdentity {
   [[nodiscard]] static auto server(const std::filesystem::path& certificate, const std::filesystem::path& key)
       -> std::expected<TlsIdentity, std::string>;
 
+  /// Of who connects and shows no certificate, but accepts only one that `authorities` signed, or those that
+  /// the system trusts if that is empty. `peer_name` as in TlsFiles. Errors  as load()
+  [[nodiscard]] static auto client(const std::filesystem::path& authorities, std::string peer_name)
+      -> std::expected<TlsIdentity, std::string>;
+
   [[nodiscard]] auto context() const -> const std::shared_ptr<detail::TlsContext>& { return context_; }
 
  private:
