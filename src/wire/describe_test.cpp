@@ -246,5 +246,10 @@ TEST(Escape, keeps_text_and_hides_what_could_deceive) {
     EXPECT_EQ(escape(std::as_bytes(std::span(text))), expected) << expected;
 }
 
+TEST(Escape, printable_text_keeps_quotes_and_the_escapes_it_came_with) {
+  EXPECT_EQ(printable("say \"hi\" \\x1b"), "say \"hi\" \\x1b");
+  EXPECT_EQ(printable("caméra\x1b[2J\n\xc2\x9b\xff"), "caméra\\x1b[2J\\x0a\\xc2\\x9b\\xff");
+}
+
 }  // namespace
 }  // namespace portolan::wire

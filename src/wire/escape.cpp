@@ -19,7 +19,7 @@ auto octet_at(std::span<const std::byte> text, std::size_t index) -> std::uint32
 
 /// Whether showing the character changes nothing but adding one glyph.
 auto is_plain(char32_t character) -> bool {
-  if (character < 0x20 || character == '"' || character == '\\') return false;
+  if (character < 0x20) return false;
   if (character >= 0x7f && character <= 0x9f) return false;      // DEL and C1 controls
   if (character >= 0x200b && character <= 0x200f) return false;  // zero width, direction marks
   if (character >= 0x2028 && character <= 0x202e) return false;  // line breaks, embeddings
@@ -27,13 +27,13 @@ auto is_plain(char32_t character) -> bool {
   return character != 0xad && character != 0x61c && character != 0xfeff && character < 0xe0000;
 }
 
-}  // namespace
-
-auto escape(std::span<const std::byte> octets) -> std::string {
+/// `quoting`: characters that are escaped too.
+auto escape_but(std::span<const std::byte> octets, std::u32string_view quoting) -> std::string {
   std::string shown;
   while (!octets.empty()) {
     const Character character = first_character(octets);
-    const bool is_shown = character.octets != 0 && is_plain(character.code_point);
+    const bool is_shown = character.octets != 0 && is_plain(character.code_point) &&
+                          quoting.find(character.code_point) == std::u32string_view::npos;
     const std::size_t taken = is_shown ? character.octets : 1;
     for (std::size_t i = 0; i < taken; ++i) {
       if (is_shown)
@@ -44,6 +44,14 @@ auto escape(std::span<const std::byte> octets) -> std::string {
     octets = octets.subspan(taken);
   }
   return shown;
+}
+
+}  // namespace
+
+auto escape(std::span<const std::byte> octets) -> std::string { return escape_but(octets, U"\"\\"); }
+
+auto printable(std::string_view text) -> std::string {
+  return escape_but(std::as_bytes(std::span(text.data(), text.size())), U"");
 }
 
 }  // namespace portolan::wire
