@@ -11,15 +11,14 @@
 //                                          time from request to answer is the median
 //   pipelined NAME OPERATION COUNT WINDOW -> "ANSWERED WRONG WALL_NS": WINDOW requests under way at any time
 //   rate NAME OPERATION COUNT PER_SECOND -> "ANSWERED WRONG P50_NS P99_NS": so many a second, whether the
-//   server
-//                                           keeps up or not; an answer takes from when its request was due
+//                                          server keeps up or not; an answer takes from when its request
+//                                          was due
 //   burst NAME COUNT                    -> "ANSWERED WRONG WALL_NS" of creations sent at once
 //   target NAME                         -> "ADDRESS PORT" outside, of one of the mappings
-//   restarted NAME PID                  -> "ok": the server is another process now, which may still be
-//   starting until_served NAME                   -> "RENEWED_NS PASSED_NS": how long until the mapping that
-//   `target` told is
-//                                          renewed, and a packet that somebody sends there comes in; at most
-//                                          60 s
+//   restarted NAME PID                  -> "ok": the server is another process now, which may still start
+//   until_served NAME                   -> "RENEWED_NS PASSED_NS": how long until the mapping that `target`
+//                                          told is renewed, and a packet that somebody sends there comes
+//                                          in; at most 60 s
 //   rss NAME                            -> octets of resident memory
 //
 // `run` measures the CPU time of the server's whole process, not time that passes: the server is stopped
