@@ -13,7 +13,7 @@ namespace {
 
 /// Requests per turn of the loop: what waits is decided together, so that handing it to the device and
 /// back costs little each; but not so much that it leaves the processor's cache on the way.
-constexpr std::size_t batch_max = 256;
+constexpr std::size_t batch_max = 512;
 /// Batches with the device beyond which requests wait in the socket. If they went on to the server in ever
 /// smaller batches, those would use up its limit of batches while the kernel still has room.
 constexpr std::size_t batches_with_device_max = 4;
@@ -131,6 +131,7 @@ auto Daemon::open_store() -> std::expected<void, std::string> {
     if (ok) rows_committed_ += rows_committing_;
     server_.committed(now, commit, ok);
     carry_out_actions();
+    listen();
   };
   if (settings_.store == StoreKind::memory) {
     store_ = std::make_unique<store::NoStore>(completion, posting());
@@ -208,12 +209,16 @@ auto Daemon::completion() -> device::Device::Completion {
     --batches_with_device_;
     server_.applied(io::monotonic_now(), batch, results);
     carry_out_actions();
-    if (!readable_.is_active() && batches_with_device_ < batches_with_device_max) listen();
+    listen();
   };
 }
 
 void Daemon::listen() {
-  readable_ = loop_.on_readable(socket_.descriptor(), [this] { receive(); });
+  const bool takes_requests = batches_with_device_ < batches_with_device_max && server_.has_room();
+  if (!takes_requests)
+    readable_.cancel();
+  else if (!readable_.is_active())
+    readable_ = loop_.on_readable(socket_.descriptor(), [this] { receive(); });
 }
 
 auto Daemon::event_handler() -> device::Device::EventHandler {
@@ -255,7 +260,7 @@ void Daemon::receive() {
   batch_requests_.observe(static_cast<double>(inbound_.size()));
   server_.receive(now, inbound_);
   carry_out_actions();
-  if (batches_with_device_ >= batches_with_device_max) readable_.cancel();
+  listen();
 }
 
 void Daemon::carry_out_actions() {

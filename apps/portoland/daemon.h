@@ -67,7 +67,7 @@ class Daemon {
   /// Makes the configured devices; their changes to the host are listed in host_.
   [[nodiscard]] auto make_devices() -> std::expected<void, std::string>;
 
-  /// Has receive() called when requests wait.
+  /// Has receive() called when requests wait, as long as they can be taken: else they stay in the socket.
   void listen();
   void receive();
   void carry_out_actions();

@@ -207,10 +207,15 @@ TEST(Batch, a_contract_that_expires_under_way_does_not_end_its_renewal) {
 
 TEST(Batch, too_many_batches_in_flight_are_dropped_and_counted) {
   World world({.batches_in_flight_max = 2});
-  for (std::uint16_t port = 1; port <= 3; ++port) world.receive({MapAsk{.internal_port = port}});
+  world.receive({MapAsk{.internal_port = 1}});
+  EXPECT_TRUE(world.server.has_room());
+  world.receive({MapAsk{.internal_port = 2}});
+  EXPECT_FALSE(world.server.has_room());
+  world.receive({MapAsk{.internal_port = 3}});
   EXPECT_EQ(world.server.counters().dropped_overload, 1U);
   world.settle();
   EXPECT_THAT(world.answers, SizeIs(2));
+  EXPECT_TRUE(world.server.has_room());
   EXPECT_EQ(world.disagreement(), std::nullopt);
 }
 

@@ -331,7 +331,9 @@ void Server::release_keys(TimePoint now, const std::vector<Batch>& batches) {
   for (const Batch& batch : batches)
     for (const Item& item : batch.items)
       for_each_key(item, [&](const MappingKey& key) { release_key(key, waiting); });
-  admit_again(now, waiting);
+  // First what a device that is there again lacks: else who asks without end keeps it waiting.
+  if (has_repairs()) reconcile(now);
+  admit_again(now, std::move(waiting));
 }
 
 void Server::release_key(const MappingKey& key, std::vector<Deferred>& waiting) {
@@ -346,10 +348,17 @@ void Server::release_key(const MappingKey& key, std::vector<Deferred>& waiting) 
   reconciliation_->blocked.clear();
 }
 
-void Server::admit_again(TimePoint now, const std::vector<Deferred>& waiting) {
+void Server::admit_again(TimePoint now, std::vector<Deferred> waiting) {
   Batch batch;
-  for (const Deferred& deferred : waiting)
-    admit(now, {.client = deferred.client, .path = deferred.path, .payload = deferred.datagram}, batch);
+  for (Deferred& deferred : waiting) {
+    // One that waited in front of it has what it waits for.
+    if (const auto busy = in_flight_.find(deferred.key); busy != in_flight_.end()) {
+      ++deferred_;
+      busy->second.push_back(std::move(deferred));
+      continue;
+    }
+    admit(now, {.client = deferred.client, .path = deferred.path, .payload = deferred.datagram}, batch, true);
+  }
   submit(std::move(batch));
 }
 

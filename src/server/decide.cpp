@@ -294,7 +294,8 @@ auto Server::defer_if_busy(const Inbound& datagram, const MappingKey& first, std
       return true;
     }
     ++deferred_;
-    busy->second.push_back({.client = datagram.client,
+    busy->second.push_back({.key = key,
+                            .client = datagram.client,
                             .path = datagram.path,
                             .datagram = {datagram.payload.begin(), datagram.payload.end()}});
     return true;

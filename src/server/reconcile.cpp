@@ -335,7 +335,7 @@ void Server::release_repairs(TimePoint now, std::span<const Repair> repairs) {
   std::vector<Deferred> waiting;
   for (const Repair& repair : repairs)
     if (repair.holds_keys) for_each_key(repair, [&](const MappingKey& key) { release_key(key, waiting); });
-  admit_again(now, waiting);
+  admit_again(now, std::move(waiting));
 }
 
 }  // namespace portolan::server

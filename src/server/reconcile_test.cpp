@@ -293,6 +293,31 @@ TEST(Reconcile, new_mappings_wait_and_renewals_do_not) {
   EXPECT_EQ(world.disagreement(), std::nullopt);
 }
 
+// Found by scripts/bench pcp: the device waited for as long as one client went on.
+TEST(Reconcile, a_client_that_asks_without_end_keeps_nobody_waiting) {
+  World world;
+  constexpr int hosts = static_cast<int>(repairs_per_batch_max * repair_batches_max) + 1;
+  fill(world, hosts);
+  const std::uint64_t before = world.server.counters().map_requests;
+  world.restart_device(World::default_device());
+  world.connect();
+  // The one whose turn has not come.
+  const std::string last = host(hosts - 1);
+  const MapAsk again{.from = last.c_str()};
+  std::uint64_t asked = 0;
+  for (int turn = 0; turn < 20 && !world.is_reconciled; ++turn) {
+    world.receive({again, again});
+    asked += 2;
+    world.apply_next();
+    world.commit_next();
+  }
+  EXPECT_TRUE(world.is_reconciled);
+  world.settle();
+  EXPECT_EQ(world.server.counters().map_requests, before + asked) << "each once, however long it waited";
+  EXPECT_THAT(world.answers, SizeIs(asked));
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
 TEST(Reconcile, batches_that_were_not_answered_are_carried_out_afterwards) {
   for (const bool has_done_it : {false, true}) {
     for (const bool has_forgotten : {false, true}) {

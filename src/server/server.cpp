@@ -121,9 +121,9 @@ void Server::fetch_ahead(std::span<const Inbound> datagrams) {
 }
 
 // RFC 6887 s8.2, in its order.
-void Server::admit(TimePoint now, const Inbound& datagram, Batch& batch) {
+void Server::admit(TimePoint now, const Inbound& datagram, Batch& batch, bool is_counted) {
   using wire::RequestError;
-  if (config_.nat_pmp && datagram.is_nat_pmp()) return admit_nat_pmp(now, datagram, batch);
+  if (config_.nat_pmp && datagram.is_nat_pmp()) return admit_nat_pmp(now, datagram, batch, is_counted);
   const auto request = wire::decode_request(datagram.payload, {.version_1 = config_.version_1});
   if (!request) {
     switch (request.error()) {
@@ -142,25 +142,29 @@ void Server::admit(TimePoint now, const Inbound& datagram, Batch& batch) {
   if (request->client_address != datagram.client.address)
     return answer_error(now, datagram, ResultCode::address_mismatch);
 
-  count_request(*request);
+  if (!is_counted) count_request(*request);
   switch (request->opcode) {
-    case wire::Opcode::announce:
-      ++counters_.announce_requests;
-      return answer_announce(now, datagram, *request);
-    case wire::Opcode::map: ++counters_.map_requests; return decide(now, datagram, *request, batch);
-    case wire::Opcode::peer: ++counters_.peer_requests; return decide(now, datagram, *request, batch);
-    default: ++counters_.other_requests; return answer_error(now, datagram, ResultCode::unsupp_opcode);
+    case wire::Opcode::announce: return answer_announce(now, datagram, *request);
+    case wire::Opcode::map:
+    case wire::Opcode::peer: return decide(now, datagram, *request, batch);
+    default: return answer_error(now, datagram, ResultCode::unsupp_opcode);
   }
 }
 
 void Server::count_request(const wire::Request& request) {
+  switch (request.opcode) {
+    case wire::Opcode::announce: ++counters_.announce_requests; break;
+    case wire::Opcode::map: ++counters_.map_requests; break;
+    case wire::Opcode::peer: ++counters_.peer_requests; break;
+    default: ++counters_.other_requests; break;
+  }
   ++counters_.versions[request.version];
   if (request.options.octets().empty()) return;
   for (const wire::Option& option : request.options) ++counters_.options[std::to_underlying(option.code)];
 }
 
 // RFC 6886 s3.5.
-void Server::admit_nat_pmp(TimePoint now, const Inbound& datagram, Batch& batch) {
+void Server::admit_nat_pmp(TimePoint now, const Inbound& datagram, Batch& batch, bool is_counted) {
   namespace nat_pmp = wire::nat_pmp;
   const auto request = nat_pmp::decode_request(datagram.payload);
   if (!request) {
@@ -168,8 +172,10 @@ void Server::admit_nat_pmp(TimePoint now, const Inbound& datagram, Batch& batch)
                                                              : counters_.dropped_too_short);
     return;
   }
-  ++counters_.nat_pmp_requests;
-  ++counters_.versions[0];
+  if (!is_counted) {
+    ++counters_.nat_pmp_requests;
+    ++counters_.versions[0];
+  }
   if (const auto* map = std::get_if<nat_pmp::MapRequest>(&*request))
     return decide_nat_pmp(now, datagram, *map, batch);
   if (std::holds_alternative<nat_pmp::AddressRequest>(*request)) return answer_nat_pmp_address(now, datagram);

@@ -123,6 +123,9 @@ class Server {
   /// Seconds since the server's state began (RFC 6887 s8.5), as `subscriber` sees it.
   [[nodiscard]] auto epoch_time_s(TimePoint now, const Prefix& subscriber) const -> std::uint32_t;
   [[nodiscard]] auto is_read_only() const -> bool { return is_read_only_; }
+  /// Whether a further batch would be taken. Requests that come while it would not are dropped, unless they
+  /// wait until it is.
+  [[nodiscard]] auto has_room() const -> bool { return pipeline_.size() < config_.batches_in_flight_max; }
   [[nodiscard]] auto is_reconciling() const -> bool { return reconciliation_.has_value(); }
   /// Whether the device that has `key`, one of several, is being reconciled.
   [[nodiscard]] auto is_reconciling(const MappingKey& key) const -> bool {
@@ -253,6 +256,8 @@ class Server {
   };
   /// A datagram that waits for an earlier request on the same mapping.
   struct Deferred {
+    /// What it waits for.
+    MappingKey key;
     Endpoint client;
     Path path;
     std::vector<std::byte> datagram;
@@ -268,8 +273,9 @@ class Server {
 
   // server.cpp
   void fetch_ahead(std::span<const Inbound> datagrams);
-  void admit(TimePoint now, const Inbound& datagram, Batch& batch);
-  void admit_nat_pmp(TimePoint now, const Inbound& datagram, Batch& batch);
+  /// `is_counted`: it waited, and was counted when it came.
+  void admit(TimePoint now, const Inbound& datagram, Batch& batch, bool is_counted = false);
+  void admit_nat_pmp(TimePoint now, const Inbound& datagram, Batch& batch, bool is_counted);
   void count_request(const wire::Request& request);
   void count_change(const Item& item);
   void count_answer(const Inbound& datagram, wire::ResultCode result);
@@ -419,7 +425,7 @@ class Server {
   void release_keys(TimePoint now, const std::vector<Batch>& batches);
   /// Gives `key` back; who waited for it is added to `waiting`.
   void release_key(const MappingKey& key, std::vector<Deferred>& waiting);
-  void admit_again(TimePoint now, const std::vector<Deferred>& waiting);
+  void admit_again(TimePoint now, std::vector<Deferred> waiting);
   /// Calls `visit` for the key of each internal port of an Item or Repair.
   template <typename Change, typename Visit>
   static void for_each_key(const Change& change, Visit visit) {

@@ -4,6 +4,8 @@
 import contextlib
 import os
 import random
+import signal
+import socket
 import sqlite3
 import threading
 import time
@@ -16,6 +18,8 @@ from pcp import Client, assert_error, assert_success
 ROUNDS = int(os.environ.get("PORTOLAN_KILL_ROUNDS", "5"))
 # Whole seconds on the wire, and on the way here.
 TOLERANCE_S = 4
+# Not in Python's socket module.
+SO_RCVBUFFORCE = 33
 # A nonce that made no mapping: those are numbered by their ports.
 STRANGER = 1 << 40
 
@@ -80,6 +84,27 @@ def test_a_store_of_a_newer_version_is_refused(durable, tmp_path):
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute(f"PRAGMA user_version = {version}")
     durable()
+
+
+def test_while_the_disk_takes_its_time_requests_wait_and_none_is_lost(durable, tmp_path, client):
+    server = durable()
+    asking = client(shown=False)
+    asking.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+    asking.socket.settimeout(60)
+    with contextlib.closing(sqlite3.connect(tmp_path / "made" / "state.db", isolation_level=None)) as connection:
+        # Nobody else writes now: a commit waits.
+        connection.execute("BEGIN IMMEDIATE")
+        for internal in range(1, 2001):
+            request = pcp.header(C1, 3600) + pcp.map_body(pcp.UDP, internal, 0, "0.0.0.0", internal)
+            asking.socket.sendto(request, asking.server)
+        connection.execute("ROLLBACK")
+    answered = set()
+    while len(answered) < 2000:
+        answer = asking.receive()
+        assert answer.result == pcp.SUCCESS
+        answered.add(answer.internal)
+    server.process.send_signal(signal.SIGUSR1)
+    assert "overload 0," in server.wait_for_log("server-dropped")
 
 
 class Load(threading.Thread):
