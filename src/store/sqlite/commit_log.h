@@ -21,12 +21,11 @@
 #include <string>
 #include <vector>
 
-#include <boost/unordered/unordered_flat_map.hpp>
-
 #include "base/hash.h"
 #include "io/file_descriptor.h"
 #include "store/sqlite/database.h"
 #include "store/sqlite/row_codec.h"
+#include "store/sqlite/row_index.h"
 #include "store/store.h"
 
 namespace portolan::store {
@@ -42,8 +41,9 @@ struct CommitLogOptions {
   Clocks clocks{};
   /// Goes on with that line of time: the file was open in this process before.
   std::optional<TimeLine> line{};
-  /// The write-ahead log is written back into the file when it has grown by this many pages.
-  int checkpoint_pages = 1000;
+  /// The write-ahead log is written back into the file when it has grown by this many pages, which keeps the
+  /// next commit waiting for so long.
+  int checkpoint_pages = 256;
   /// For tests: see Database::open(), and SQLite's pragma of that name.
   std::string file_layer{};
   std::string synchronous = "FULL";
@@ -106,15 +106,11 @@ class CommitLog {
   [[nodiscard]] auto line() const -> const TimeLine& { return line_; }
 
  private:
-  /// Stands for a kind and a key: two that are not the same never have the same in practice.
-  struct Fingerprint {
-    std::uint64_t low = 0;
-    std::uint64_t high = 0;
-    auto operator==(const Fingerprint&) const -> bool = default;
-  };
-  struct LowOf {
-    using is_avalanching = void;
-    auto operator()(const Fingerprint& print) const -> std::size_t { return print.low; }
+  /// A row of a part.
+  struct NumberedRow {
+    std::uint64_t number = 0;
+    RowIndex::Print print;
+    EncodedRow row;
   };
   /// Octets that one row of the table `log` shall have at most, unless a single row of ours has more.
   static constexpr std::size_t part_octets = 16'384;
@@ -140,13 +136,13 @@ class CommitLog {
   /// that the octets are no rows of ours.
   template <typename Visit>
   [[nodiscard]] auto for_each_part(Visit visit) -> Result;
-  /// Calls `visit(number, row)` for each of a part's rows; false if they are no rows.
+  /// Calls `visit` with each NumberedRow of a part; false if it has anything else.
   template <typename Visit>
-  [[nodiscard]] static auto for_each_row(std::uint64_t first, std::span<const std::byte> octets, Visit visit)
+  [[nodiscard]] auto for_each_row(std::uint64_t first, std::span<const std::byte> octets, Visit visit)
       -> bool;
-  [[nodiscard]] auto fingerprint(const EncodedRow& row) const -> Fingerprint;
-  [[nodiscard]] auto counts(std::uint64_t number, const EncodedRow& row) const -> bool;
-  void note(std::uint64_t number, const EncodedRow& row);
+  [[nodiscard]] auto print_of(const EncodedRow& row) const -> RowIndex::Print;
+  [[nodiscard]] auto counts(const NumberedRow& row) const -> bool;
+  void note(const NumberedRow& row);
 
   void begin_write();
   void begin_part();
@@ -169,7 +165,9 @@ class CommitLog {
 
   HashKey low_key_;
   HashKey high_key_;
-  boost::unordered_flat_map<Fingerprint, std::uint64_t, LowOf> index_;
+  RowIndex index_;
+  /// Of the part that is read. Its memory is kept.
+  std::vector<NumberedRow> rows_of_part_;
   std::uint64_t first_row_ = 1;
   std::uint64_t next_row_ = 1;
   std::uint64_t first_row_of_file_ = 1;
