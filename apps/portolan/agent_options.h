@@ -10,7 +10,7 @@
 #include "portolan/agent_state.h"
 #include "wire/protocol.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): the library's name.
 class App;
 }
 

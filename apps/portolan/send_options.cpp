@@ -26,7 +26,6 @@ using arguments::parse_address;
 using arguments::parse_hex;
 using arguments::parse_number;
 using arguments::refuse;
-using wire::Draft;
 
 /// "A,B,C" to its parts.
 auto parts_of(const std::string& text, char separator) -> std::vector<std::string> {
@@ -120,8 +119,8 @@ void set_opcode(SendCommand& command, const std::string& text) {
 
 /// An option whose value is taken as it is met, so that options of the message stand in the order given.
 void add_value(CLI::App& app, const std::string& name, const std::string& type, const std::string& help,
-               std::function<void(const std::string&)> take) {
-  app.add_option_function<std::string>(name, std::move(take), help)->type_name(type)->trigger_on_parse();
+               const std::function<void(const std::string&)>& take) {
+  app.add_option_function<std::string>(name, take, help)->type_name(type)->trigger_on_parse();
 }
 
 void add_fields(CLI::App& app, SendCommand& command) {

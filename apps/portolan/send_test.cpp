@@ -142,10 +142,9 @@ TEST_F(Send, the_same_seed_prints_the_same_packet) {
 
 TEST_F(Send, raw_octets_go_as_they_are) {
   TestServer server(TestServer::grant);
-  const Ended ended = run_program(towards(server, {"send", "--raw",
-                                                   "02000000000000000000000000000000000000000000000001"
-                                                   "000000",
-                                                   "--set", "27=ff", "--size", "24", "--json"}));
+  const Ended ended = run_program(
+      towards(server, {"send", "--raw", "02000000000000000000000000000000000000000000000001000000", "--set",
+                       "27=ff", "--size", "24", "--json"}));
   EXPECT_EQ(ended.status, exit_success) << ended.err;
   EXPECT_EQ(lines_of(ended.out)[0]["octets"], "020000000000000000000000000000000000000000000000");
 }

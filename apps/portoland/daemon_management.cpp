@@ -25,6 +25,7 @@ auto Daemon::start_management() -> std::expected<void, std::string> {
     identity = *std::move(loaded);
   }
   std::vector<management::Api::Listener> listeners;
+  listeners.reserve(wanted.listen.size());
   for (const io::StreamAddress& address : wanted.listen)
     listeners.push_back({.address = address, .identity = identity, .rights = wanted.rights});
   api_ = std::make_unique<management::Api>(loop_, server_, management_surroundings(), wanted.limits);
