@@ -94,6 +94,7 @@ auto Agent::stored(const Entry& entry) const -> StoredMapping {
 
 auto Agent::stored() const -> std::vector<StoredMapping> {
   std::vector<StoredMapping> mappings;
+  mappings.reserve(entries_.size());
   for (const auto& [key, entry] : entries_) mappings.push_back(stored(entry));
   return mappings;
 }

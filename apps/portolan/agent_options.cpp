@@ -64,7 +64,7 @@ void add_name(CLI::App& app, client::Wish& wish) {
 
 }  // namespace
 
-void add_port(CLI::App& app, const std::string& name, Port& port, const std::string& what) {
+void add_port(CLI::App& app, const char* name, Port& port, const std::string& what) {
   app.add_option_function<std::string>(
          name,
          [&port, name](const std::string& text) {

@@ -32,7 +32,8 @@ struct AskAgentCommand {
 };
 
 /// Options that several commands have.
-void add_port(CLI::App& app, const std::string& name, Port& port, const std::string& what);
+/// `name` is a literal: it is kept.
+void add_port(CLI::App& app, const char* name, Port& port, const std::string& what);
 void add_external(CLI::App& app, std::function<void(Family)> take);
 /// Where the agent of this user is.
 void add_socket(CLI::App& app, std::string& socket);

@@ -151,12 +151,12 @@ void add_fields(CLI::App& app, SendCommand& command) {
                        "is no protocol: give tcp, udp, sctp, all, or a number from 0 to 255");
               body.protocol = *protocol;
             });
-  const auto add_port = [&app](const std::string& name, const std::string& help, Port& port) {
+  const auto add_port = [&app](const char* name, const std::string& help, Port& port) {
     add_value(app, name, "PORT", help, [name, &port](const auto& text) {
       port = arguments::parse_port(name, text, "is no port: give a number from 0 to 65535");
     });
   };
-  const auto add_address = [&app](const std::string& name, const std::string& help, IpAddress& address) {
+  const auto add_address = [&app](const char* name, const std::string& help, IpAddress& address) {
     add_value(app, name, "ADDRESS", help,
               [name, &address](const auto& text) { address = parse_address(name, text); });
   };
