@@ -50,9 +50,9 @@ Keeper::Keeper(io::EventLoop& loop, KeeperSettings settings, io::NetworkWatch wa
   });
 }
 
-auto Keeper::add(std::string name, client::ClientWish wish, std::vector<client::Held> held,
+auto Keeper::add(std::string name, const client::ClientWish& wish, std::vector<client::Held> held,
                  client::Nonces nonces) -> client::WishId {
-  const auto id = client_.add(io::monotonic_now(), std::move(wish), std::move(held), std::move(nonces));
+  const auto id = client_.add(io::monotonic_now(), wish, std::move(held), std::move(nonces));
   names_[id] = std::move(name);
   return id;
 }

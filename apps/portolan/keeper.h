@@ -59,7 +59,7 @@ class Keeper {
   auto operator=(const Keeper&) -> Keeper& = delete;
 
   /// As Client::add(). `name` is what people call the mapping.
-  auto add(std::string name, client::ClientWish wish, std::vector<client::Held> held = {},
+  auto add(std::string name, const client::ClientWish& wish, std::vector<client::Held> held = {},
            client::Nonces nonces = {}) -> client::WishId;
   /// As Client::remove().
   void remove(client::WishId id);
