@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <fstream>
 #include <vector>
 
 #include "base/check.h"
@@ -41,12 +42,10 @@ auto host_of(std::uint32_t number) -> IpAddress {
 }
 
 auto resident_octets() -> std::size_t {
-  std::FILE* const file = std::fopen("/proc/self/statm", "r");
-  PORTOLAN_CHECK(file != nullptr);
-  unsigned long total = 0;
-  unsigned long resident = 0;
-  PORTOLAN_CHECK(std::fscanf(file, "%lu %lu", &total, &resident) == 2);
-  std::fclose(file);
+  std::ifstream file("/proc/self/statm");
+  std::size_t total = 0;
+  std::size_t resident = 0;
+  PORTOLAN_CHECK(file >> total >> resident);
   return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
