@@ -51,7 +51,8 @@ auto read(std::string_view octets, std::size_t piece) -> Reading {
     const std::size_t taken = parser.feed(waiting);
     PORTOLAN_CHECK(taken <= waiting.size());
     waiting.erase(0, taken);
-    if ((reading.problem = parser.problem())) return reading;
+    reading.problem = parser.problem();
+    if (reading.problem) return reading;
     if (parser.is_complete()) {
       reading.requests.push_back({.head = parser.head(), .body = parser.take_body()});
       parser.reset();

@@ -79,7 +79,7 @@ auto ClientRun::seen_by_server(const Host& host, std::size_t index, const IpAddr
   return IpAddress{address};
 }
 
-void ClientRun::transmit(Packet packet) {
+void ClientRun::transmit(const Packet& packet) {
   if (is_partitioned_ || choices_.below(1000) < loss_per_mille_ || network_.size() >= network_packets_max)
     return;
   const std::uint64_t copies = loss_per_mille_ != 0 && choices_.one_in(10) ? 2 : 1;

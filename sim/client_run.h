@@ -62,7 +62,7 @@ class ClientRun {
   void tell_servers(Host& host);
   auto run_until(TimePoint end) -> std::optional<std::string>;
   void deliver(const Packet& packet);
-  void transmit(Packet packet);
+  void transmit(const Packet& packet);
   void carry_out(std::size_t index);
   void send_answers();
   [[nodiscard]] auto seen_by_server(const Host& host, std::size_t index, const IpAddress& source) const
