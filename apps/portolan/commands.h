@@ -16,6 +16,7 @@ auto run_announce(const AnnounceCommand& command) -> int;
 auto run_discover(const DiscoverCommand& command) -> int;
 auto run_agent(const AgentCommand& command) -> int;
 auto run_ask_agent(const AskAgentCommand& command) -> int;
+auto run_run(const RunCommand& command) -> int;
 auto run_decode(const DecodeCommand& command) -> int;
 auto run_send(const SendCommand& command) -> int;
 

@@ -177,6 +177,9 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
   AskAgentCommand drop;
   CLI::App& drop_app = *app.add_subcommand("drop", "have the agent let go of a mapping");
   add_drop(drop_app, drop);
+  RunCommand run;
+  CLI::App& run_app = *app.add_subcommand("run", "start a program whose sockets get mappings");
+  add_run(run_app, run);
   DecodeCommand decode;
   CLI::App& decode_app = *app.add_subcommand("decode", "show the fields of PCP packets");
   add_decode(decode_app, decode);
@@ -195,6 +198,7 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
       words = *std::move(drafted);
       words.insert(words.begin(), send_app.get_name());
     }
+    if (!words.empty() && words.front() == run_app.get_name()) run.arguments = take_program(words);
     // CLI11 takes the arguments from the back.
     std::ranges::reverse(words);
     app.parse(std::move(words));
@@ -207,6 +211,10 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
     if (agent_app.parsed()) return agent;
     if (list_app.parsed()) return list;
     if (drop_app.parsed()) return drop;
+    if (run_app.parsed()) {
+      check_combination(run);
+      return run;
+    }
     if (decode_app.parsed()) {
       check_combination(decode);
       return decode;

@@ -16,6 +16,7 @@
 #include "base/time.h"
 #include "client/events.h"
 #include "portolan/agent_options.h"
+#include "portolan/run_options.h"
 #include "wire/compose.h"
 #include "wire/protocol.h"
 
@@ -85,7 +86,7 @@ struct SendCommand {
   bool only_prints = false;
 };
 using Command = std::variant<MapCommand, AnnounceCommand, DiscoverCommand, AgentCommand, AskAgentCommand,
-                             DecodeCommand, SendCommand>;
+                             RunCommand, DecodeCommand, SendCommand>;
 
 /// Reason to end without asking anybody: help, the version, a mistake, no network.
 struct Exit {

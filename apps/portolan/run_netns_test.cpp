@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// `portolan run` with small programs that open and close sockets in every way. The host has no IPv4. Needs
+// root.
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "portolan/options.h"
+#include "portolan/test_router.h"
+
+namespace portolan {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+/// A program in Python; `portolan run` passes SIGUSR1 on, which ends its next step().
+auto python(const std::string& text, std::vector<std::string> options = {}) -> std::vector<std::string> {
+  const std::string head =
+      "import os, signal, sys\n"
+      "from socket import *\n"
+      "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
+      "def step(): signal.sigwait({signal.SIGUSR1})\n"
+      "def say(*words): print(*words, flush=True)\n"
+      "def listener(port, family=AF_INET):\n"
+      "  made = socket(family)\n"
+      "  made.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)\n"
+      "  made.bind(('', port))\n"
+      "  made.listen()\n"
+      "  return made\n";
+  options.insert(options.begin(), "run");
+  for (const char* word : {"--", "/usr/bin/python3", "-c"}) options.emplace_back(word);
+  options.push_back(head + text);
+  return options;
+}
+
+class RunTest : public DefaultRouterTest {
+ protected:
+  void SetUp() override {
+    DefaultRouterTest::SetUp();
+    server = router();
+    configure_ipv6();
+    // No resolver is there to be waited for.
+    ip("route add unreachable default");
+  }
+  [[nodiscard]] auto deletions(std::uint16_t port) const -> std::ptrdiff_t {
+    return std::ranges::count_if(server->got(), [port](const TestServer::Got& got) {
+      return got.lifetime_s == 0 && got.map && got.map->internal_port.value == port;
+    });
+  }
+
+  std::unique_ptr<TestServer> server;
+};
+
+TEST_F(RunTest, a_socket_is_mapped_until_its_last_copy_is_closed) {
+  Program program(python(R"(
+s = listener(0)
+say("port", s.getsockname()[1])
+step()
+copy = s.dup()
+s.close()
+listener(8001).close()          # what is told of later
+step()
+ours, theirs = pipe = socketpair()
+if os.fork() == 0:
+  ours.close()
+  theirs.recv(1)
+  os._exit(0)
+copy.close()
+listener(8002).close()
+step()
+ours.send(b"x")
+os.wait()
+say("child ended")
+step()
+)"));
+  ASSERT_TRUE(program.wait_for("is reachable at"));
+  const auto port = server->got().at(0).map->internal_port.value;
+  EXPECT_GE(port, 1024) << "the kernel chose one";
+  program.signal(SIGUSR1);
+  ASSERT_TRUE(program.wait_for("tcp port 8001: dropped at"));
+  EXPECT_EQ(deletions(port), 0) << "a copy is open";
+  program.signal(SIGUSR1);
+  ASSERT_TRUE(program.wait_for("tcp port 8002: dropped at"));
+  EXPECT_EQ(deletions(port), 0) << "a child has it";
+  program.signal(SIGUSR1);
+  ASSERT_TRUE(program.wait_for(fmt::format("tcp port {}: dropped at", port)));
+  program.signal(SIGUSR1);
+  EXPECT_EQ(program.end().status, exit_success);
+}
+
+TEST_F(RunTest, an_ipv4_wildcard_listener_is_reached_over_ipv6_and_takes_it_for_ipv4) {
+  const Ended ended = run_program(python(R"(
+s = listener(8080)
+say("name", *s.getsockname())
+c = create_connection(("2001:db8:112::2", 8080))
+peer, address = s.accept()
+say("peer", address[0], address[1] == c.getsockname()[1], peer.getpeername() == address, peer.getsockname()[1])
+c.sendall(b"ahoy")
+say(peer.recv(9))
+say("threads", len(os.listdir("/proc/self/task")))
+)"));
+  EXPECT_EQ(ended.status, exit_success) << ended.err;
+  EXPECT_THAT(ended.out, AllOf(HasSubstr("name 0.0.0.0 8080\n"), HasSubstr("peer 192.0.0.8 True True 8080\n"),
+                               HasSubstr("b'ahoy'\n"), HasSubstr("threads 1\n")));
+}
+
+TEST_F(RunTest, an_ipv4_program_answers_ipv6_peers_over_udp) {
+  const Ended ended = run_program(python(R"(
+s = socket(AF_INET, SOCK_DGRAM)
+s.bind(("0.0.0.0", 5060))
+for family, host in (AF_INET6, "2001:db8:112::2"), (AF_INET, "127.0.0.1"):
+  with socket(family, SOCK_DGRAM) as c:
+    c.connect((host, 5060))
+    c.send(b"one")
+    data, peer = s.recvfrom(9)
+    s.sendto(data + b"!", peer)
+    say(peer[0], c.recv(9))
+    c.send(b"two")
+    data, _, _, peer = s.recvmsg(9)
+    s.sendmsg([data, b"!"], [], 0, peer)
+    say(peer[0], c.recv(9))
+)"));
+  EXPECT_EQ(ended.status, exit_success) << ended.err;
+  EXPECT_EQ(ended.out, "192.0.0.8 b'one!'\n192.0.0.8 b'two!'\n127.0.0.1 b'one!'\n127.0.0.1 b'two!'\n");
+}
+
+TEST_F(RunTest, a_program_that_serves_both_families_itself_goes_on_doing_so) {
+  const Ended ended = run_program(python(R"(
+def both(kind, order, port):
+  made = []
+  for family in order:
+    s = socket(family, kind)
+    if family == AF_INET6: s.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+    s.bind(("", port))
+    if kind == SOCK_STREAM: s.listen(7)
+    made.append(s)
+  for s, host in zip(made, ["127.0.0.1" if f == AF_INET else "::1" for f in order]):
+    with socket(s.family, kind) as c:
+      c.connect((host, port))
+      c.send(b"x")
+      if kind == SOCK_STREAM: s.accept()[0].recv(1)
+      else: s.recv(1)
+  for s in made: s.close()
+for kind in SOCK_STREAM, SOCK_DGRAM:
+  both(kind, (AF_INET, AF_INET6), 8080)
+  both(kind, (AF_INET6, AF_INET), 8081)
+say("done")
+)"));
+  EXPECT_EQ(ended.status, exit_success) << ended.err;
+  EXPECT_EQ(ended.out, "done\n");
+}
+
+TEST_F(RunTest, a_program_that_begins_anew_keeps_its_mapping) {
+  Program program(python(R"(
+for _ in range(3): listener(8080).close()
+s = listener(8080)
+step()
+listener(8001).close()
+step()
+)"));
+  ASSERT_TRUE(program.wait_for("tcp port 8080: [2001:db8:112::2]:8080 is reachable at"));
+  program.signal(SIGUSR1);
+  ASSERT_TRUE(program.wait_for("tcp port 8001: dropped at"));
+  EXPECT_EQ(deletions(8080), 0);
+  program.signal(SIGUSR1);
+  EXPECT_EQ(program.end().status, exit_success);
+  EXPECT_EQ(deletions(8080), 1) << "at the end";
+}
+
+TEST_F(RunTest, sockets_that_nobody_else_could_reach_are_not_mapped) {
+  Program program(python(R"(
+for host in ("127.0.0.1", 8001), ("::1", 8002):
+  create_server(host, family=AF_INET6 if ":" in host[0] else AF_INET)
+s = create_server(("2001:db8:112::2", 8003), family=AF_INET6)
+step()
+)"));
+  ASSERT_TRUE(program.wait_for("tcp port 8003: [2001:db8:112::2]:8003 is reachable at"));
+  for (const auto& got : server->got()) EXPECT_EQ(got.map->internal_port, Port{8003});
+}
+
+TEST_F(RunTest, what_is_exposed_is_told_in_the_environment) {
+  const Ended ended = run_program({"run", "--expose", "udp:5060", "--expose", "tcp:80", "--", "sh", "-c",
+                                   "echo $PORTOLAN_UDP_5060 $PORTOLAN_TCP_80"});
+  EXPECT_EQ(ended.status, exit_success) << ended.err;
+  EXPECT_EQ(ended.out, "192.0.2.14:5060 192.0.2.14:80\n");
+}
+
+TEST_F(RunTest, a_program_is_not_kept_waiting_for_ever) {
+  ip("link set eth0 down");
+  const Ended ended = run_program(
+      {"run", "--expose", "tcp:80", "--timeout", "1", "--", "sh", "-c", "echo ${PORTOLAN_TCP_80-none}"});
+  EXPECT_EQ(ended.status, exit_success);
+  EXPECT_EQ(ended.out, "none\n");
+  EXPECT_THAT(ended.err,
+              HasSubstr("tcp port 80 has no mapping within 1 s: starting without PORTOLAN_TCP_80"));
+}
+
+TEST_F(RunTest, its_exit_status_is_the_programs) {
+  EXPECT_EQ(run_program({"run", "--", "sh", "-c", "exit 7"}).status, 7);
+  EXPECT_EQ(run_program({"run", "--", "sh", "-c", "kill -KILL $$"}).status, 128 + SIGKILL);
+  const Ended missing = run_program({"run", "--", "/no/such/program"});
+  EXPECT_EQ(missing.status, exit_cannot_run);
+  EXPECT_THAT(missing.err, HasSubstr("/no/such/program: No such file"));
+}
+
+TEST_F(RunTest, nothing_is_left_when_it_ends) {
+  const std::string folder = "/tmp/portolan-run-test";
+  std::filesystem::create_directories(folder);
+  ASSERT_EQ(::setenv("XDG_RUNTIME_DIR", folder.c_str(), 1), 0);
+  EXPECT_EQ(run_program({"run", "--", "sh", "-c", "ls -d $PORTOLAN_RUN_SOCKET"}).status, 0);
+  ::unsetenv("XDG_RUNTIME_DIR");
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace portolan
