@@ -71,20 +71,31 @@ auto overview(const Catalogue& catalogue, std::span<const std::string> words, st
 
 /// What a word means that no command begins with: of later words, parameters and results; nothing of others.
 auto word_help(const Catalogue& catalogue, const std::string& word, std::size_t columns) -> std::string {
-  Definitions meanings;
+  Definitions commands;
+  Definitions parameters;
+  Definitions results;
   std::set<std::string> told;
-  const auto add = [&](const std::string& name, const std::string& summary) {
+  const auto add = [&](Definitions& meanings, const std::string& name, const std::string& summary) {
     if (told.insert(name + summary).second) meanings.add(name, summary);
   };
   for (const Command& command : catalogue.commands) {
-    if (has(command.words, word)) add(command.name(), command.summary);
+    if (has(command.words, word)) add(commands, command.name(), command.summary);
     for (const Parameter& parameter : command.parameters)
-      if (word == parameter.option || word == parameter.name) add(option_form(parameter), parameter.summary);
+      if (word == parameter.option || word == parameter.name)
+        add(parameters, option_form(parameter), parameter.summary);
     for (const Column& column : command.result.columns)
-      if (word == column.name) add(column.title, column.summary);
+      if (word == column.name) add(results, column.title, column.summary);
   }
   const auto* const known = catalogue.word(word);
-  return (known == nullptr ? "" : folded(known->summary, 0, columns) + "\n") + meanings.text(columns);
+  std::string text = known == nullptr ? "" : folded(known->summary, 0, columns);
+  const auto show = [&](std::string_view heading, const Definitions& meanings) {
+    if (!meanings.is_empty())
+      text += fmt::format("{}{}\n{}", text.empty() ? "" : "\n", heading, meanings.text(columns));
+  };
+  show("Commands", commands);
+  show("As a parameter", parameters);
+  show("In what is shown", results);
+  return text;
 }
 
 auto usage(const Command& command) -> std::string {

@@ -191,9 +191,8 @@ auto object_lines(const std::vector<Column>& columns, const Row& row) -> std::ve
   for (const auto& [title, text] : shown) width = std::max(width, io::columns_of(title));
   std::vector<ShownLine> lines;
   for (const auto& [title, text] : shown) {
-    std::string line = padded(title, width, false) + "  " + text;
-    trim_end(line);
-    lines.push_back({.text = std::move(line)});
+    lines.push_back(
+        {.text = padded(title, width, false) + "  " + (text.empty() ? std::string(absent) : text)});
   }
   return lines;
 }

@@ -136,6 +136,7 @@ TEST(ObjectLines, name_what_is_there_known_or_not) {
   EXPECT_THAT(
       texts(object_lines(columns(), row(R"({"new\u001b":"x","port":80,"hidden":"y","description":null})"))),
       ElementsAre("Internal port  80", "Hidden         y", "new\\x1b        x"));
+  EXPECT_THAT(texts(object_lines(columns(), row(R"({"description":[]})"))), ElementsAre("Description  -"));
 }
 
 }  // namespace

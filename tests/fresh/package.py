@@ -124,6 +124,8 @@ def main():
                 answer = in_root("portolan", "map", "tcp", "8080", "--json", "--server", "2001:db8:1::1")
             mapping = json.loads(answer)
             expect(mapping["external-address"] == "192.0.2.14", answer)
+            listed = json.loads(in_root("portolanctl", "list", "map", "--json"))
+            expect(listed["external-src-port"] == mapping["external-port"], listed)
             with host.entered():
                 server = socket.create_server(("2001:db8:1::2", 8080), family=socket.AF_INET6)
             with far.entered():

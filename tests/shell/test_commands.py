@@ -33,7 +33,7 @@ def test_users_and_mappings_are_listed_with_what_the_slides_show(server, ctl):
 def test_a_static_mapping_is_added_shown_and_deleted(server, ctl):
     ctl("add", "map", "tcp", HOSTS[1], "80", "8000", "192.0.2.1", "--description", "web server")
     text = ctl("show", "map", "tcp", HOSTS[1], "80")
-    assert "web server" in text and "8000" in text
+    assert "web server" in text and "8000" in text and "Subscriber" not in text
     ctl("delete", "map", "tcp", HOSTS[1], "80")
     assert "is not mapped" in ctl("show", "map", "tcp", HOSTS[1], "80", status=1)
     assert server.process.poll() is None

@@ -4,7 +4,8 @@
 import stat
 
 import pcp
-from conftest import HOSTS
+from conftest import HOSTS, PROGRAM
+from terminal import Terminal
 
 
 def test_tab_completes_words_options_and_values_of_the_server(server, shell):
@@ -174,6 +175,25 @@ def test_ctrl_c_forgets_a_line_and_ctrl_d_leaves(shell):
     assert "delete map --all^C" in terminal.screen()
     terminal.press("C-d")
     assert terminal.exit_status() == 0
+
+
+def test_ctrl_z_stops_the_shell_until_it_is_wanted_again(server, tmp_path):
+    environment = {"HOME": tmp_path, "LANG": "C.UTF-8", "PS1": "$ "}
+    terminal = Terminal(tmp_path, ["bash", "--norc", "-i"], environment=environment)
+    try:
+        terminal.wait_line("$")
+        terminal.enter(f"{PROGRAM} --server unix:{server.socket}")
+        terminal.prompt()
+        terminal.type("list us")
+        terminal.press("C-z")
+        terminal.wait("Stopped")
+        terminal.wait_line("$")
+        terminal.enter("fg")
+        terminal.wait_line("portolan> list us")
+        terminal.enter("er")
+        terminal.wait("(0 rows)")
+    finally:
+        terminal.close()
 
 
 def test_hostile_descriptions_do_not_reach_the_terminal(server, shell):

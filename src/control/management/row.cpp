@@ -42,7 +42,8 @@ void append_unless_zero(Row& row, std::string_view name, std::uint64_t value) {
 
 void append_contract(Row& row, const Contract& contract, std::optional<Seconds> remaining) {
   const MappingKey& key = contract.key.mapping;
-  append(row, "subscriber", contract.subscriber);
+  // Static mappings are nobody's.
+  if (contract.subscriber.length() != 0) append(row, "subscriber", contract.subscriber);
   append(row, "transport-protocol", key.protocol);
   append(row, "internal-src-address", key.internal_address);
   append(row, "internal-src-port", key.internal_port.value);

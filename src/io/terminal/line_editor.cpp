@@ -72,7 +72,7 @@ struct LineEditor::State {
   /// libedit gives the terminal back before the signal stops the program, and takes it again afterwards.
   static auto on_suspend(EditLine* /*editor*/, int /*key*/) -> unsigned char {
     std::raise(SIGTSTP);
-    return CC_REFRESH;
+    return CC_REDISPLAY;
   }
 
   static auto on_interrupt(EditLine* editor, int /*key*/) -> unsigned char {
