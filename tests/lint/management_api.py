@@ -18,7 +18,7 @@ HEAD = """<!-- SPDX-License-Identifier: BSD-2-Clause -->
 <!-- Written by tests/lint/management_api.py from src/control/management/schema: change it there. -->
 # The management API of portoland
 
-HTTP/1.1 and JSON, for any program:
+HTTP/1.1 and JSON. `portolanctl` speaks it, and so can any program:
 
 ```sh
 curl --unix-socket /run/portolan/management.sock 'http://localhost/v1/mappings?limit=3'
