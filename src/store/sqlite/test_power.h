@@ -14,7 +14,7 @@
 
 #include "base/random.h"
 
-struct sqlite3_vfs;
+struct sqlite3_vfs;  // NOLINT(readability-identifier-naming): SQLite's
 
 namespace portolan::store {
 
