@@ -192,6 +192,8 @@ auto Agent::add_asked(const client::Wish& wish) -> std::string {
                : fmt::format("mapping {} is kept already, as something else: drop it first", key);
   if (entries_.size() >= agent_mappings_max)
     return fmt::format("{} mappings are kept already, which is the most: drop one first", agent_mappings_max);
+  if (!keeper_->has_room())
+    return "too many mappings are being dropped: try again when servers have answered";
   add({.wish = wish, .is_asked = true, .held = {}, .nonces = {}});
   return {};
 }

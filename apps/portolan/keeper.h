@@ -58,6 +58,8 @@ class Keeper {
   Keeper(const Keeper&) = delete;
   auto operator=(const Keeper&) -> Keeper& = delete;
 
+  /// Whether one more may be added: those that are being deleted count until the server has answered.
+  [[nodiscard]] auto has_room() const -> bool { return client_.wish_count() < client::Client::wishes_max; }
   /// As Client::add(). `name` is what people call the mapping.
   auto add(std::string name, const client::ClientWish& wish, std::vector<client::Held> held = {},
            client::Nonces nonces = {}) -> client::WishId;

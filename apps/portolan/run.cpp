@@ -147,8 +147,10 @@ class ProgramRun {
   /// Letters first: a socket whose end is told here has been told of there before.
   void hear() {
     for (const std::string& letter : inbox_.take())
-      if (const auto report = parse_socket_report(letter))
+      if (const auto report = parse_socket_report(letter)) {
+        if (sockets_.is_full()) note_limit("sockets", RunSockets::sockets_max);
         for (const NeededMapping& mapping : sockets_.opened(*report)) add(mapping);
+      }
     auto news = watch_.take();
     if (news.is_incomplete) add_missed(news.ended);
     for (const std::uint64_t cookie : news.ended) sockets_.ended(io::monotonic_now(), cookie);
@@ -181,6 +183,7 @@ class ProgramRun {
 
   void add(const NeededMapping& mapping) {
     if (wishes_.contains(mapping)) return;
+    if (!keeper_->has_room()) return note_limit("mappings, ended ones included", client::Client::wishes_max);
     client::ClientWish wanted;
     wanted.wish.protocol = mapping.protocol;
     wanted.wish.internal_port = mapping.port;
@@ -192,6 +195,12 @@ class ProgramRun {
     else
       wanted.client_address = mapping.address;
     wishes_[mapping] = keeper_->add(fmt::format("{} port {}", mapping.protocol, mapping.port), wanted);
+  }
+
+  /// Told once: what makes so many sockets makes more.
+  void note_limit(std::string_view what, std::size_t limit) {
+    if (!is_limit_told_) note(fmt::format("there are {} {}: those beyond get no mapping", limit, what));
+    is_limit_told_ = true;
   }
 
   void drop(const NeededMapping& mapping) {
@@ -272,6 +281,7 @@ class ProgramRun {
   pid_t program_ = 0;
   bool is_program_over_ = false;
   bool is_over_ = false;
+  bool is_limit_told_ = false;
   int exit_code_ = exit_cannot_run;
 };
 

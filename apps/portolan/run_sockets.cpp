@@ -41,7 +41,7 @@ auto parse_socket_report(std::string_view line) -> std::optional<SocketReport> {
 }
 
 auto RunSockets::opened(const SocketReport& report) -> std::vector<NeededMapping> {
-  if (sockets_.contains(report.cookie) || sockets_.size() >= sockets_max) return {};
+  if (sockets_.contains(report.cookie) || is_full()) return {};
   std::vector<NeededMapping> all;
   const auto need = [&](const IpAddress& address) {
     all.push_back({.protocol = report.protocol, .port = report.port, .address = address});
@@ -89,6 +89,7 @@ auto RunSockets::next_deadline() const -> std::optional<TimePoint> {
 
 auto RunSockets::cookies() const -> std::vector<std::uint64_t> {
   std::vector<std::uint64_t> all;
+  all.reserve(sockets_.size());
   for (const auto& [cookie, mappings] : sockets_) all.push_back(cookie);
   return all;
 }

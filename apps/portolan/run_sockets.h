@@ -45,6 +45,7 @@ class RunSockets {
   /// A mapping outlives its last socket by this: a program that starts anew takes the port up again.
   static constexpr Milliseconds linger_time{500};
 
+  [[nodiscard]] auto is_full() const -> bool { return sockets_.size() >= sockets_max; }
   /// Mappings that are needed from now on. A socket known already needs no more.
   auto opened(const SocketReport& report) -> std::vector<NeededMapping>;
   void ended(TimePoint now, std::uint64_t cookie);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -74,15 +75,18 @@ class KeepErrno {
   int kept_;
 };
 
-/// Tells `run`. A program that may not make sockets, or a `run` that is gone, is no matter.
+/// Tells `run`. A program that may not make sockets, or a `run` that is gone, is no matter; one that is busy
+/// is waited for, but not for long: the kernel's queue may be as short as ten.
 void report(int descriptor) {
   if (!setting.is_reporting) return;
   const KeepErrno keep;
   char text[report_octets_max];
   const size_t length = describe_socket(descriptor, functions().getsockname, text);
   if (length == 0) return;
-  const int channel = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const int channel = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (channel < 0) return;
+  constexpr timeval patience{.tv_sec = 1, .tv_usec = 0};
+  setsockopt(channel, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   functions().sendto(channel, text, length, MSG_NOSIGNAL,
                      reinterpret_cast<const sockaddr*>(&setting.report_to), sizeof setting.report_to);
   close(channel);

@@ -67,7 +67,8 @@ def test_python_http_server_at_the_ipv4_wildcard_sees_the_viewers_address(lab, t
 
 
 # Logs and process id of the machine's own nginx are let alone.
-ALONE = ("unshare", "--mount", "sh", "-c", "mount -t tmpfs none /run && mount -t tmpfs none /var/log/nginx && exec \"$@\"", "sh")
+ALONE = ("env", "-u", "XDG_RUNTIME_DIR", "unshare", "--mount", "sh", "-c",
+         "mount -t tmpfs none /run && mount -t tmpfs none /var/log/nginx && exec \"$@\"", "sh")
 
 
 def test_nginx_as_it_comes_goes_to_the_background_and_is_followed(lab, tmp_path):

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# units.py UNITS PROGRAMS SBINDIR: systemd finds nothing wrong with the units, and what they leave a daemon that was
+# units.py UNITS PROGRAMS SBINDIR BINDIR: systemd finds nothing wrong with the units, and what they leave a daemon that was
 # taken over is little. The programs are those of the build tree, for they are not installed.
+import os
 import pathlib
 import subprocess
 import sys
@@ -11,14 +12,16 @@ import tempfile
 # systemd's own measure in tenths: 10 is "safe", 100 is "unsafe".
 EXPOSURE_MAX = 22
 UNITS = ("portoland.service", "portolan-nat64.service")
+AGENT = "portolan-agent.service"
 # What the measure does not tell: systemd has to make these, and a daemon needs them.
 WANTED = ("Type=notify", "User=portolan", "RuntimeDirectory=portolan", "RuntimeDirectoryPreserve=yes",
           "StateDirectory=portolan", "Restart=on-failure", "RestartPreventExitStatus=2", "NoNewPrivileges=yes",
           "DeviceAllow=/dev/net/tun rw")
 
 
-def analyze(*arguments):
-    done = subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, check=False)
+def analyze(*arguments, **environment):
+    done = subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, check=False,
+                          env={**os.environ, **environment})
     return done.returncode, done.stdout + done.stderr
 
 
@@ -36,7 +39,15 @@ def problems_of(unit, text, folder):
     return problems
 
 
-def main(units, programs, sbindir):
+def problems_of_agent(text, folder):
+    """Of the unit that each user may have."""
+    path = folder / AGENT
+    path.write_text(text, encoding="utf-8")
+    code, out = analyze("--user", "verify", "--man=no", str(path), HOME=str(folder), XDG_RUNTIME_DIR=str(folder))
+    return [f"{AGENT}: systemd-analyze verify: {out}"] if code != 0 or AGENT in out else []
+
+
+def main(units, programs, sbindir, bindir):
     problems = []
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -50,6 +61,11 @@ def main(units, programs, sbindir):
                     problems.append(f"{unit}: nobody notices that {line} is missing")
             if not problems_of(unit, text.replace("Restart=on-failure", "Restart=always-never"), folder):
                 problems.append(f"{unit}: nobody notices a word that systemd does not know")
+        text = (pathlib.Path(units) / AGENT).read_text(encoding="utf-8").replace(f"={bindir}/", f"={programs}/")
+        problems += problems_of_agent(text, folder)
+        for line in ("Restart=on-failure", "ExecStart="):
+            if not problems_of_agent(text.replace(line, f"{line}never-"), folder):
+                problems.append(f"{AGENT}: nobody notices that {line} is wrong")
     print("\n".join(problems) or "all fine")
     return 1 if problems else 0
 
