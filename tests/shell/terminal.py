@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A program in a real terminal, which is tmux's."""
 
+import os
+import pathlib
 import shlex
 import subprocess
 import time
 
 PATIENCE = 30
+
+
+def exit_status_of_zombie(process):
+    """What a process ended with that nobody has asked for; None if it is no such process."""
+    try:
+        fields = pathlib.Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except FileNotFoundError:
+        return None
+    return os.waitstatus_to_exitcode(int(fields[49])) if fields[0] == "Z" else None
 
 
 class Terminal:
@@ -66,10 +77,13 @@ class Terminal:
         """Waits until the program has ended."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            # Known a moment after the pane is dead.
-            status = self._run("display-message", "-p", "-t", self.pane, "#{pane_dead_status}").strip()
+            status, process = self._run("display-message", "-p", "-t", self.pane,
+                                        "#{pane_dead_status} #{pane_pid}").rstrip("\n").split(" ")
             if status:
                 return int(status)
+            # Not every end is noticed by tmux at once; the kernel knows it.
+            if (ended := exit_status_of_zombie(process)) is not None:
+                return ended
             assert time.monotonic() < deadline, f"the program goes on:\n{self.screen()}"
             time.sleep(0.02)
 
