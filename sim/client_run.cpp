@@ -19,6 +19,8 @@ constexpr Seconds long_quiet{4200};
 
 const Endpoint server_endpoint{.address = *IpAddress::parse("2001:db8:112::1"), .port = Port{5351}};
 
+const Endpoint remote_peer{.address = *IpAddress::parse("2001:db8:64::c633:6407"), .port = Port{5060}};
+
 auto external(unsigned number) -> IpAddress { return IpAddress{Ipv4Address{0xc000020eU + number}}; }
 
 auto server_config() -> server::Config {
@@ -198,7 +200,12 @@ void ClientRun::want(Host& host) {
   wish.wish.lifetime = Seconds{static_cast<Seconds::rep>(1 + choices_.below(900))};
   if (choices_.one_in(3))
     wish.wish.suggested_external_port = Port{static_cast<std::uint16_t>(4000 + choices_.below(64))};
-  if (choices_.one_in(6))
+  if (choices_.one_in(4)) {
+    // A port that somebody wishes for and another one has would be refused for as long (RFC 6887 s12.1).
+    wish.wish.suggested_external_port = Port{0};
+    wish.wish.internal_port.value += 100;
+    wish.wish.remote_peer = remote_peer;
+  } else if (choices_.one_in(6))
     wish.wish.filters = {{.remote_peers = *Prefix::parse("2001:db8:64::/96"), .remote_port = Port{0}}};
   if (choices_.one_in(6)) wish.wish.description = "sim";
   // Two wishes for one port of one host are for one mapping, and the nonce of one of them is wrong.
@@ -294,7 +301,7 @@ auto ClientRun::difference() const -> std::optional<std::string> {
                                                         .protocol = mapping.protocol,
                                                         .external_family = mapping.external.address.family(),
                                                         .internal_port = mapping.internal.port},
-                                            .remote_peer = {}});
+                                            .remote_peer = mapping.remote_peer.value_or(Endpoint{})});
       if (contract == nullptr) return fmt::format("the server knows nothing of {}", mapping.external);
       if (Endpoint{contract->external_address, contract->external_port} != mapping.external)
         return fmt::format("the client has {}, the server port {}", mapping.external,

@@ -16,6 +16,13 @@ auto is_same_way(const Path& left, const Path& right) -> bool {
 }
 
 /// The handle an event is about, if any.
+/// Whether a server says that it is there (RFC 6887 s14.1.3).
+auto announces_itself(std::span<const std::byte> datagram) -> bool {
+  const auto response = wire::decode_response(datagram);
+  return response && response->result == wire::ResultCode::success &&
+         std::holds_alternative<wire::Announce>(response->body);
+}
+
 auto handle_of(const Event& event) -> std::optional<Handle> {
   return std::visit(
       [](const auto& happened) -> std::optional<Handle> {
@@ -189,6 +196,20 @@ void Client::try_next_path(TimePoint now, Association& association) {
   start(now, association);
 }
 
+auto Client::come_back(TimePoint now, Association& association, std::size_t path) -> bool {
+  // What has answered at the present address is asked there.
+  if (association.engine && association.tried == 0) return false;
+  const IpAddress before = association.current().client_address;
+  leave(now, association, Lost::Reason::address_changed,
+        association.server.paths[path].client_address != before);
+  association.path = path;
+  association.tried = 0;
+  // Everybody on the link has heard it.
+  association.retry_at = now + Nanoseconds{static_cast<Nanoseconds::rep>(
+                                   random_.below(Nanoseconds{Engine::recovery_delay_max}.count() + 1ULL))};
+  return true;
+}
+
 void Client::collect(TimePoint now, Association& association) {
   Actions actions = association.engine->take_actions();
   const bool is_unresponsive = std::ranges::any_of(
@@ -275,7 +296,14 @@ auto Client::receive(TimePoint now, const std::optional<IpAddress>& client_addre
            (path.interface_index == 0 || path.interface_index == interface_index);
   };
   for (auto& [name, association] : associations_) {
-    if (!association.engine || !is_by(association.current())) continue;
+    if (!association.engine || !is_by(association.current())) {
+      const auto& paths = association.server.paths;
+      const auto by = std::ranges::find_if(paths, is_by);
+      if (by != paths.end() && announces_itself(datagram) &&
+          come_back(now, association, static_cast<std::size_t>(by - paths.begin())))
+        best = Reception::accepted;
+      continue;
+    }
     const Reception reception = association.engine->receive(now, from, datagram);
     if (reception == Reception::accepted) association.tried = 0;
     if (best != Reception::accepted) best = reception;

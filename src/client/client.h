@@ -2,8 +2,9 @@
 //
 // The PCP client with all its servers (RFC 7488): each wish is asked of every server that may fulfil it,
 // from the address that the path to the server names. A server that does not answer at one of its addresses
-// is asked at the next one. When this host's address changes, mappings are asked for from the new one and
-// deleted from the old one. As the engine it does no I/O and reads no clock.
+// is asked at the next one, until it announces itself at a former one. When this host's address changes,
+// mappings are asked for from the new one and deleted from the old one. As the engine it does no I/O and
+// reads no clock.
 //
 //   client.set_servers(now, servers);      whenever they or this host's addresses change
 //   client.add(now, wish);
@@ -177,6 +178,8 @@ class Client {
   void expire_held(TimePoint now, const Association& association);
   void use_paths(TimePoint now, Association& association, const Server& server);
   void try_next_path(TimePoint now, Association& association);
+  /// Asks again, soon, at an address that was given up.
+  auto come_back(TimePoint now, Association& association, std::size_t path) -> bool;
   void collect(TimePoint now, Association& association);
   void drop_ended();
   void keep_nonce(WishState& state, const std::string& server, const Nonce& nonce) const;

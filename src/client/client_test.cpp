@@ -197,6 +197,45 @@ TEST(Client, a_hard_icmp_error_leads_to_the_next_address_at_once) {
   EXPECT_THAT(network.externals(id), ElementsAre("a: 192.0.2.9:40000 for 2001:db8:112::2"));
 }
 
+/// A router whose server starts later than its hosts.
+TEST(Client, a_server_that_announces_itself_is_asked_there_again) {
+  wire::Response announcement;
+  announcement.body = wire::Announce{};
+  const wire::Datagram announced = wire::encode_response(announcement);
+  for (const Nanoseconds wait : {Nanoseconds{1s}, Nanoseconds{300s}}) {
+    Network network;
+    network.silent = {*IpAddress::parse(router), *IpAddress::parse(other_router)};
+    const Path first = path(router, host);
+    network.client.set_servers(network.now, {{.name = "a", .paths = {first, path(other_router, host)}}});
+    const WishId id = network.client.add(network.now, wish());
+    network.run(0s);
+    network.client.unreachable(network.now, first);
+    // At the other address, or waiting because nobody answered at any.
+    network.run(wait);
+    EXPECT_THAT(network.externals(id), IsEmpty());
+    network.silent.clear();
+    EXPECT_EQ(network.client.receive(network.now, {}, 0, first.server, announced.octets()),
+              Reception::accepted);
+    network.run(Engine::recovery_delay_max);
+    EXPECT_THAT(network.externals(id), ElementsAre("a: 192.0.2.1:40000 for 2001:db8:112::2"));
+  }
+}
+
+TEST(Client, an_announcement_at_another_address_changes_nothing_that_works) {
+  wire::Response announcement;
+  announcement.body = wire::Announce{};
+  Network network;
+  const Path other = path(other_router, host);
+  network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host), other}}});
+  const WishId id = network.client.add(network.now, wish());
+  network.run(1s);
+  EXPECT_EQ(
+      network.client.receive(network.now, {}, 0, other.server, wire::encode_response(announcement).octets()),
+      Reception::not_from_server);
+  network.run(10s);
+  EXPECT_THAT(network.externals(id), ElementsAre("a: 192.0.2.1:40000 for 2001:db8:112::2"));
+}
+
 TEST(Client, a_changed_address_moves_the_mapping_and_deletes_the_old_one) {
   Network network;
   network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host)}}});

@@ -51,6 +51,31 @@ TEST(Peer, is_no_longer_renewed_when_removed) {
   EXPECT_THAT(world.story(), ElementsAre(peer_line, granted_line, "deleted, 101 s remaining"));
 }
 
+/// RFC 6887 s12.1: what is suggested is granted or refused, also if it was assigned before.
+TEST(Peer, what_was_assigned_is_not_suggested_for_ever) {
+  World world;
+  world.script = {granted(), refused(ResultCode::cannot_provide_external, 1800), granted(120, 40007)};
+  world.engine.map(world.now(), call_wish());
+  world.run(80s);
+  EXPECT_THAT(world.story(),
+              ElementsAre(peer_line, granted_line,
+                          "PEER tcp 50000 to [2001:db8:64::c633:6414]:443 -> 192.0.2.14:40000 for 120 s",
+                          "refused CANNOT_PROVIDE_EXTERNAL for 1800 s", "lost 192.0.2.14:40000, withdrawn",
+                          peer_line, "granted 192.0.2.14:40007 for 120 s"));
+}
+
+TEST(Peer, what_is_wished_for_and_refused_is_waited_for) {
+  World world;
+  Wish wish = call_wish();
+  wish.suggested_external_port = Port{50000};
+  world.script = {refused(ResultCode::cannot_provide_external, 60), granted(120, 50000)};
+  world.engine.map(world.now(), wish);
+  world.run(59s);
+  EXPECT_THAT(world.story(), SizeIs(2));
+  world.run(10s);
+  EXPECT_THAT(world.story(), SizeIs(4));
+}
+
 TEST(Peer, another_peers_answer_is_none) {
   for (const std::size_t octet : {std::size_t{61}, std::size_t{79}}) {
     World world;

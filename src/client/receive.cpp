@@ -230,6 +230,15 @@ void Engine::accept_error(TimePoint now, Handle handle, Request& request, const 
     TimePoint& held_until = is_deletion ? nothing_before_ : no_new_before_;
     held_until = std::max(held_until, request.not_before);
   }
+  // PEER and SCTP are refused where another mapping would be moved (RFC 6887 s12.1, s16.3.3). What was
+  // assigned once is not to be had any more then, and asking without it is another question.
+  const Endpoint wished{.address = request.wish.suggested_external_address,
+                        .port = request.wish.suggested_external_port};
+  if (answer.result == wire::ResultCode::cannot_provide_external && !request.wish.prefer_failure &&
+      !is_deletion && request.suggested != wished) {
+    request.suggested = wished;
+    request.not_before = now;
+  }
   actions_.events.emplace_back(Refused{
       .handle = handle, .result = answer.result, .lifetime = lifetime, .epoch_time_s = answer.epoch_time_s});
   if (is_deletion && !is_passing(answer.result)) {
@@ -240,7 +249,7 @@ void Engine::accept_error(TimePoint now, Handle handle, Request& request, const 
     request.phase = Phase::granted;
     schedule_renewal(request);
   } else {
-    ask(request.not_before, request);
+    ask(earliest(now, request), request);
   }
 }
 
