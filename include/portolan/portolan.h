@@ -158,11 +158,13 @@ typedef void (*portolan_callback)(const portolan_event* event);
 #define PORTOLAN_ONLY_PCP 0x1u
 /** Speaks nothing but NAT-PMP. */
 #define PORTOLAN_ONLY_NAT_PMP 0x2u
+/** Never asks the anycast addresses of PCP (RFC 7723). */
+#define PORTOLAN_NO_ANYCAST 0x4u
 
 typedef struct portolan_options {
   size_t size;
-  uint32_t flags; /**< PORTOLAN_ONLY_... */
-  /** Servers to ask instead of the default routers; each text is one server. See portolan_use_servers(). */
+  uint32_t flags; /**< PORTOLAN_ONLY_..., PORTOLAN_NO_ANYCAST */
+  /** Servers to ask instead of those that are found; each text is one server. See portolan_use_servers(). */
   const char* const* servers;
   size_t server_count;
   /** Called for events without a mapping. NULL: portolan_next_event() hands them out. */
@@ -178,7 +180,9 @@ PORTOLAN_API portolan_status portolan_client_new(const portolan_options* options
  * and portolan_flush(). NULL is nothing. */
 PORTOLAN_API void portolan_client_free(portolan_client* client);
 
-/** Names the servers to ask, or with `count` 0 the default routers again. Each text is one server: its
+/** Names the servers to ask, or with `count` 0 those that are found again: on each interface the servers that
+ * DHCP named in the leases of this host (RFC 7291), or else the default routers, and behind these the anycast
+ * addresses (RFC 7723). Changes of the network are followed. Each text is one server: its
  * addresses in the order to try them, separated by commas, "192.0.2.1,[2001:db8::1]:5351,fe80::1%eth0".
  * Mappings at servers that stay are kept. */
 PORTOLAN_API portolan_status portolan_use_servers(portolan_client* client, const char* const* servers,
@@ -203,7 +207,7 @@ PORTOLAN_API portolan_status portolan_flush(portolan_client* client, int timeout
 PORTOLAN_API portolan_status portolan_next_event(portolan_client* client, portolan_event* event);
 
 /** The prefix by which this host reaches IPv4 addresses through a NAT64, once a server told it (a request
- * with PORTOLAN_NAT64_PREFIX asks for it); PORTOLAN_NONE before. */
+ * with PORTOLAN_NAT64_PREFIX asks for it), or a router advertised it (RFC 8781); PORTOLAN_NONE before. */
 PORTOLAN_API portolan_status portolan_nat64_prefix(const portolan_client* client, portolan_address* prefix,
                                                    uint8_t* prefix_length);
 

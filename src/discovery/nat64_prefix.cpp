@@ -96,6 +96,17 @@ auto prefixes_of_answers(std::span<const IpAddress> answers) -> std::vector<Pref
   return prefixes;
 }
 
+auto synthesize(const Prefix& prefix, Ipv4Address address) -> IpAddress {
+  Ipv6Address made = prefix.address().bits();
+  std::size_t place = prefix.length() / 8;
+  for (unsigned shift = 32; shift != 0; ++place) {
+    if (place == 8) continue;
+    shift -= 8;
+    made.octets.at(place) = static_cast<std::uint8_t>(address.value >> shift);
+  }
+  return IpAddress{made};
+}
+
 auto to_string(PrefixSource source) -> std::string_view {
   switch (source) {
     case PrefixSource::pcp: return "PCP server";

@@ -41,6 +41,12 @@ inline constexpr std::string_view ipv4only_name = "ipv4only.arpa";
 /// Spec  RFC 7050 s3: a well-known IPv4 address at a place of RFC 6052 s2.2, and only once in the address
 [[nodiscard]] auto prefixes_of_answers(std::span<const IpAddress> answers) -> std::vector<Prefix>;
 
+/// The IPv6 address by which a NAT64 with this prefix reaches an IPv4 host.
+///
+/// Spec  RFC 6052 s2.2
+/// In    prefix: of 32, 40, 48, 56, 64 or 96 bits
+[[nodiscard]] auto synthesize(const Prefix& prefix, Ipv4Address address) -> IpAddress;
+
 /// Where a prefix was learned, the best source first (RFC 8781 s5.1).
 enum class PrefixSource : std::uint8_t { pcp, router_advertisement, dns };
 [[nodiscard]] auto to_string(PrefixSource source) -> std::string_view;

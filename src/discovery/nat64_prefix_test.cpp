@@ -88,6 +88,20 @@ TEST(Ipv4OnlyAnswers, answers_of_a_portal_tell_nothing) {
   EXPECT_THAT(prefixes_of({"2001:db8::80", "192.0.0.170", "::"}), IsEmpty());
 }
 
+/// The table of RFC 6052 s2.4.
+TEST(Synthesize, as_in_the_rfc) {
+  const std::vector<std::pair<std::string_view, std::string_view>> examples = {
+      {"2001:db8::/32", "2001:db8:c000:221::"},
+      {"2001:db8:100::/40", "2001:db8:1c0:2:21::"},
+      {"2001:db8:122::/48", "2001:db8:122:c000:2:2100::"},
+      {"2001:db8:122:300::/56", "2001:db8:122:3c0:0:221::"},
+      {"2001:db8:122:344::/64", "2001:db8:122:344:c0:2:2100::"},
+      {"2001:db8:122:344::/96", "2001:db8:122:344::c000:221"},
+  };
+  for (const auto& [text, expected] : examples)
+    EXPECT_EQ(synthesize(prefix(text), Ipv4Address{0xc0000221}), IpAddress::parse(expected));
+}
+
 class LearnedPrefixes : public ::testing::Test {
  protected:
   static auto at(int seconds) -> TimePoint { return TimePoint{Seconds{seconds}}; }

@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "base/address.h"
-#include "base/host_address.h"
 #include "base/port_range.h"
 
 namespace portolan::io {
@@ -95,15 +94,11 @@ class Netlink {
       -> std::expected<std::optional<Interface>, std::string>;
   /// As find_interface(), but absence is an error: "interface NAME does not exist".
   [[nodiscard]] auto interface(std::string_view name) -> std::expected<Interface, std::string>;
-  /// Index and name of all.
-  [[nodiscard]] auto interfaces() -> std::expected<std::vector<Interface>, std::string>;
   [[nodiscard]] auto set_link(unsigned interface_index, const LinkSettings& settings)
       -> std::expected<void, std::string>;
 
   [[nodiscard]] auto addresses(unsigned interface_index)
       -> std::expected<std::vector<InterfaceAddress>, std::string>;
-  /// Addresses of all interfaces, with their lifetimes.
-  [[nodiscard]] auto host_addresses() -> std::expected<std::vector<HostAddress>, std::string>;
   [[nodiscard]] auto add_address(unsigned interface_index, const InterfaceAddress& address)
       -> std::expected<bool, std::string>;
   [[nodiscard]] auto delete_address(unsigned interface_index, const InterfaceAddress& address)

@@ -8,9 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
-#include <memory>
 #include <string>
 #include <vector>
+
+#include "io/file_descriptor.h"
 
 namespace portolan::io {
 
@@ -32,19 +33,16 @@ class NetworkWatch {
 
   /// Changes from now on are told. Errors  text for a person
   [[nodiscard]] static auto open() -> std::expected<NetworkWatch, std::string>;
-  NetworkWatch(NetworkWatch&&) noexcept;
-  auto operator=(NetworkWatch&&) noexcept -> NetworkWatch&;
-  ~NetworkWatch();
 
   /// Readable when there is word.
-  [[nodiscard]] auto descriptor() const -> int;
+  [[nodiscard]] auto descriptor() const -> int { return socket_.get(); }
   /// Takes all words that are there. Words that were lost count as a change.
   [[nodiscard]] auto take() -> NetworkNews;
 
  private:
-  struct Socket;
-  explicit NetworkWatch(std::unique_ptr<Socket> socket);
-  std::unique_ptr<Socket> socket_;
+  explicit NetworkWatch(FileDescriptor socket);
+
+  FileDescriptor socket_;
 };
 
 }  // namespace portolan::io

@@ -3,6 +3,7 @@
 
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <span>
@@ -46,6 +47,8 @@ auto SystemRandom::next() -> std::uint64_t {
 }
 
 auto to_string(const SystemError& error) -> std::string { return errno_text(error.operation, error.number); }
+
+auto is_terminal(std::FILE* file) -> bool { return ::isatty(::fileno(file)) == 1; }
 
 auto errno_text(std::string_view operation, int number) -> std::string {
   return fmt::format("{}: {}", operation, std::generic_category().message(number));

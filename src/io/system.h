@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -47,6 +48,9 @@ struct SystemError {
 
 /// "recvmmsg: Connection refused".
 [[nodiscard]] auto to_string(const SystemError& error) -> std::string;
+
+/// Whether somebody looks at what is written there.
+[[nodiscard]] auto is_terminal(std::FILE* file) -> bool;
 
 /// "OPERATION: text of errno value `number`".
 [[nodiscard]] auto errno_text(std::string_view operation, int number) -> std::string;

@@ -429,10 +429,12 @@ portolan_status portolan_client_new(const portolan_options* given, portolan_clie
     if (given != nullptr)
       if (const auto status = take_in(given, options, "options"); status != PORTOLAN_OK) return status;
     constexpr std::uint32_t both = PORTOLAN_ONLY_PCP | PORTOLAN_ONLY_NAT_PMP;
-    if ((options.flags & ~both) != 0 || options.flags == both)
+    if ((options.flags & both) == both)
       return fail(PORTOLAN_INVALID,
                   "flags: give one of PORTOLAN_ONLY_PCP and PORTOLAN_ONLY_NAT_PMP, or none");
-    auto runtime = lib::Runtime::open(speech_of(options.flags));
+    if ((options.flags & ~(both | PORTOLAN_NO_ANYCAST)) != 0)
+      return fail(PORTOLAN_INVALID, "flags: has one that this libportolan does not know");
+    auto runtime = lib::Runtime::open(speech_of(options.flags), (options.flags & PORTOLAN_NO_ANYCAST) == 0);
     if (!runtime) return fail(PORTOLAN_SYSTEM, runtime.error());
     auto client = std::make_unique<portolan_client>();
     client->runtime = std::move(*runtime);
@@ -521,6 +523,11 @@ portolan_status portolan_nat64_prefix(const portolan_client* client, portolan_ad
       const engine::Nat64Prefix& chosen = general == prefixes.end() ? prefixes.front() : *general;
       *prefix = from_address(chosen.prefix.address());
       *prefix_length = static_cast<std::uint8_t>(chosen.prefix.length());
+      return PORTOLAN_OK;
+    }
+    for (const auto& entry : client->runtime->advertised_prefixes()) {
+      *prefix = from_address(entry.prefix.address());
+      *prefix_length = static_cast<std::uint8_t>(entry.prefix.length());
       return PORTOLAN_OK;
     }
     return PORTOLAN_NONE;

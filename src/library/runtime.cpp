@@ -6,6 +6,8 @@
 #include <iterator>
 #include <utility>
 
+#include "discovery/host/look.h"
+#include "io/host_addresses.h"
 #include "wire/protocol.h"
 
 namespace portolan::library {
@@ -21,26 +23,6 @@ auto options_for(const IpAddress& bind_address) -> io::UdpOptions {
   return options;
 }
 
-/// The address the kernel would use towards `destination`; nothing is sent.
-auto source_towards(const IpAddress& destination, std::uint32_t scope_id, const std::string& device)
-    -> std::optional<IpAddress> {
-  io::UdpOptions options = options_for(IpAddress::unspecified(destination.family()));
-  options.device = device;
-  auto socket = io::UdpSocket::open(options);
-  if (!socket || !socket->connect({.address = destination, .port = Port{wire::server_port}}, scope_id))
-    return {};
-  return socket->local_endpoint().address;
-}
-
-/// Towards a link-local server that is the address towards the rest of the world: a mapping to a link-local
-/// address would reach nobody (RFC 6887 s8.4). Any global destination stands for that world.
-auto client_address_for(const ServerAddress& server, std::uint32_t scope_id) -> std::optional<IpAddress> {
-  if (!server.endpoint.address.is_link_local()) return source_towards(server.endpoint.address, scope_id, {});
-  const auto source = source_towards(*IpAddress::parse("2001:db8::1"), 0, server.zone);
-  if (!source || source->is_link_local()) return {};
-  return source;
-}
-
 /// Groups of restart announcements (RFC 6887 s14.1.1).
 auto announcement_group(Family family) -> IpAddress {
   return *IpAddress::parse(family == Family::ipv4 ? "224.0.0.1" : "ff02::1");
@@ -53,19 +35,22 @@ auto is_same_way(const client::Path& left, const client::Path& right) -> bool {
 
 }  // namespace
 
-auto Runtime::open(client::Speech speech) -> std::expected<std::unique_ptr<Runtime>, std::string> {
+auto Runtime::open(client::Speech speech, bool uses_anycast)
+    -> std::expected<std::unique_ptr<Runtime>, std::string> {
   auto poll = io::PollSet::open();
   if (!poll) return std::unexpected(to_string(poll.error()));
   // Without word of changes the client goes on with what it has.
-  std::optional<io::plain::HostNews> news;
-  if (auto opened = io::plain::HostNews::open())
-    if (!poll->add(opened->descriptor())) news = std::move(*opened);
-  return std::unique_ptr<Runtime>(new Runtime(speech, std::move(*poll), std::move(news)));
+  std::optional<io::NetworkWatch> watch;
+  if (auto opened = io::NetworkWatch::open())
+    if (!poll->add(opened->descriptor())) watch = std::move(*opened);
+  return std::unique_ptr<Runtime>(new Runtime(speech, uses_anycast, std::move(*poll), std::move(watch)));
 }
 
-Runtime::Runtime(client::Speech speech, io::PollSet poll, std::optional<io::plain::HostNews> news)
+Runtime::Runtime(client::Speech speech, bool uses_anycast, io::PollSet poll,
+                 std::optional<io::NetworkWatch> watch)
     : poll_(std::move(poll)),
-      news_(std::move(news)),
+      watch_(std::move(watch)),
+      uses_anycast_(uses_anycast),
       engine_({.speech = speech, .retransmission = {}}, random_) {}
 
 auto Runtime::use_servers(const std::vector<std::string>& servers) -> std::expected<void, std::string> {
@@ -84,31 +69,65 @@ auto Runtime::use_servers(const std::vector<std::string>& servers) -> std::expec
   return {};
 }
 
-void Runtime::find_servers() {
-  std::vector<NamedServer> wanted = named_;
-  if (wanted.empty()) {
-    if (const auto routers = io::plain::default_routers())
-      for (const io::Router& router : *routers) {
-        const std::string zone = router.address.is_link_local() ? router.interface : "";
-        wanted.push_back(
-            {.name = to_string(router.address) + "%" + router.interface,
-             .addresses = {{.endpoint = {router.address, Port{wire::server_port}}, .zone = zone}}});
-      }
-  }
+/// Their addresses are tried in the order in which the program named them.
+auto Runtime::named_servers() const -> std::vector<client::Server> {
+  const auto view = discovery::look_at_addresses();
   std::vector<client::Server> servers;
-  for (const NamedServer& server : wanted) {
-    client::Server found{.name = server.name, .paths = {}};
-    for (const ServerAddress& address : server.addresses) {
-      const std::uint32_t index = address.zone.empty() ? 0 : io::plain::interface_index(address.zone);
-      if (!address.zone.empty() && index == 0) continue;
-      if (const auto source = client_address_for(address, index))
-        found.paths.push_back(
-            {.server = address.endpoint, .interface_index = index, .client_address = *source});
+  if (!view) return servers;
+  std::vector<std::string> remarks;  // portolan discover shows such to people
+  for (const NamedServer& server : named_) {
+    client::Server made{.name = server.name, .paths = {}};
+    for (const auto& [endpoint, zone] : server.addresses) {
+      const auto interface = std::ranges::find(view->interfaces, zone, &discovery::InterfaceName::name);
+      if (!zone.empty() && interface == view->interfaces.end()) continue;
+      const discovery::Server single{.origin = discovery::Origin::told,
+                                     .interface = zone.empty() ? discovery::InterfaceName{} : *interface,
+                                     .addresses = {endpoint.address}};
+      for (const discovery::Way& way : discovery::ways_to(single, *view, remarks))
+        made.paths.push_back(way.path(endpoint.port));
     }
-    if (!found.paths.empty()) servers.push_back(std::move(found));
+    if (!made.paths.empty()) servers.push_back(std::move(made));
+  }
+  return servers;
+}
+
+void Runtime::find_servers() {
+  std::vector<client::Server> servers;
+  if (!named_.empty()) {
+    servers = named_servers();
+  } else if (auto view = discovery::look_around()) {
+    view->findings.uses_anycast = uses_anycast_;
+    servers = discovery::client_servers(*view, Port{wire::server_port}, view->remarks);
   }
   engine_.set_servers(io::monotonic_now(), servers);
+  hear(servers);
   carry_out();
+}
+
+/// On the links that the paths' addresses are on. A server may announce itself that has not answered yet.
+void Runtime::hear(const std::vector<client::Server>& servers) {
+  const auto addresses = io::host_addresses();
+  if (!addresses) return;
+  for (const client::Server& server : servers)
+    for (const client::Path& path : server.paths) {
+      const auto found = std::ranges::find(*addresses, path.client_address, &HostAddress::address);
+      if (found != addresses->end()) hear(path.server.address.family(), found->interface_index);
+    }
+}
+
+void Runtime::take_news() {
+  const io::NetworkNews news = watch_->take();
+  for (const io::AdvertisedOptions& options : news.advertised)
+    for (const discovery::Pref64& learned : discovery::parse_pref64_options(options.octets))
+      advertised_.learn(io::monotonic_now(), discovery::PrefixSource::router_advertisement,
+                        options.interface_index, learned);
+  if (news.has_changed) find_servers();
+}
+
+auto Runtime::advertised_prefixes() const -> std::vector<discovery::Nat64Prefixes::Entry> {
+  discovery::Nat64Prefixes prefixes = advertised_;
+  prefixes.advance(io::monotonic_now());
+  return prefixes.in_use();
 }
 
 void Runtime::step(std::optional<Nanoseconds> timeout) {
@@ -125,7 +144,7 @@ void Runtime::step(std::optional<Nanoseconds> timeout) {
   }
   for (auto& [family, listener] : listeners_)
     if (is_ready(listener.socket.descriptor())) receive_announcements(listener);
-  if (news_ && is_ready(news_->descriptor()) && news_->take()) find_servers();
+  if (watch_ && is_ready(watch_->descriptor())) take_news();
   engine_.advance(io::monotonic_now());
   carry_out();
 }
@@ -140,14 +159,8 @@ void Runtime::receive(PathSocket& from) {
       engine_.unreachable(now, path);
     return;
   }
-  std::uint32_t interface_index = 0;
-  for (const io::ReceivedDatagram& datagram : *datagrams) {
-    const client::Reception reception = engine_.receive(now, path.client_address, datagram.interface_index,
-                                                        datagram.source, datagram.payload);
-    if (reception == client::Reception::accepted) interface_index = datagram.interface_index;
-  }
-  // Now it is known by which interface the server comes.
-  if (interface_index != 0) hear(path.server.address.family(), interface_index);
+  for (const io::ReceivedDatagram& datagram : *datagrams)
+    engine_.receive(now, path.client_address, datagram.interface_index, datagram.source, datagram.payload);
 }
 
 void Runtime::receive_announcements(Listener& listener) {

@@ -14,7 +14,8 @@
 #include <vector>
 
 #include "client/client.h"
-#include "io/plain/host_routes.h"
+#include "discovery/nat64_prefix.h"
+#include "io/network_watch.h"
 #include "io/plain/poll_set.h"
 #include "io/system.h"
 #include "io/udp.h"
@@ -24,7 +25,8 @@ namespace portolan::library {
 
 class Runtime {
  public:
-  [[nodiscard]] static auto open(client::Speech speech)
+  /// In  uses_anycast: the anycast addresses are asked where no server is named
+  [[nodiscard]] static auto open(client::Speech speech, bool uses_anycast)
       -> std::expected<std::unique_ptr<Runtime>, std::string>;
 
   Runtime(const Runtime&) = delete;
@@ -36,7 +38,7 @@ class Runtime {
     return {.now = io::monotonic_now(), .wall = io::wall_now()};
   }
 
-  /// Asks these servers, by their texts; none: the default routers.
+  /// Asks these servers, by their texts; none: those that are found on this host.
   /// Errors  of a text, which changes nothing
   [[nodiscard]] auto use_servers(const std::vector<std::string>& servers) -> std::expected<void, std::string>;
 
@@ -47,6 +49,9 @@ class Runtime {
   void carry_out();
   /// Ends the present or the next step()'s wait. Any thread, and signal handlers.
   void wake() const { poll_.wake(); }
+
+  /// Prefixes of the network's NAT64 as routers advertise them.
+  [[nodiscard]] auto advertised_prefixes() const -> std::vector<discovery::Nat64Prefixes::Entry>;
 
   [[nodiscard]] auto take_events() -> std::vector<client::ClientEvent> { return std::exchange(events_, {}); }
   [[nodiscard]] auto has_events() const -> bool { return !events_.empty(); }
@@ -67,17 +72,22 @@ class Runtime {
     std::vector<std::uint32_t> joined;
   };
 
-  Runtime(client::Speech speech, io::PollSet poll, std::optional<io::plain::HostNews> news);
+  Runtime(client::Speech speech, bool uses_anycast, io::PollSet poll, std::optional<io::NetworkWatch> watch);
 
+  void take_news();
   void find_servers();
+  [[nodiscard]] auto named_servers() const -> std::vector<client::Server>;
   void receive(PathSocket& from);
   void receive_announcements(Listener& listener);
+  void hear(const std::vector<client::Server>& servers);
   void hear(Family family, std::uint32_t interface_index);
   void match_sockets();
   void send(const client::ClientSend& send);
 
   io::PollSet poll_;
-  std::optional<io::plain::HostNews> news_;
+  std::optional<io::NetworkWatch> watch_;
+  bool uses_anycast_;
+  discovery::Nat64Prefixes advertised_;
   io::SystemRandom random_;
   client::Client engine_;
   std::vector<NamedServer> named_;

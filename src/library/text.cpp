@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "discovery/address_plan.h"
 #include "wire/protocol.h"
 
 namespace portolan::library {
@@ -125,9 +126,7 @@ class Description {
   }
   auto operator()(const client::Refused& happened) const -> std::string {
     if (happened.result == wire::ResultCode::address_mismatch)
-      return "there is a NAT between you and the PCP server at " + server() +
-             ", which saw another address than " + to_string(event_.path.client_address) +
-             ": ask that NAT instead";
+      return discovery::address_mismatch_text(event_.path.client_address, server());
     return server() + " said no: " + wire::to_string(happened.result) + "; asked again in " +
            std::to_string(happened.lifetime.count()) + " s";
   }

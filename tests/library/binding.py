@@ -5,10 +5,10 @@ import ctypes
 import ipaddress
 
 OK, TIMEOUT, REFUSED = 0, 4, 5
-ONLY_PCP, ONLY_NAT_PMP = 1, 2
+ONLY_PCP, ONLY_NAT_PMP, NO_ANYCAST = 1, 2, 4
 EXTERNAL_IPV6 = 8
 INFO_NAT_PMP = 2
-GRANTED, LOST = 1, 5
+GRANTED, CHANGED, LOST = 1, 3, 5
 
 
 class Address(ctypes.Structure):
@@ -83,6 +83,12 @@ class Client:
     def next_event(self):
         event = Event(size=ctypes.sizeof(Event))
         return event if self.library.portolan_next_event(self.handle, ctypes.byref(event)) == OK else None
+
+    def nat64_prefix(self):
+        """Status, and if that is OK prefix and length."""
+        prefix, length = Address(), ctypes.c_uint8()
+        status = self.library.portolan_nat64_prefix(self.handle, ctypes.byref(prefix), ctypes.byref(length))
+        return (status, str(prefix), length.value) if status == OK else (status,)
 
     def drop(self, mapping):
         self.library.portolan_drop(mapping)

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# A PCP server on loopback that grants every MAP at 192.0.2.14:40000, or refuses all with one result.
+# A PCP server, on loopback unless told where, that grants every MAP at 192.0.2.14:40000, or refuses all with one
+# result.
 import socket
 import struct
 import threading
 
 
 class Server:
-    def __init__(self, result=0):
+    def __init__(self, result=0, address="127.0.0.1", port=0):
         self.result = result
         self.lifetimes = []
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.name = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.senders = []
+        self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((address, port))
+        self.name = "%s:%d" % self.socket.getsockname()[:2]
         self.thread = threading.Thread(target=self.serve)
 
     def __enter__(self):
@@ -32,6 +34,7 @@ class Server:
                 return
             (lifetime,) = struct.unpack_from("!I", request, 4)
             self.lifetimes.append(lifetime)
+            self.senders.append(sender[0])
             granted = 60 if self.result else lifetime
             answer = bytes([2, request[1] | 0x80, 0, self.result]) + struct.pack("!II", granted, 1000) + bytes(12)
             answer += request[24:42]

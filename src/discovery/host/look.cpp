@@ -13,7 +13,7 @@
 
 #include "discovery/destination_order.h"
 #include "discovery/lease_text.h"
-#include "io/netlink.h"
+#include "io/host_addresses.h"
 #include "io/read_file.h"
 #include "io/routes.h"
 #include "io/source_address.h"
@@ -139,29 +139,40 @@ auto interface_of_stem(const std::string& stem, const std::vector<InterfaceName>
   return best;
 }
 
-auto look_around(const fs::path& root) -> std::expected<View, std::string> {
+auto look_at_addresses() -> std::expected<View, std::string> {
   View view;
-  auto netlink = io::Netlink::open();
-  if (!netlink) return std::unexpected(netlink.error());
-  const auto interfaces = netlink->interfaces();
+  const auto interfaces = io::named_interfaces();
   if (!interfaces) return std::unexpected(interfaces.error());
-  for (const io::Interface& interface : *interfaces)
+  for (const io::NamedInterface& interface : *interfaces)
     view.interfaces.push_back({.index = interface.index, .name = interface.name});
-  auto addresses = netlink->host_addresses();
+  auto addresses = io::host_addresses();
   if (!addresses) return std::unexpected(addresses.error());
   view.findings.host_addresses = std::move(*addresses);
+  return view;
+}
+
+auto look_around(const fs::path& root) -> std::expected<View, std::string> {
+  auto view = look_at_addresses();
+  if (!view) return view;
   const auto routers = io::default_routers();
   if (!routers) return std::unexpected(routers.error());
   for (const io::Router& router : *routers)
-    view.findings.routers.push_back(
+    view->findings.routers.push_back(
         {.address = router.address,
          .interface = {.index = router.interface_index, .name = router.interface}});
-  LeaseSearch(root, view).run();
+  LeaseSearch(root, *view).run();
   return view;
 }
 
 auto Way::server_text() const -> std::string {
   return server.is_link_local() ? fmt::format("{}%{}", server, interface.name) : to_string(server);
+}
+
+auto Way::path(Port port) const -> client::Path {
+  return {.server = {.address = server, .port = port},
+          .interface_index = interface.index,
+          .client_address = plan.source,
+          .address_valid_until = plan.valid_until};
 }
 
 auto ways_to(const Server& server, const View& view, std::vector<std::string>& remarks) -> std::vector<Way> {
@@ -191,6 +202,23 @@ auto ways_to(const Server& server, const View& view, std::vector<std::string>& r
   for (const Destination& destination : in_order(std::move(destinations)))
     ordered.push_back(*std::ranges::find(ways, destination.address, &Way::server));
   return ordered;
+}
+
+auto client_servers(const View& view, Port port, std::vector<std::string>& remarks)
+    -> std::vector<client::Server> {
+  std::vector<client::Server> servers;
+  for (const Server& server : choose_servers(view.findings)) {
+    client::Server made;
+    for (const Way& way : ways_to(server, view, remarks)) {
+      // The first address names the server, whichever is in use: the order may change, the server is the
+      // same.
+      if (way.server == server.addresses.front() || made.name.empty()) made.name = way.server_text();
+      made.paths.push_back(way.path(port));
+    }
+    const bool is_known = std::ranges::find(servers, made.name, &client::Server::name) != servers.end();
+    if (!made.paths.empty() && !is_known) servers.push_back(std::move(made));
+  }
+  return servers;
 }
 
 }  // namespace portolan::discovery

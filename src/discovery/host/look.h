@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "client/servers.h"
 #include "discovery/address_plan.h"
 #include "discovery/servers.h"
 
@@ -34,6 +35,10 @@ struct View {
 /// Errors  text: the kernel does not answer
 [[nodiscard]] auto look_around(const std::filesystem::path& root = "/") -> std::expected<View, std::string>;
 
+/// Interfaces and addresses alone: all that is needed to ask servers that one was told.
+/// Errors  text: the kernel does not answer
+[[nodiscard]] auto look_at_addresses() -> std::expected<View, std::string>;
+
 /// The interface of that name or number that lease files belong to, by the longest name that `stem` begins
 /// with: of "wlan0-home" that is wlan0. For dhcpcd, which adds the network's name.
 [[nodiscard]] auto interface_of_stem(const std::string& stem, const std::vector<InterfaceName>& interfaces)
@@ -46,11 +51,18 @@ struct Way {
   AddressPlan plan;
   /// "2001:db8::1" or "fe80::1%eth0".
   [[nodiscard]] auto server_text() const -> std::string;
+  /// To the server's UDP port.
+  [[nodiscard]] auto path(Port port) const -> client::Path;
 };
 
 /// Addresses of `server` in the order to try them (RFC 7488 s3), with the source that traffic uses. Addresses
 /// without a way are left out, with a remark why.
 [[nodiscard]] auto ways_to(const Server& server, const View& view, std::vector<std::string>& remarks)
     -> std::vector<Way>;
+
+/// The servers that a client is to ask, at UDP port `port`: those of choose_servers() that there is a way to.
+/// Each has the name of its first address, whatever the order they are tried in, and no name is there twice.
+[[nodiscard]] auto client_servers(const View& view, Port port, std::vector<std::string>& remarks)
+    -> std::vector<client::Server>;
 
 }  // namespace portolan::discovery
