@@ -275,12 +275,8 @@ class Target {
     const auto start = Clock::now();
     const std::vector<std::uint32_t> one{picked_};
     renewed = passed = 60s;
-    auto next = start;
     while ((renewed == 60s || passed == 60s) && Clock::now() - start < 60s) {
-      if (renewed == 60s && Clock::now() >= next) {
-        send(Operation::renew, one);
-        next += 10ms;
-      }
+      if (renewed == 60s) send(Operation::renew, one);
       std::this_thread::sleep_for(1ms);
       const std::size_t answers = in_.receive(socket_, false);
       for (std::size_t i = 0; i < answers; ++i)
@@ -289,9 +285,8 @@ class Target {
       std::byte octet{};
       if (passed == 60s && ::recv(inside, &octet, 1, MSG_DONTWAIT) >= 0) passed = Clock::now() - start;
     }
-    // The others are answered too, one after the other.
-    for (auto last = Clock::now(); Clock::now() - last < 1s; std::this_thread::sleep_for(nap))
-      if (in_.receive(socket_, false) > 0) last = Clock::now();
+    std::this_thread::sleep_for(100ms);
+    while (in_.receive(socket_, false) > 0) continue;
     mappings_[picked_].is_waiting = false;
     ::close(inside);
   }

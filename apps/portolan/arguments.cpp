@@ -32,6 +32,22 @@ auto parse_address(const std::string& argument, const std::string& text) -> IpAd
   return *address;
 }
 
+auto parse_filter(const std::string& argument, const std::string& text) -> RemoteFilter {
+  const std::size_t comma = std::min(text.find(','), text.size());
+  const std::string remote = text.substr(0, comma);
+  RemoteFilter filter;
+  if (const auto prefix = Prefix::parse(remote))
+    filter.remote_peers = *prefix;
+  else if (const auto address = IpAddress::parse(remote))
+    filter.remote_peers = Prefix(*address, 128);
+  else
+    refuse(argument, text, "is no filter: give 192.0.2.0/24 or 2001:db8::7, with a port 2001:db8::7,5060");
+  if (comma != text.size())
+    filter.remote_port =
+        parse_port(argument, text.substr(comma + 1), "is no port: give 1 to 65535, or 0 for all ports");
+  return filter;
+}
+
 auto parse_hex(const std::string& argument, std::string_view text) -> std::vector<std::byte> {
   std::string digits;
   std::ranges::copy_if(text, std::back_inserter(digits),

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/remote_filter.h"
 
 namespace portolan::arguments {
 
@@ -20,6 +21,8 @@ auto parse_number(const std::string& argument, const std::string& text, std::uin
                   std::uint32_t maximum, std::string_view remedy) -> std::uint32_t;
 auto parse_port(const std::string& argument, const std::string& text, std::string_view remedy) -> Port;
 auto parse_address(const std::string& argument, const std::string& text) -> IpAddress;
+/// "2001:db8:64::/96", "198.51.100.0/24", "198.51.100.7", each with ",PORT" behind or not.
+auto parse_filter(const std::string& argument, const std::string& text) -> RemoteFilter;
 /// Pairs of hexadecimal digits; blanks and colons between them are left out.
 auto parse_hex(const std::string& argument, std::string_view text) -> std::vector<std::byte>;
 

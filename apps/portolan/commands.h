@@ -17,6 +17,7 @@ auto run_discover(const DiscoverCommand& command) -> int;
 auto run_agent(const AgentCommand& command) -> int;
 auto run_ask_agent(const AskAgentCommand& command) -> int;
 auto run_run(const RunCommand& command) -> int;
+auto run_doctor(const DoctorCommand& command) -> int;
 auto run_decode(const DecodeCommand& command) -> int;
 auto run_send(const SendCommand& command) -> int;
 

@@ -15,11 +15,10 @@
 
 #include "discovery/host/look.h"
 #include "discovery/nat64_prefix.h"
-#include "io/event_loop.h"
-#include "io/network_watch.h"
 #include "io/resolve.h"
 #include "io/system.h"
 #include "portolan/commands.h"
+#include "portolan/nat64_look.h"
 
 namespace portolan {
 namespace {
@@ -36,24 +35,6 @@ struct Found {
   std::vector<std::string> remarks;
   TimePoint at;
 };
-
-/// Listens to what routers advertise meanwhile.
-void hear_advertisements(Seconds wait, Nat64Prefixes& prefixes, std::vector<std::string>& remarks) {
-  auto watch = io::NetworkWatch::open();
-  if (!watch) {
-    remarks.push_back(watch.error());
-    return;
-  }
-  io::EventLoop loop;
-  const auto readable = loop.on_readable(watch->descriptor(), [&] {
-    for (const io::AdvertisedOptions& options : watch->take().advertised)
-      for (const discovery::Pref64& learned : discovery::parse_pref64_options(options.octets))
-        prefixes.learn(io::monotonic_now(), PrefixSource::router_advertisement, options.interface_index,
-                       learned);
-  });
-  const auto over = loop.at(io::monotonic_now() + wait, [&] { loop.stop(); });
-  loop.run();
-}
 
 void ask_resolver(Nat64Prefixes& prefixes, std::vector<std::string>& remarks) {
   const auto records = io::resolve_ipv6_records(std::string(discovery::ipv4only_name));

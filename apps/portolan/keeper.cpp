@@ -97,34 +97,13 @@ void Keeper::add_told_servers(std::vector<std::string>& remarks) {
   view_.findings.told = told_;
 }
 
-auto Keeper::client_server(const discovery::Server& server, std::vector<std::string>& remarks) const
-    -> std::optional<client::Server> {
-  client::Server made;
-  for (const discovery::Way& way : discovery::ways_to(server, view_, remarks)) {
-    // The first address names the server, whichever is in use: the order may change, the server is the same.
-    if (way.server == server.addresses.front() || made.name.empty()) made.name = way.server_text();
-    made.paths.push_back({.server = {.address = way.server, .port = settings_.server_port},
-                          .interface_index = way.interface.index,
-                          .client_address = way.plan.source,
-                          .address_valid_until = way.plan.valid_until});
-  }
-  if (made.paths.empty()) return {};
-  return made;
-}
-
 void Keeper::tell_servers() {
   std::vector<std::string> remarks = view_.remarks;
   add_told_servers(remarks);
   const auto before = std::exchange(servers_, {});
   // A list of servers that were told is the only one, also while its names are not resolved.
-  if (settings_.servers.empty() || !told_.empty()) {
-    for (const discovery::Server& server : discovery::choose_servers(view_.findings)) {
-      auto made = client_server(server, remarks);
-      const bool is_known =
-          made && std::ranges::find(servers_, made->name, &client::Server::name) != servers_.end();
-      if (made && !is_known) servers_.push_back(std::move(*made));
-    }
-  }
+  if (settings_.servers.empty() || !told_.empty())
+    servers_ = discovery::client_servers(view_, settings_.server_port, remarks);
   if (servers_.empty()) remarks.emplace_back("there is no PCP server to ask now; waiting for the network");
   note_news(std::move(remarks));
   note_address_changes(before);

@@ -93,8 +93,6 @@ class Keeper {
   void look();
   void tell_servers();
   void add_told_servers(std::vector<std::string>& remarks);
-  [[nodiscard]] auto client_server(const discovery::Server& server, std::vector<std::string>& remarks) const
-      -> std::optional<client::Server>;
   void note_news(std::vector<std::string> remarks);
   void note_address_changes(const std::vector<client::Server>& before);
 

@@ -19,6 +19,7 @@ auto run(const DiscoverCommand& command) -> int { return run_discover(command); 
 auto run(const AgentCommand& command) -> int { return run_agent(command); }
 auto run(const AskAgentCommand& command) -> int { return run_ask_agent(command); }
 auto run(const RunCommand& command) -> int { return run_run(command); }
+auto run(const DoctorCommand& command) -> int { return run_doctor(command); }
 auto run(const DecodeCommand& command) -> int { return run_decode(command); }
 auto run(const SendCommand& command) -> int { return run_send(command); }
 

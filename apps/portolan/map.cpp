@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// `portolan map`: makes, keeps or deletes one mapping.
+// `portolan map` and `portolan peer`: makes, keeps or deletes one mapping.
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <utility>
@@ -16,11 +17,7 @@ namespace {
 
 class MapRun {
  public:
-  MapRun(Session& session, const MapCommand& command) : session_(session) {
-    asked_.command = command;
-    asked_.internal = {.address = session.choice().client_address, .port = command.wish.internal_port};
-    asked_.server = session.choice().address_text();
-  }
+  MapRun(Session& session, Asked asked) : session_(session), asked_(std::move(asked)) {}
 
   auto run() -> int {
     session_.loop().post([this] { start(); });
@@ -35,13 +32,17 @@ class MapRun {
   void start() {
     const TimePoint now = io::monotonic_now();
     const MapCommand& command = asked_.command;
+    const auto& valid_until = session_.choice().address_valid_until;
+    if (valid_until && *valid_until < now + command.wish.lifetime && !command.is_deletion)
+      note(fmt::format("this host has the address {} for {} s, and the mapping is asked for no longer",
+                       asked_.client_address, std::chrono::floor<Seconds>(*valid_until - now).count()));
     handle_ = command.is_deletion ? session_.engine().remove(now, command.wish)
                                   : session_.engine().map(now, command.wish);
     asked_.nonce = session_.engine().nonce(handle_).value();
     // Interrupted while it asks, --keep must not leave a mapping behind either: the answer may be under way.
     if (command.is_kept) {
       interrupted_ = session_.loop().on_signal({SIGINT, SIGTERM}, [this](int) { end(); });
-      session_.hear_announcements();
+      session_.stay();
     }
     session_.expect_answer();
     session_.carry_out();
@@ -51,7 +52,7 @@ class MapRun {
   void end() {
     interrupted_.cancel();
     is_ending_ = true;
-    note("deleting the mapping; Ctrl-C again leaves it to end by itself");
+    if (!asked_.command.wish.is_peer()) note("deleting the mapping; Ctrl-C again leaves it to end by itself");
     session_.engine().remove(io::monotonic_now(), handle_);
     session_.expect_answer();
     session_.carry_out();
@@ -59,6 +60,7 @@ class MapRun {
 
   void on(const client::Granted& event) {
     session_.expect_nothing();
+    asked_.nat64_prefixes = session_.engine().nat64_prefixes();
     if (!asked_.command.is_kept) {
       tell(granted_text(asked_, event.mapping), granted_json(asked_, event.mapping));
       tell(remedy_text(asked_, event.mapping), {});
@@ -78,8 +80,7 @@ class MapRun {
          event_json(asked_, "changed", event.mapping));
   }
   void on(const client::Lost& event) {
-    tell(fmt::format("lost: {} is not reachable at {} any more; asking again", subject_text(asked_),
-                     event.mapping.external),
+    tell(fmt::format("lost: {} has {} no more; asking again", subject_text(asked_), event.mapping.external),
          event_json(asked_, "lost", event.mapping));
   }
   void on(const client::Refused& event) {
@@ -156,8 +157,9 @@ namespace {
 
 /// The agent finds servers and addresses by itself, and keeps to one nonce.
 auto is_agents(const MapCommand& command) -> bool {
-  return command.is_kept && command.common.server.empty() && !command.common.internal_address &&
-         command.common.server_port.value == wire::server_port && is_for_agent(command.wish);
+  return command.is_kept && command.speech == client::Speech::automatic && command.common.server.empty() &&
+         !command.common.internal_address && command.common.server_port.value == wire::server_port &&
+         is_for_agent(command.wish);
 }
 
 }  // namespace
@@ -165,17 +167,22 @@ auto is_agents(const MapCommand& command) -> bool {
 auto run_map(const MapCommand& command) -> int {
   if (is_agents(command))
     if (const auto status = hand_to_agent(command)) return *status;
-  const auto session = Session::open(command.common);
-  if (session) return MapRun(**session, command).run();
-  if (command.common.is_json) {
-    Asked asked;
-    asked.command = command;
-    asked.internal.port = command.wish.internal_port;
-    asked.server = command.common.server;
-    fmt::print("{}\n", failed_json(asked, session.error().text));
-  }
-  fmt::print(stderr, "portolan: {}\n", session.error().text);
-  return session.error().status;
+  Asked asked;
+  asked.command = command;
+  asked.internal.port = command.wish.internal_port;
+  asked.server = command.common.server;
+  const auto fail = [&asked](const Exit& exit) {
+    if (asked.command.common.is_json) fmt::print("{}\n", failed_json(asked, exit.text));
+    fmt::print(stderr, "portolan: {}\n", exit.text);
+    return exit.status;
+  };
+  const auto session = Session::open(command.common, command.speech);
+  if (!session) return fail(session.error());
+  asked.client_address = (*session)->choice().client_address;
+  asked.internal.address = command.wish.third_party.value_or(asked.client_address);
+  asked.server = (*session)->choice().address_text();
+  if (const auto objection = objection_text(asked)) return fail({.status = exit_usage, .text = *objection});
+  return MapRun(**session, std::move(asked)).run();
 }
 
 }  // namespace portolan

@@ -26,6 +26,34 @@ TEST_F(DefaultRouterTest, a_link_local_router_is_asked_from_the_global_address) 
   EXPECT_EQ(to_string(got[0].from.address), "2001:db8:112::2");
 }
 
+TEST_F(DefaultRouterTest, no_mapping_is_asked_for_beyond_the_life_of_the_address) {
+  const auto server = router();
+  ip("address add 2001:db8:112::2/64 dev eth0 nodad valid_lft 600 preferred_lft 600");
+  ip("-6 route add default via fe80::1 dev eth0");
+  const Ended ended = run_program({"map", "tcp", "8080"});
+  EXPECT_EQ(ended.status, exit_success) << ended.err;
+  EXPECT_THAT(ended.err, HasSubstr("this host has the address 2001:db8:112::2 for "));
+  const auto got = server->got();
+  ASSERT_THAT(got, SizeIs(1));
+  EXPECT_LE(got[0].lifetime_s, 600U);
+  EXPECT_GT(got[0].lifetime_s, 500U);
+}
+
+TEST_F(DefaultRouterTest, keep_tells_when_the_address_is_lost) {
+  const auto server = router();
+  ip("address add 2001:db8:112::2/64 dev eth0 nodad");
+  ip("-6 route add default via fe80::1 dev eth0");
+  Program program({"map", "tcp", "8080", "--keep"});
+  ASSERT_TRUE(program.wait_for("renewing it until Ctrl-C"));
+  ip("address change 2001:db8:112::2/64 dev eth0 valid_lft 3000 preferred_lft 3000");
+  ip("address del 2001:db8:112::2/64 dev eth0");
+  ASSERT_TRUE(program.wait_for("this host has lost the address 2001:db8:112::2"));
+  program.signal(SIGINT);
+  ASSERT_TRUE(program.wait_for("Ctrl-C again"));
+  program.signal(SIGINT);
+  EXPECT_EQ(program.end().status, 128 + SIGINT);
+}
+
 TEST_F(DefaultRouterTest, a_zone_on_the_command_line_does_the_same) {
   const auto server = router();
   ip("address add 2001:db8:112::2/64 dev eth0 nodad");

@@ -10,15 +10,15 @@
 #include <fmt/format.h>
 
 #include "portolan/arguments.h"
+#include "portolan/doctor_options.h"
 #include "portolan/send_options.h"
+#include "portolan/wish_options.h"
 
 namespace portolan {
 namespace {
 
 using arguments::parse_address;
 using arguments::parse_number;
-using arguments::parse_port;
-using arguments::refuse;
 
 /// Longest wait for an answer that makes sense on a command line.
 constexpr std::uint32_t timeout_s_max = 86400;
@@ -53,67 +53,6 @@ void add_server_options(CLI::App& app, ServerOptions& options) {
   app.add_flag("--verbose", options.is_verbose, "show each packet sent and received, field by field");
 }
 
-void add_map(CLI::App& app, MapCommand& command) {
-  client::Wish& wish = command.wish;
-  app.add_option_function<std::string>(
-         "PROTOCOL",
-         [&wish](const std::string& text) {
-           const auto protocol = text == "all" ? Protocol::all : parse_protocol(text);
-           if (!protocol)
-             refuse("PROTOCOL", text, "is no protocol: give tcp, udp, sctp, all, or a number from 0 to 255");
-           wish.protocol = *protocol;
-         },
-         "tcp, udp, sctp, all, or an IANA protocol number")
-      ->required();
-  app.add_option_function<std::string>(
-         "INTERNAL_PORT",
-         [&wish](const std::string& text) {
-           wish.internal_port = parse_port("INTERNAL_PORT", text,
-                                           "is no port: give a number from 1 to 65535, or 0 for all ports");
-         },
-         "port of this host to make reachable; 0 means all ports")
-      ->required();
-  app.add_option_function<std::string>(
-         "--external-port",
-         [&wish](const std::string& text) {
-           wish.suggested_external_port =
-               parse_port("--external-port", text, "is no port: give a number from 0 to 65535, 0 for any");
-         },
-         "external port to suggest [any]")
-      ->type_name("PORT");
-  app.add_option_function<std::string>(
-         "--external-address",
-         [&wish](const std::string& text) {
-           wish.suggested_external_address = parse_address("--external-address", text);
-         },
-         "external address to suggest; 0.0.0.0 or :: for any of that family [0.0.0.0]")
-      ->type_name("ADDRESS");
-  app.add_option_function<std::string>(
-         "--lifetime",
-         [&wish](const std::string& text) {
-           wish.lifetime = Seconds{parse_number(
-               "--lifetime", text, 1, UINT32_MAX,
-               "is no lifetime: give seconds from 1 to 4294967295, or --delete to end a mapping")};
-         },
-         "seconds to ask for [7200]")
-      ->type_name("SECONDS");
-  app.add_flag("--prefer-failure", wish.prefer_failure, "rather fail than take another external port");
-  app.add_option_function<std::string>(
-         "--nonce",
-         [&wish](const std::string& text) {
-           wish.nonce = Nonce::parse(text);
-           if (!wish.nonce)
-             refuse("--nonce", text, "is no mapping nonce: give the 24 hexadecimal digits map printed");
-         },
-         "nonce of an existing mapping, to renew or delete it [random]")
-      ->type_name("HEX24");
-  app.add_flag("--delete", command.is_deletion, "delete the mapping instead of making it; needs --nonce");
-  app.add_flag("--keep", command.is_kept,
-               "have the agent keep the mapping; without an agent, stay, and delete it on Ctrl-C");
-  add_socket(app, command.agent_socket);
-  add_server_options(app, command.common);
-}
-
 void add_discover(CLI::App& app, DiscoverCommand& command) {
   app.add_option_function<std::string>(
          "--wait",
@@ -129,26 +68,6 @@ void add_discover(CLI::App& app, DiscoverCommand& command) {
   app.add_flag("--json", command.is_json, "print one JSON object on one line instead of text");
 }
 
-/// Mistakes that take two arguments to make.
-void check_combination(const MapCommand& command) {
-  const client::Wish& wish = command.wish;
-  if (wish.protocol == Protocol::all && wish.internal_port.value != 0) {
-    throw CLI::ValidationError("INTERNAL_PORT",
-                               fmt::format("'{}' of all protocols cannot be mapped: give 0, or "
-                                           "one protocol (RFC 6887 s11.1)",
-                                           wish.internal_port));
-  }
-  if (wish.prefer_failure && wish.suggested_external_port.value == 0)
-    throw CLI::ValidationError("--prefer-failure",
-                               "needs a port to insist on: add --external-port (RFC 6887 s13.2)");
-  if (command.is_deletion && !wish.nonce)
-    throw CLI::ValidationError("--delete", "needs the mapping's nonce: add --nonce with what map printed");
-  if (command.is_deletion && command.is_kept)
-    throw CLI::ValidationError("--delete", "and --keep contradict each other: leave one out");
-  if (command.is_deletion && wish.prefer_failure)
-    throw CLI::ValidationError("--delete", "takes no --prefer-failure: leave it out");
-}
-
 }  // namespace
 
 auto parse_command_line(std::span<const char* const> arguments) -> std::expected<Command, Exit> {
@@ -160,6 +79,12 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
   MapCommand map;
   CLI::App& map_app = *app.add_subcommand("map", "make a port of this host reachable from outside");
   add_map(map_app, map);
+  add_server_options(map_app, map.common);
+  MapCommand peer;
+  CLI::App& peer_app =
+      *app.add_subcommand("peer", "tell how a connection of this host looks from outside, and keep it open");
+  add_peer(peer_app, peer);
+  add_server_options(peer_app, peer.common);
   AnnounceCommand announce;
   CLI::App& announce_app = *app.add_subcommand("announce", "ask whether the PCP server is there");
   add_server_options(announce_app, announce.common);
@@ -180,6 +105,10 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
   RunCommand run;
   CLI::App& run_app = *app.add_subcommand("run", "start a program whose sockets get mappings");
   add_run(run_app, run);
+  DoctorCommand doctor;
+  CLI::App& doctor_app =
+      *app.add_subcommand("doctor", "look for what keeps connections from this host, and say what to do");
+  add_doctor(doctor_app, doctor);
   DecodeCommand decode;
   CLI::App& decode_app = *app.add_subcommand("decode", "show the fields of PCP packets");
   add_decode(decode_app, decode);
@@ -202,9 +131,10 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
     // CLI11 takes the arguments from the back.
     std::ranges::reverse(words);
     app.parse(std::move(words));
-    if (map_app.parsed()) {
-      check_combination(map);
-      return map;
+    for (const auto& [parsed_app, command] : {std::pair(&map_app, &map), std::pair(&peer_app, &peer)}) {
+      if (!parsed_app->parsed()) continue;
+      check_combination(*command);
+      return *command;
     }
     if (announce_app.parsed()) return announce;
     if (discover_app.parsed()) return discover;
@@ -214,6 +144,10 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
     if (run_app.parsed()) {
       check_combination(run);
       return run;
+    }
+    if (doctor_app.parsed()) {
+      check_combination(doctor);
+      return doctor;
     }
     if (decode_app.parsed()) {
       check_combination(decode);

@@ -14,7 +14,7 @@
 #include "base/address.h"
 #include "base/nonce.h"
 #include "base/time.h"
-#include "client/events.h"
+#include "client/engine.h"
 #include "portolan/agent_options.h"
 #include "portolan/run_options.h"
 #include "wire/compose.h"
@@ -28,7 +28,7 @@ constexpr int exit_refused = 1;
 constexpr int exit_usage = 2;
 constexpr int exit_no_answer = 3;
 
-/// What `map` and `announce` have in common.
+/// What the commands that ask a server have in common.
 struct ServerOptions {
   std::string server;  ///< empty: the default router
   Port server_port{wire::server_port};
@@ -38,9 +38,11 @@ struct ServerOptions {
   bool is_verbose = false;
 };
 
+/// Of `map`, and with a remote peer of `peer`.
 struct MapCommand {
   ServerOptions common;
   client::Wish wish;
+  client::Speech speech = client::Speech::automatic;
   bool is_deletion = false;
   bool is_kept = false;
   std::string agent_socket;
@@ -51,6 +53,23 @@ struct AnnounceCommand {
 struct DiscoverCommand {
   Seconds wait{0};  ///< for router advertisements
   bool uses_anycast = true;
+  bool is_json = false;
+};
+struct HostAndPort {
+  std::string host;
+  Port port;
+  auto operator==(const HostAndPort&) const -> bool = default;
+};
+struct DoctorCommand {
+  std::string server;  ///< empty: all that are found
+  Port server_port{wire::server_port};
+  Seconds timeout{4};
+  Seconds wait{0};  ///< for router advertisements
+  bool uses_anycast = true;
+  /// Who tries to connect to this host.
+  std::optional<HostAndPort> helper;
+  /// Helps others there instead; the host is an address.
+  std::optional<HostAndPort> listens;
   bool is_json = false;
 };
 struct DecodeCommand {
@@ -85,8 +104,8 @@ struct SendCommand {
   std::string capture;
   bool only_prints = false;
 };
-using Command = std::variant<MapCommand, AnnounceCommand, DiscoverCommand, AgentCommand, AskAgentCommand,
-                             RunCommand, DecodeCommand, SendCommand>;
+using Command = std::variant<MapCommand, AnnounceCommand, DiscoverCommand, DoctorCommand, AgentCommand,
+                             AskAgentCommand, RunCommand, DecodeCommand, SendCommand>;
 
 /// Reason to end without asking anybody: help, the version, a mistake, no network.
 struct Exit {

@@ -76,6 +76,39 @@ TEST(CommandLine, map_takes_everything) {
   EXPECT_TRUE(map.common.is_verbose);
 }
 
+TEST(CommandLine, map_takes_the_options_of_pcp) {
+  const auto command =
+      parse({"map", "udp", "5004", "--filter", "2001:db8:64::/96", "--filter", "2001:db8::7,5060",
+             "--third-party", "2001:db8::3", "--third-party-id", "c0ffee", "--port-set", "2", "--parity",
+             "--description", "camera", "--nat64-prefix", "--speak", "pcp"});
+  ASSERT_TRUE(command) << command.error().text;
+  const auto& map = std::get<MapCommand>(*command);
+  ASSERT_EQ(map.wish.filters.size(), 2U);
+  EXPECT_EQ(map.wish.filters[0].remote_peers, *Prefix::parse("2001:db8:64::/96"));
+  EXPECT_EQ(map.wish.filters[0].remote_port, Port{0});
+  EXPECT_EQ(map.wish.filters[1].remote_peers, *Prefix::parse("2001:db8::7/128"));
+  EXPECT_EQ(map.wish.filters[1].remote_port, Port{5060});
+  EXPECT_EQ(map.wish.third_party, IpAddress::parse("2001:db8::3"));
+  EXPECT_EQ(map.wish.third_party_id, (std::vector{std::byte{0xc0}, std::byte{0xff}, std::byte{0xee}}));
+  EXPECT_EQ(map.wish.port_count, 2);
+  EXPECT_TRUE(map.wish.keeps_parity);
+  EXPECT_EQ(map.wish.description, "camera");
+  EXPECT_TRUE(map.wish.wants_nat64_prefix);
+  EXPECT_EQ(map.speech, client::Speech::pcp);
+  EXPECT_FALSE(map.wish.is_peer());
+}
+
+TEST(CommandLine, peer_names_the_other_end) {
+  const auto command =
+      parse({"peer", "tcp", "40000", "2001:db8:64::c633:6407", "443", "--keep", "--speak", "auto"});
+  ASSERT_TRUE(command) << command.error().text;
+  const auto& peer = std::get<MapCommand>(*command);
+  EXPECT_EQ(peer.wish.internal_port, Port{40000});
+  EXPECT_EQ(peer.wish.remote_peer,
+            (Endpoint{.address = *IpAddress::parse("2001:db8:64::c633:6407"), .port = Port{443}}));
+  EXPECT_TRUE(peer.is_kept);
+}
+
 TEST(CommandLine, all_traffic_is_protocol_0_and_port_0) {
   const auto command = parse({"map", "all", "0"});
   ASSERT_TRUE(command) << command.error().text;
@@ -134,6 +167,29 @@ TEST(CommandLine, mistakes_name_argument_value_and_remedy) {
       {{"map", "tcp", "80", "--delete", "--keep", "--nonce", "00112233445566778899aabb"},
        "--delete",
        "--keep"},
+      {{"map", "tcp", "80", "--filter", "192.0.2.1/24"}, "--filter: '192.0.2.1/24'", "is no filter"},
+      {{"map", "tcp", "80", "--filter", "192.0.2.0/24,70000"}, "--filter: '70000'", "is no port"},
+      {{"map", "tcp", "80", "--filter", "::/0"}, "prefix length 0", "leave it out"},
+      {{"map", "tcp", "80", "--port-set", "0"}, "--port-set: '0'", "give 1 to 65535"},
+      {{"map", "tcp", "80", "--port-set", "65536"}, "--port-set: '65536'", "give 1 to 65535"},
+      {{"map", "tcp", "0", "--port-set", "2"}, "port set", "other than 0"},
+      {{"map", "tcp", "80", "--parity"}, "--parity", "add --port-set"},
+      {{"map", "tcp", "80", "--third-party", "x"}, "--third-party: 'x'", "is no IP address"},
+      {{"map", "tcp", "80", "--third-party-id", "00"}, "identifier", "give both"},
+      {{"map", "tcp", "80", "--third-party", "::2", "--third-party-id", "0"},
+       "--third-party-id: '0'",
+       "is no octet"},
+      {{"map", "tcp", "80", "--description", "\xff"}, "not UTF-8", "encode"},
+      {{"map", "tcp", "80", "--speak", "upnp"}, "--speak: 'upnp'", "give auto, pcp or nat-pmp"},
+      {{"map", "tcp", "80", "--delete", "--filter", "192.0.2.0/24", "--nonce", "00112233445566778899aabb"},
+       "--filter",
+       "leave it out"},
+      {{"peer", "tcp", "80", "2001:db8::7"}, "PEER_PORT", "peer --help"},
+      {{"peer", "tcp", "80", "viewer", "80"}, "PEER_ADDRESS: 'viewer'", "give one"},
+      {{"peer", "tcp", "80", "2001:db8::7", "0"}, "PEER_PORT: '0'", "1 to 65535"},
+      {{"peer", "tcp", "80", "::", "80"}, "no address", "give the one connected to"},
+      {{"peer", "all", "0", "2001:db8::7", "80"}, "needs a protocol", "those of the connection"},
+      {{"peer", "tcp", "80", "2001:db8::7", "80", "--filter", "2001:db8::/32"}, "--filter", "peer --help"},
       {{"map", "tcp", "80", "81"}, "81", "map --help"},
       {{"map", "tcp", "80", "--quick"}, "--quick", "map --help"},
       {{"mop"}, "mop", "--help"},

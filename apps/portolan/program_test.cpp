@@ -52,7 +52,8 @@ TEST(Program, json_is_one_object_on_one_line_and_nothing_else) {
   EXPECT_EQ(json,
             Json::parse(R"({"result":"SUCCESS","protocol":"udp","internal-address":"::1","internal-port":5000,
     "external-address":"192.0.2.14","external-port":40000,"lifetime":600,"epoch":3600,"server":"::1",
-    "nonce":"00112233445566778899aabb"})"));
+    "nonce":"00112233445566778899aabb","remote-peer-address":null,"remote-peer-port":null,"port-count":1,
+    "filtered":false,"description":null,"nat64-prefixes":null})"));
 }
 
 TEST(Program, a_refusal_is_told_with_a_remedy_and_status_1) {
@@ -126,6 +127,40 @@ TEST(Program, delete_sends_lifetime_0) {
   EXPECT_EQ(got[0].lifetime_s, 0U);
   EXPECT_EQ(got[0].map->suggested_external_port, Port{0});
   EXPECT_EQ(got[0].map->nonce, *Nonce::parse("00112233445566778899aabb"));
+}
+
+TEST(Program, peer_tells_from_where_the_other_end_is_reached) {
+  TestServer server(TestServer::grant);
+  const Ended ended = run_program(towards(server, {"peer", "tcp", "40001", "2001:db8:64::c633:6407", "443"}));
+  EXPECT_EQ(ended.status, exit_success) << ended.err;
+  EXPECT_THAT(ended.out, HasSubstr("tcp port 40001 of ::1 reaches [2001:db8:64::c633:6407]:443 from "
+                                   "192.0.2.14:40000 for 2 h"));
+  const Ended json =
+      run_program(towards(server, {"peer", "tcp", "40001", "2001:db8:64::c633:6407", "443", "--json"}));
+  EXPECT_EQ(Json::parse(json.out)["remote-peer-address"], "2001:db8:64::c633:6407");
+}
+
+TEST(Program, a_kept_peer_is_renewed_no_more_after_ctrl_c) {
+  TestServer server(TestServer::grant);
+  Program program(towards(server, {"peer", "udp", "5060", "2001:db8::7", "5060", "--keep"}));
+  ASSERT_TRUE(program.wait_for("renewing it until Ctrl-C"));
+  program.signal(SIGINT);
+  const Ended ended = program.end();
+  EXPECT_EQ(ended.status, exit_success);
+  EXPECT_THAT(ended.out, HasSubstr("renewed no more"));
+  EXPECT_THAT(server.got(), SizeIs(1)) << "RFC 6887 s12.3: a PEER mapping is not deleted";
+}
+
+TEST(Program, what_this_host_can_not_see_is_not_asked_for) {
+  TestServer server(nobody);
+  const Ended peer = run_program(towards(server, {"peer", "tcp", "40001", "198.51.100.7", "443", "--json"}));
+  EXPECT_EQ(peer.status, exit_usage);
+  EXPECT_THAT(peer.err, HasSubstr("PEER_ADDRESS 198.51.100.7 is not an address as ::1 sees it"));
+  EXPECT_TRUE(Json::parse(peer.out)["error"].is_string());
+  const Ended nat_pmp = run_program(towards(server, {"map", "tcp", "8080", "--speak", "nat-pmp"}));
+  EXPECT_EQ(nat_pmp.status, exit_usage);
+  EXPECT_THAT(nat_pmp.err, HasSubstr("NAT-PMP serves IPv4 only"));
+  EXPECT_THAT(server.got(), IsEmpty());
 }
 
 TEST(Program, keep_deletes_the_mapping_on_ctrl_c) {

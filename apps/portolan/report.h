@@ -3,7 +3,9 @@
 // What the commands tell: one or two plain lines, or one JSON object on one line.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "client/events.h"
 #include "portolan/options.h"
@@ -14,15 +16,25 @@ namespace portolan {
 /// What is asked for, and of whom, as shown.
 struct Asked {
   MapCommand command;
+  IpAddress client_address;
+  /// Of the client address, or the third party's.
   Endpoint internal;
   std::string server;
   Nonce nonce;
+  /// What the server told, if it was asked.
+  std::vector<client::Nat64Prefix> nat64_prefixes;
 };
 
-/// "tcp port 8080 of 2001:db8:112::2", "all ports of udp of ...", "all traffic to ...".
+/// "tcp port 8080 of 2001:db8:112::2", "tcp ports 5000 to 5003 of ...", "all of udp to ...", "all traffic to
+/// ...".
 [[nodiscard]] auto subject_text(const Asked& asked) -> std::string;
 
-/// Where the mapping is reachable, and for how long.
+/// What of the command can't be asked of a host with the client address, as the option's name, what is wrong
+/// and what to do; nothing if all can. Filters and remote peer are addresses as that host sees them (RFC 6887
+/// s12.1, s13.3).
+[[nodiscard]] auto objection_text(const Asked& asked) -> std::optional<std::string>;
+
+/// Where the mapping is reachable, and for how long; of a remote peer, from where it sees the connection.
 [[nodiscard]] auto granted_text(const Asked& asked, const client::Mapping& mapping) -> std::string;
 /// How to renew and delete a mapping that outlives the command.
 [[nodiscard]] auto remedy_text(const Asked& asked, const client::Mapping& mapping) -> std::string;

@@ -47,18 +47,11 @@ auto draft_of(const Option& option) -> wire::DraftOption {
   return {.code = Option::code, .data = std::move(data)};
 }
 
-auto parse_filter(const std::string& text) -> wire::DraftOption {
-  const auto parts = parts_of(text, ',');
-  const auto prefix = Prefix::parse(parts[0]);
-  if (!prefix || parts.size() > 2)
-    refuse("--filter", text, "is no filter: give PREFIX or PREFIX,PORT such as 192.0.2.0/24,5060");
-  wire::Filter filter{.prefix_length = static_cast<std::uint8_t>(prefix->length()),
-                      .remote_port = {},
-                      .remote_address = prefix->address()};
-  if (parts.size() == 2)
-    filter.remote_port =
-        arguments::parse_port("--filter", parts[1], "is no port: give 1 to 65535, or 0 for all ports");
-  return draft_of(filter);
+auto filter_option(const std::string& text) -> wire::DraftOption {
+  const RemoteFilter filter = arguments::parse_filter("--filter", text);
+  return draft_of(wire::Filter{.prefix_length = static_cast<std::uint8_t>(filter.remote_peers.length()),
+                               .remote_port = filter.remote_port,
+                               .remote_address = filter.remote_peers.address()});
 }
 
 auto parse_port_set(const std::string& text, Port internal_port) -> wire::DraftOption {
@@ -178,7 +171,7 @@ void add_message_options(CLI::App& app, SendCommand& command) {
          "option PREFER_FAILURE")
       ->trigger_on_parse();
   add_value(app, "--filter", "PREFIX[,PORT]", "option FILTER; port 0 or none: all ports",
-            [&options](const auto& text) { options.push_back(parse_filter(text)); });
+            [&options](const auto& text) { options.push_back(filter_option(text)); });
   add_value(app, "--description", "TEXT", "option DESCRIPTION", [&options](const auto& text) {
     options.push_back(draft_of(wire::Description{.text = std::as_bytes(std::span(text))}));
   });

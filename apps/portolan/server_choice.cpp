@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "portolan/server_choice.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "discovery/host/look.h"
+#include "io/host_addresses.h"
 #include "io/source_address.h"
 
 namespace portolan {
@@ -62,6 +64,15 @@ auto ServerChoice::endpoint_text() const -> std::string {
                                   : fmt::format("[{}]:{}", address_text(), port);
 }
 
+auto ServerChoice::look_at_address() -> bool {
+  const auto addresses = io::host_addresses();
+  if (!addresses) return true;  // nothing is known against it
+  const auto found = std::ranges::find(*addresses, client_address, &HostAddress::address);
+  if (found == addresses->end()) return false;
+  address_valid_until = found->valid_until;
+  return true;
+}
+
 auto choose_server(const ServerOptions& options) -> std::expected<ServerChoice, Exit> {
   const auto fail = [](int status, std::string text) {
     return std::unexpected(Exit{.status = status, .text = std::move(text)});
@@ -79,9 +90,12 @@ auto choose_server(const ServerOptions& options) -> std::expected<ServerChoice, 
     const auto source = options.internal_address
                             ? std::expected<IpAddress, std::string>(*options.internal_address)
                             : source_for(candidate);
-    if (source && source->family() == candidate.address.family())
-      return ServerChoice{
+    if (source && source->family() == candidate.address.family()) {
+      ServerChoice choice{
           .server = std::move(candidate), .port = options.server_port, .client_address = *source};
+      choice.look_at_address();
+      return choice;
+    }
     if (first_failure) continue;
     first_failure =
         source ? Exit{.status = exit_usage,

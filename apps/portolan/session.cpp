@@ -13,8 +13,9 @@
 namespace portolan {
 namespace {
 
-auto config_for(const ServerChoice& choice) -> client::Config {
+auto config_for(const ServerChoice& choice, client::Speech speech) -> client::Config {
   client::Config config;
+  config.speech = speech;
   config.server = {.address = choice.server.address, .port = choice.port};
   config.client_address = choice.client_address;
   return config;
@@ -27,9 +28,16 @@ auto announcement_group(Family family) -> IpAddress {
 
 }  // namespace
 
-auto Session::open(const ServerOptions& options) -> std::expected<std::unique_ptr<Session>, Exit> {
+auto Session::open(const ServerOptions& options, client::Speech speech)
+    -> std::expected<std::unique_ptr<Session>, Exit> {
   auto choice = choose_server(options);
   if (!choice) return std::unexpected(choice.error());
+  if (speech == client::Speech::nat_pmp && !choice->client_address.is_ipv4())
+    return std::unexpected(
+        Exit{.status = exit_usage,
+             .text = fmt::format("--speak nat-pmp: NAT-PMP serves IPv4 only, and the server is {}: give "
+                                 "--server with an IPv4 address",
+                                 choice->address_text())});
   auto socket = io::UdpSocket::open({.bind_address = choice->client_address,
                                      .bind_port = {},
                                      .scope_id = choice->server.interface_index,
@@ -46,14 +54,16 @@ auto Session::open(const ServerOptions& options) -> std::expected<std::unique_pt
     return std::unexpected(Exit{.status = exit_no_answer,
                                 .text = fmt::format("{}: is this host on the network of {}?",
                                                     connected.error(), choice->address_text())});
-  return std::unique_ptr<Session>(new Session(options, std::move(*choice), std::move(*socket)));
+  return std::unique_ptr<Session>(new Session(options, speech, std::move(*choice), std::move(*socket)));
 }
 
-Session::Session(const ServerOptions& options, ServerChoice choice, io::UdpSocket socket)
+Session::Session(const ServerOptions& options, client::Speech speech, ServerChoice choice,
+                 io::UdpSocket socket)
     : options_(options),
       choice_(std::move(choice)),
       socket_(std::move(socket)),
-      engine_(config_for(choice_), random_) {
+      engine_(config_for(choice_, speech), random_) {
+  engine_.limit_lifetimes(choice_.address_valid_until);
   readable_ = loop_.on_readable(socket_.descriptor(), [this] { receive(); });
   due_ = loop_.timer([this] {
     engine_.advance(io::monotonic_now());
@@ -125,7 +135,7 @@ void Session::take(const io::ReceivedDatagram& datagram) {
 }
 
 void Session::listen_to_announcements(unsigned interface_index) {
-  if (!hears_announcements_ || announcements_ || interface_index == 0) return;
+  if (!stays_ || announcements_ || interface_index == 0) return;
   const Family family = choice_.server.address.family();
   auto socket = io::UdpSocket::open({.bind_address = IpAddress::unspecified(family),
                                      .bind_port = Port{wire::client_port},
@@ -141,6 +151,28 @@ void Session::listen_to_announcements(unsigned interface_index) {
     if (!datagrams) return;
     for (const io::ReceivedDatagram& datagram : *datagrams) take(datagram);
   });
+}
+
+void Session::stay() {
+  stays_ = true;
+  // Without word of changes the address is taken for what it was.
+  auto watch = io::NetworkWatch::open();
+  if (!watch) return;
+  network_.emplace(std::move(*watch));
+  network_changed_ = loop_.on_readable(network_->descriptor(), [this] {
+    if (network_->take().has_changed) follow_address();
+  });
+}
+
+void Session::follow_address() {
+  const bool had_address = std::exchange(has_address_, choice_.look_at_address());
+  engine_.limit_lifetimes(choice_.address_valid_until);
+  if (had_address && !has_address_)
+    fmt::print(
+        stderr,
+        "portolan: this host has lost the address {}, so the mapping leads nowhere now: end this and run "
+        "it again\n",
+        choice_.client_address);
 }
 
 void Session::hint(const io::SystemError& error) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// Drives a client engine over a UDP socket: what `map` and `announce` share.
+// Drives a client engine over a UDP socket: what `map`, `peer` and `announce` share.
 #pragma once
 
 #include <expected>
@@ -11,6 +11,7 @@
 
 #include "client/engine.h"
 #include "io/event_loop.h"
+#include "io/network_watch.h"
 #include "io/system.h"
 #include "io/udp.h"
 #include "portolan/options.h"
@@ -22,7 +23,8 @@ namespace portolan {
 class Session {
  public:
   /// Chooses the server and binds the socket.
-  [[nodiscard]] static auto open(const ServerOptions& options)
+  [[nodiscard]] static auto open(const ServerOptions& options,
+                                 client::Speech speech = client::Speech::automatic)
       -> std::expected<std::unique_ptr<Session>, Exit>;
 
   Session(const Session&) = delete;
@@ -46,18 +48,20 @@ class Session {
   /// Ends run(); what comes after is ignored.
   void finish(int status);
 
-  /// From the next answer on, hears restart announcements on its link (RFC 6887 s14.1.3).
-  void hear_announcements() { hears_announcements_ = true; }
+  /// For whoever stays: from the next answer on, hears restart announcements on its link (RFC 6887 s14.1.3),
+  /// and follows the life of this host's address.
+  void stay();
 
   /// "no PCP server answered at ... within 10 s".
   [[nodiscard]] auto no_answer_text() const -> std::string;
 
  private:
-  Session(const ServerOptions& options, ServerChoice choice, io::UdpSocket socket);
+  Session(const ServerOptions& options, client::Speech speech, ServerChoice choice, io::UdpSocket socket);
 
   void receive();
   void take(const io::ReceivedDatagram& datagram);
   void listen_to_announcements(unsigned interface_index);
+  void follow_address();
   void hint(const io::SystemError& error);
 
   ServerOptions options_;
@@ -70,12 +74,15 @@ class Session {
   io::EventLoop loop_;
   io::Watch readable_;
   io::Watch announced_;
+  std::optional<io::NetworkWatch> network_;
+  io::Watch network_changed_;
   io::Timer due_;
   io::Timer timeout_;
   std::function<void(const client::Event&)> on_event_;
   std::function<void()> on_timeout_;
   int hinted_ = 0;
-  bool hears_announcements_ = false;
+  bool stays_ = false;
+  bool has_address_ = true;
   std::optional<int> status_;
 };
 

@@ -201,6 +201,14 @@ class TestServer {
       }
       response.body = body;
     }
+    if (const auto* peer = std::get_if<wire::PeerRequest>(&request.body))
+      response.body = wire::PeerResponse{.nonce = peer->nonce,
+                                         .protocol = peer->protocol,
+                                         .internal_port = peer->internal_port,
+                                         .assigned_external_port = Port{40000},
+                                         .assigned_external_address = *IpAddress::parse("192.0.2.14"),
+                                         .remote_peer_port = peer->remote_peer_port,
+                                         .remote_peer_address = peer->remote_peer_address};
     return wire::encode_response(response);
   }
 

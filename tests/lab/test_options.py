@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""FILTER, PEER and PORT_SET on real packets: what the server grants, the NAT64 does."""
+"""FILTER, PEER, PORT_SET and PREFIX64 on real packets: what the server grants, the NAT64 does; and portolan asks."""
 import ipaddress
 import socket
 
@@ -66,3 +66,36 @@ def test_prefix64_is_the_one_that_dns64_uses(lab):
     assert answer.result == pcp.SUCCESS
     prefix = answer.body[6:18] + ipaddress.IPv4Address(VIEWER).packed
     assert socket.inet_ntop(socket.AF_INET6, prefix) == VIEWER_INSIDE
+
+
+def test_portolan_map_lets_in_whom_its_filters_name(lab):
+    granted = lab.portolan(HOST, "map", "udp", 9600, "--filter", f"{VIEWER_INSIDE},7777", "--description", "camera",
+                           "--nat64-prefix")
+    assert granted["filtered"] and granted["description"] == "camera"
+    assert granted["nat64-prefixes"] == [{"prefix": "2001:db8:64:ff9b::/96", "ipv4-prefixes": []}]
+    with lab.udp(HOST, 9600) as server, lab.udp("viewer", 7777) as friend, lab.udp("viewer", 7778) as stranger:
+        assert udp_reaches(friend, granted["external-port"], server, b"friend")
+        assert not udp_reaches(stranger, granted["external-port"], server, b"stranger", timeout=0.5)
+
+
+def test_portolan_map_asks_for_ports_in_a_row(lab):
+    granted = lab.portolan(HOST, "map", "udp", 5006, "--port-set", 2, "--parity")
+    assert granted["port-count"] == 2 and granted["external-port"] % 2 == 0
+    with lab.udp(HOST, 5006) as rtp, lab.udp(HOST, 5007) as rtcp, lab.udp("viewer") as phone:
+        assert udp_reaches(phone, granted["external-port"], rtp, b"media")
+        assert udp_reaches(phone, granted["external-port"] + 1, rtcp, b"report")
+    lab.portolan(HOST, "map", "udp", 5006, "--port-set", 2, "--nonce", granted["nonce"], "--delete")
+
+
+def test_portolan_peer_tells_where_a_connection_comes_from(lab):
+    granted = lab.portolan(HOST, "peer", "udp", 9700, VIEWER_INSIDE, 5061)
+    assert (granted["external-address"], granted["remote-peer-port"]) == (POOL, 5061)
+    with lab.udp(HOST, 9700) as inside, lab.udp("viewer", 5061) as peer:
+        inside.sendto(b"hello", (VIEWER_INSIDE, 5061))
+        assert peer.recvfrom(64) == (b"hello", (POOL, granted["external-port"]))
+        assert udp_reaches(peer, granted["external-port"], inside, b"answer")
+
+
+def test_portolan_map_for_others_is_refused_where_it_is_not_allowed(lab):
+    refused = lab.portolan(HOST, "map", "udp", 9800, "--third-party", "2001:db8:112::77", expect=1)
+    assert refused["result"] == "UNSUPP_OPTION" and "--third-party" in refused["error"]

@@ -13,7 +13,7 @@ EDGES = {
     "wire": ["base/"],
     "client": ["base/", "wire/"],
     "discovery": ["base/"],
-    "discovery/*": ["base/", "discovery/", "io/"],
+    "discovery/*": ["base/", "discovery/", "client/servers.h", "io/"],
     "server": ["base/", "wire/", "device/device.h", "store/store.h"],
     "nat": ["base/"],
     "nat/*": ["base/", "nat/"],
@@ -27,7 +27,7 @@ EDGES = {
     "gateway/*": ["base/", "nat/", "control/", "device/", "io/", "gateway/"],
     "sip": ["base/", "client/", "io/"],
     "shim": [],
-    "library": ["base/", "wire/", "client/", "io/", "portolan/"],
+    "library": ["base/", "wire/", "client/", "discovery/", "io/", "portolan/"],
     "io": ["base/"],
     "io/*": ["base/", "io/"],
 }

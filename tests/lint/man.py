@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # man.py BUILD: each program in BUILD/apps has a man page in docs/man that names every --option its
-# --help shows (of subcommands too), the pages of section 5 name every key that a configuration may have, and
-# mandoc finds nothing wrong with any page.
+# --help shows (of subcommands too), the pages of section 5 name every key that a configuration may have, that of
+# section 3 every function of the library, and mandoc finds nothing wrong with any page.
 # man.py --self-test
 import os
 import re
@@ -74,12 +74,27 @@ def check_configuration(pages):
             for reader in readers for key in sorted(keys[reader] - words)]
 
 
-def check_program(program, page):
+def owner_of(name, programs):
+    """The program whose subcommand the page "portolan-doctor" is about, if there is one."""
+    return next((program for program in programs if name.startswith(program + "-")), None)
+
+
+def check_program(program, page, more):
     help_text = help_of(program)
     help_texts = [help_text]
     for subcommand in subcommands_of(help_text)[:SUBCOMMANDS_MAX]:
         help_texts.append(help_of(program, subcommand))
-    return [f"{page}: does not name {what}, which --help shows" for what in undocumented(shown_text(page), help_texts)]
+    text = "".join(map(shown_text, [page, *more]))
+    return [f"{page}: does not name {what}, which --help shows" for what in undocumented(text, help_texts)]
+
+
+def check_library(page):
+    """Each function that libportolan exports has its prototype on the page."""
+    symbols = [line for line in (lint.read_text("tests/library/symbols.txt") or "").splitlines() if line and line[0] != "#"]
+    if not symbols:
+        return ["tests/library/symbols.txt: names no function"]
+    named = set(re.findall(r"^\.Fn (portolan_\w+)", lint.read_text(page) or "", re.MULTILINE))
+    return [f"{page}: does not name {symbol}" for symbol in symbols if symbol not in named]
 
 
 def check_all(build):
@@ -95,9 +110,11 @@ def check_all(build):
         problems += lint_page(page)
     problems += [f"{name}: no man page docs/man/{name}.1 or .8" for name in sorted(programs - set(pages))]
     problems += [f"{pages[name]}: no program {apps}/{name}" for name in sorted(set(pages) - programs)
-                 if not pages[name].endswith(".5")]
+                 if not pages[name].endswith((".3", ".5")) and not owner_of(name, programs)]
+    problems += check_library("docs/man/libportolan.3")
     for name in sorted(programs & set(pages)):
-        problems += check_program(os.path.join(apps, name), pages[name])
+        more = [pages[other] for other in sorted(set(pages) - programs) if owner_of(other, {name})]
+        problems += check_program(os.path.join(apps, name), pages[name], more)
     problems += check_configuration([f"docs/man/{page}" for page in os.listdir(folder) if page.endswith(".5")])
     return problems
 
