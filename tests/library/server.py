@@ -12,8 +12,10 @@ class Server:
         self.result = result
         self.lifetimes = []
         self.senders = []
-        self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((address, port))
+        # getaddrinfo() takes a link-local address's zone along.
+        family, kind, *_, place = socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)[0]
+        self.socket = socket.socket(family, kind)
+        self.socket.bind(place)
         self.name = "%s:%d" % self.socket.getsockname()[:2]
         self.thread = threading.Thread(target=self.serve)
 

@@ -123,21 +123,24 @@ def test_a_deprecated_address_is_left_for_the_one_that_traffic_leaves_from(host,
         assert kinds[-1] == GRANTED, kinds
 
 
-def advertise_pref64():
-    """A router advertisement on lan0 that says nothing but that 2001:db8:64::/96 is for half an hour."""
+@contextlib.contextmanager
+def advertiser():
+    """A function that sends a router advertisement on lan0, which says nothing but that 2001:db8:64::/96 is for half an
+    hour; on lan0 even where it is called in another network namespace."""
     option = struct.pack("!BBH", 38, 2, 1800) + socket.inet_pton(socket.AF_INET6, "2001:db8:64::")[:12]
+    message = struct.pack("!BBHBBHII", 134, 0, 0, 0, 0, 0, 0, 0) + option
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as raw:
         index = socket.if_nametoindex("lan0")
         raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
         raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-        raw.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 0, 0, 0, 0, 0) + option, ("ff02::1", 0, 0, index))
+        yield lambda: raw.sendto(message, ("ff02::1", 0, 0, index))
 
 
 def test_a_nat64_prefix_that_a_router_advertises_is_known(host, prefix):
     with host.entered():
         pathlib.Path("/proc/sys/net/ipv6/conf/eth0/accept_ra").write_text("2", encoding="utf-8")
-    with client_on(host, prefix) as client:
+    with advertiser() as advertise, client_on(host, prefix) as client:
         assert client.nat64_prefix()[0] != OK
-        advertise_pref64()
+        advertise()
         run_until(client, lambda: client.nat64_prefix()[0] == OK)
         assert client.nat64_prefix() == (OK, "2001:db8:64::", 96)
