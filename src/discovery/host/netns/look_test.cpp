@@ -276,10 +276,14 @@ TEST_F(DhcpTest, servers_that_dhclient_was_told_are_found) {
   write("4.conf", "also request unknown-158;\n");
   write("6.conf", "option dhcp6.pcp-server code 86 = string;\nalso request dhcp6.pcp-server;\n");
   std::filesystem::create_directories(root_.path() / "var/lib/dhcp");
-  for (const std::string family : {"4", "6"})
+  for (const std::string family : {"4", "6"}) {
+    // With a lease it goes into the background, and writes there down which process it is.
+    const std::string process = folder + "/dhclient" + family + ".pid";
     run_on_host("dhclient -1 -" + family + " -cf " + folder + "/" + family + ".conf -sf /bin/true -pf " +
-                folder + "/dhclient.pid -lf " + folder + "/var/lib/dhcp/dhclient" + family +
-                ".leases host0 && kill $(cat " + folder + "/dhclient.pid)");
+                process + " -lf " + folder + "/var/lib/dhcp/dhclient" + family +
+                ".leases host0 && while ! [ -s " + process + " ]; do sleep 0.05; done && kill $(cat " +
+                process + ")");
+  }
   const View seen = view_of_host();
   EXPECT_THAT(seen.remarks, IsEmpty());
   ASSERT_EQ(seen.findings.leased.size(), 2U);
