@@ -144,14 +144,15 @@ class ProgramRun {
     return variables;
   }
 
-  /// Letters first: a socket whose end is told here has been told of there before.
+  /// A program tells of a socket before it can close it. So ends are taken before letters: those of sockets
+  /// whose ends were taken are there then. And letters are heeded first.
   void hear() {
+    auto news = watch_.take();
     for (const std::string& letter : inbox_.take())
       if (const auto report = parse_socket_report(letter)) {
         if (sockets_.is_full()) note_limit("sockets", RunSockets::sockets_max);
         for (const NeededMapping& mapping : sockets_.opened(*report)) add(mapping);
       }
-    auto news = watch_.take();
     if (news.is_incomplete) add_missed(news.ended);
     for (const std::uint64_t cookie : news.ended) sockets_.ended(io::monotonic_now(), cookie);
     keeper_->carry_out();
