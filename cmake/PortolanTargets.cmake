@@ -38,7 +38,7 @@ if(PORTOLAN_FUZZ)
   target_compile_options(portolan_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# The headers that nearly every file reads, compiled once for the programs and once for their tests: a third of the
+# The headers that nearly every file reads, compiled once for the programs and once for their tests: a sixth of the
 # time of a build from nothing. Without it each file still has to include what it uses: the dev preset sees to that.
 option(PORTOLAN_PRECOMPILE "Precompile the headers that nearly every file reads" OFF)
 

@@ -11,20 +11,6 @@
 #include "io/resolve.h"
 
 namespace portolan {
-namespace {
-
-/// Groups of restart announcements (RFC 6887 s14.1.1).
-auto announcement_group(Family family) -> IpAddress {
-  return *IpAddress::parse(family == Family::ipv4 ? "224.0.0.1" : "ff02::1");
-}
-
-auto is_same_way(const client::Path& left, const client::Path& right) -> bool {
-  return left.server == right.server && left.interface_index == right.interface_index &&
-         left.client_address == right.client_address;
-}
-
-}  // namespace
-
 auto Keeper::open(io::EventLoop& loop, KeeperSettings settings, Handlers handlers)
     -> std::expected<std::unique_ptr<Keeper>, std::string> {
   auto watch = io::NetworkWatch::open();
@@ -144,8 +130,8 @@ void Keeper::carry_out() {
   client::ClientActions actions = client_.take_actions();
   if (!actions.send.empty()) handlers_.sending();
   for (const client::ClientSend& send : actions.send) {
-    const auto channel =
-        std::ranges::find_if(channels_, [&](const auto& each) { return is_same_way(each->path, send.path); });
+    const auto channel = std::ranges::find_if(
+        channels_, [&](const auto& each) { return client::is_same_way(each->path, send.path); });
     // Without a socket the datagram is lost, as on the way; the engine asks again.
     if (channel == channels_.end()) continue;
     (*channel)->socket.send({.destination = send.path.server,
@@ -163,12 +149,12 @@ void Keeper::carry_out() {
 void Keeper::use_channels() {
   const auto wanted = client_.paths();
   std::erase_if(channels_, [&](const auto& channel) {
-    return std::ranges::none_of(wanted,
-                                [&](const client::Path& path) { return is_same_way(channel->path, path); });
+    return std::ranges::none_of(
+        wanted, [&](const client::Path& path) { return client::is_same_way(channel->path, path); });
   });
   for (const client::Path& path : wanted) {
-    const bool is_open =
-        std::ranges::any_of(channels_, [&](const auto& channel) { return is_same_way(channel->path, path); });
+    const bool is_open = std::ranges::any_of(
+        channels_, [&](const auto& channel) { return client::is_same_way(channel->path, path); });
     if (!is_open) open_channel(path);
   }
   use_announcements();
@@ -230,7 +216,7 @@ void Keeper::use_announcements() {
                                        .bind_port = Port{wire::client_port},
                                        .shares_port = true});
     // Announcements only speed up recovery, which comes with the next renewal at the latest.
-    if (!socket || !socket->join(announcement_group(family), interface_index)) continue;
+    if (!socket || !socket->join(client::announcement_group(family), interface_index)) continue;
     announcements_.push_back(std::make_unique<Announcements>(Announcements{
         .family = family, .interface_index = interface_index, .socket = std::move(*socket), .readable = {}}));
     Announcements& added = *announcements_.back();

@@ -21,11 +21,6 @@ auto config_for(const ServerChoice& choice, client::Speech speech) -> client::Co
   return config;
 }
 
-/// Groups of restart announcements (RFC 6887 s14.1.1).
-auto announcement_group(Family family) -> IpAddress {
-  return *IpAddress::parse(family == Family::ipv4 ? "224.0.0.1" : "ff02::1");
-}
-
 }  // namespace
 
 auto Session::open(const ServerOptions& options, client::Speech speech)
@@ -144,7 +139,7 @@ void Session::listen_to_announcements(unsigned interface_index) {
                                      .receive_buffer_bytes = 0,
                                      .shares_port = true});
   // Announcements only speed up recovery, which comes with the next renewal at the latest.
-  if (!socket || !socket->join(announcement_group(family), interface_index)) return;
+  if (!socket || !socket->join(client::announcement_group(family), interface_index)) return;
   announcements_.emplace(std::move(*socket));
   announced_ = loop_.on_readable(announcements_->descriptor(), [this] {
     const auto datagrams = announcements_->receive();

@@ -9,13 +9,6 @@
 namespace portolan::client {
 namespace {
 
-/// The same way, however long the address lives.
-auto is_same_way(const Path& left, const Path& right) -> bool {
-  return left.server == right.server && left.interface_index == right.interface_index &&
-         left.client_address == right.client_address;
-}
-
-/// The handle an event is about, if any.
 /// Whether a server says that it is there (RFC 6887 s14.1.3).
 auto announces_itself(std::span<const std::byte> datagram) -> bool {
   const auto response = wire::decode_response(datagram);

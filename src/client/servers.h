@@ -27,6 +27,12 @@ struct Path {
   auto operator==(const Path&) const -> bool = default;
 };
 
+/// The same server from the same address, however long that lives.
+[[nodiscard]] auto is_same_way(const Path& left, const Path& right) -> bool;
+/// The multicast group to which servers of this address family announce restarts (RFC 6887 s14.1.1), port
+/// 5350.
+[[nodiscard]] auto announcement_group(Family family) -> IpAddress;
+
 /// One PCP server. Requests to different servers have nothing to do with each other (RFC 7488 s4).
 struct Server {
   /// Says which server it is when the list is set again, and shows it to people; unique in a list.

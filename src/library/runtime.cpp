@@ -23,16 +23,6 @@ auto options_for(const IpAddress& bind_address) -> io::UdpOptions {
   return options;
 }
 
-/// Groups of restart announcements (RFC 6887 s14.1.1).
-auto announcement_group(Family family) -> IpAddress {
-  return *IpAddress::parse(family == Family::ipv4 ? "224.0.0.1" : "ff02::1");
-}
-
-auto is_same_way(const client::Path& left, const client::Path& right) -> bool {
-  return left.server == right.server && left.interface_index == right.interface_index &&
-         left.client_address == right.client_address;
-}
-
 }  // namespace
 
 auto Runtime::open(client::Speech speech, bool uses_anycast)
@@ -184,7 +174,7 @@ void Runtime::hear(Family family, std::uint32_t interface_index) {
   }
   auto& joined = found->second.joined;
   if (std::ranges::find(joined, interface_index) != joined.end()) return;
-  if (found->second.socket.join(announcement_group(family), interface_index))
+  if (found->second.socket.join(client::announcement_group(family), interface_index))
     joined.push_back(interface_index);
 }
 
@@ -200,10 +190,10 @@ void Runtime::match_sockets() {
   const auto paths = engine_.paths();
   std::erase_if(sockets_, [&paths](const PathSocket& socket) {
     return std::ranges::none_of(
-        paths, [&socket](const client::Path& path) { return is_same_way(path, socket.path); });
+        paths, [&socket](const client::Path& path) { return client::is_same_way(path, socket.path); });
   });
   for (const client::Path& path : paths) {
-    const auto serves = [&path](const PathSocket& socket) { return is_same_way(path, socket.path); };
+    const auto serves = [&path](const PathSocket& socket) { return client::is_same_way(path, socket.path); };
     if (std::ranges::any_of(sockets_, serves)) continue;
     auto socket = io::UdpSocket::open(options_for(path.client_address));
     // An address that is gone: word of it is under way.
@@ -215,7 +205,7 @@ void Runtime::match_sockets() {
 
 void Runtime::send(const client::ClientSend& send) {
   const auto found = std::ranges::find_if(
-      sockets_, [&send](const PathSocket& socket) { return is_same_way(send.path, socket.path); });
+      sockets_, [&send](const PathSocket& socket) { return client::is_same_way(send.path, socket.path); });
   if (found == sockets_.end()) return;
   // What is not sent is sent again.
   static_cast<void>(found->socket.send({.destination = send.path.server,

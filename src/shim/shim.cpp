@@ -134,6 +134,16 @@ void show(const sockaddr_in6& real, sockaddr* address, socklen_t* length) {
   *length = sizeof shown;
 }
 
+/// `name` is getsockname() or getpeername(): their arguments are the same.
+auto name_of(decltype(&::getsockname) name, int descriptor, sockaddr* address, socklen_t* length) -> int {
+  if (!shows_ipv4(descriptor)) return name(descriptor, address, length);
+  sockaddr_in6 real{};
+  socklen_t real_length = sizeof real;
+  const int result = name(descriptor, reinterpret_cast<sockaddr*>(&real), &real_length);
+  if (result == 0) show(real, address, length);
+  return result;
+}
+
 }  // namespace
 }  // namespace portolan::shim
 
@@ -188,23 +198,11 @@ PORTOLAN_SHIM auto accept(int descriptor, sockaddr* address, socklen_t* length) 
 }
 
 PORTOLAN_SHIM auto getsockname(int descriptor, sockaddr* address, socklen_t* length) -> int {
-  const auto& call = functions();
-  if (!shows_ipv4(descriptor)) return call.getsockname(descriptor, address, length);
-  sockaddr_in6 real{};
-  socklen_t real_length = sizeof real;
-  const int result = call.getsockname(descriptor, reinterpret_cast<sockaddr*>(&real), &real_length);
-  if (result == 0) show(real, address, length);
-  return result;
+  return name_of(functions().getsockname, descriptor, address, length);
 }
 
 PORTOLAN_SHIM auto getpeername(int descriptor, sockaddr* address, socklen_t* length) -> int {
-  const auto& call = functions();
-  if (!shows_ipv4(descriptor)) return call.getpeername(descriptor, address, length);
-  sockaddr_in6 real{};
-  socklen_t real_length = sizeof real;
-  const int result = call.getpeername(descriptor, reinterpret_cast<sockaddr*>(&real), &real_length);
-  if (result == 0) show(real, address, length);
-  return result;
+  return name_of(functions().getpeername, descriptor, address, length);
 }
 
 PORTOLAN_SHIM auto connect(int descriptor, const sockaddr* address, socklen_t length) -> int {

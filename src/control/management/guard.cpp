@@ -43,7 +43,7 @@ auto Guard::admit(TimePoint now, const io::HttpCall& call) -> std::expected<Call
     return std::unexpected(Error{.code = "browser",
                                  .message = "a web page of '" + *origin + "' sent this",
                                  .field = "Origin",
-                                 .remedy = "use a program that is no browser, such as curl"});
+                                 .remedy = "use portolanctl, or a program that is no browser"});
   const io::StreamAddress& listener = listeners_.at(call.listener);
   if (listener.kind == io::StreamAddress::Kind::unix_socket)
     return Caller{.access = Command::Access::write, .name = call.peer};
