@@ -32,7 +32,7 @@ auto Agent::open(io::EventLoop& loop, const AgentConfig& config, const std::file
   auto keeper = Keeper::open(loop, config.keeper,
                              {.happened = [raw = agent.get()](const auto& event) { raw->happened(event); },
                               .note = agent->say_,
-                              .sending = [raw = agent.get()] { raw->save(); }});
+                              .keeping = [raw = agent.get()] { raw->save(); }});
   if (!keeper) return std::unexpected(keeper.error());
   agent->keeper_ = std::move(*keeper);
   if (auto restored = agent->restore(config); !restored) return std::unexpected(restored.error());
@@ -116,7 +116,6 @@ void Agent::save() {
 void Agent::happened(const client::ClientEvent& event) {
   const std::string key = keeper_ ? keeper_->name_of(event) : "";
   if (const std::string line = event_line(key, event); !line.empty()) say_(line);
-  if (changes_mapping(event.event)) save();
   if (const auto entry = entries_.find(key); entry != entries_.end() && entry->second.id == event.wish)
     answer_waiting(key, event);
 }

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "io/resolve.h"
+#include "portolan/keeper_report.h"
 
 namespace portolan {
 auto Keeper::open(io::EventLoop& loop, KeeperSettings settings, Handlers handlers)
@@ -128,7 +129,9 @@ void Keeper::note_address_changes(const std::vector<client::Server>& before) {
 void Keeper::carry_out() {
   use_channels();
   client::ClientActions actions = client_.take_actions();
-  if (!actions.send.empty()) handlers_.sending();
+  if (!actions.send.empty() ||
+      std::ranges::any_of(actions.events, [](const auto& event) { return changes_mapping(event.event); }))
+    handlers_.keeping();
   for (const client::ClientSend& send : actions.send) {
     const auto channel = std::ranges::find_if(
         channels_, [&](const auto& each) { return client::is_same_way(each->path, send.path); });

@@ -47,8 +47,9 @@ class Keeper {
     std::function<void(const client::ClientEvent&)> happened;
     /// A line for a person: what changed on this host, what is in the way.
     std::function<void(const std::string&)> note;
-    /// Before datagrams leave: what servers will be asked with can be kept now.
-    std::function<void()> sending = [] {};
+    /// Before datagrams leave, and before changes of mappings are told: what servers are asked with, and what
+    /// they granted, can be kept now. Once for all that has come together.
+    std::function<void()> keeping = [] {};
   };
 
   /// Looks at the network; finding no server is no error, there may be one later.
