@@ -58,7 +58,7 @@ auto text_of(const ordered_json& value) -> std::string {
 }
 
 /// More nest deeper than anything portoland says, and than the stack may have to.
-constexpr std::ptrdiff_t brackets_max = 2048;
+constexpr std::ptrdiff_t brackets_max = 512;
 
 /// Not an exception where the input decides.
 auto parsed(std::string_view json) -> std::expected<ordered_json, std::string> {
