@@ -35,49 +35,60 @@ if(PORTOLAN_SANITIZERS)
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow>)
 endif()
 if(PORTOLAN_FUZZ)
-  target_compile_options(portolan_flags INTERFACE -fsanitize=fuzzer-no-link)
+  # No fuzzer looks into tests.
+  target_compile_options(portolan_flags INTERFACE
+    $<$<NOT:$<BOOL:$<TARGET_PROPERTY:PORTOLAN_UNFUZZED>>>:-fsanitize=fuzzer-no-link>)
 endif()
 
-# The headers that nearly every file reads, compiled once for the programs and once for their tests: a sixth of the
-# time of a build from nothing. Without it each file still has to include what it uses: the dev preset sees to that.
+# The headers that nearly every file reads, compiled once for each kind of target: a sixth of the time of a build from
+# nothing. Without it each file still has to include what it uses: the dev preset sees to that.
 option(PORTOLAN_PRECOMPILE "Precompile the headers that nearly every file reads" OFF)
 
-# portolan_precompile(TARGET KIND): KIND is program or test.
-function(portolan_precompile TARGET KIND)
-  if(NOT PORTOLAN_PRECOMPILE)
-    return()
+# portolan_kind(TARGET KIND): how TARGET is compiled. KIND is
+#   engine    as the preset says: packets and mappings go through it
+#   program   options, settings, reports: where sanitizers make optimising slow, it is not optimised
+#   test      like program, and seen by no fuzzer
+function(portolan_kind TARGET KIND)
+  portolan_kind_flags(${TARGET} ${KIND})
+  if(PORTOLAN_PRECOMPILE)
+    portolan_precompile(${KIND})
+    target_precompile_headers(${TARGET} REUSE_FROM portolan_precompiled_${KIND})
   endif()
-  set(precompiled portolan_precompiled_${KIND})
-  if(NOT TARGET ${precompiled})
-    set(source ${CMAKE_BINARY_DIR}/${precompiled}.cpp)
-    file(CONFIGURE OUTPUT ${source} CONTENT "")
-    add_library(${precompiled} OBJECT ${source})
-    target_link_libraries(${precompiled} PRIVATE portolan_flags fmt::fmt)
-    target_precompile_headers(${precompiled} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled_${KIND}.h)
-    if(KIND STREQUAL test)
-      target_link_libraries(${precompiled} PRIVATE GTest::gmock)
-      target_compile_options(${precompiled} PRIVATE ${PORTOLAN_TEST_FLAGS})
-    endif()
-  endif()
-  target_precompile_headers(${TARGET} REUSE_FROM ${precompiled})
 endfunction()
 
-# Optimising instrumented GoogleTest macros takes as long as everything else together, and no fuzzer looks into tests.
-set(PORTOLAN_TEST_FLAGS "")
-if(PORTOLAN_SANITIZERS)
-  list(APPEND PORTOLAN_TEST_FLAGS -O0)
-endif()
-if(PORTOLAN_FUZZ)
-  list(APPEND PORTOLAN_TEST_FLAGS -fno-sanitize=fuzzer-no-link)
-endif()
+function(portolan_kind_flags TARGET KIND)
+  if(PORTOLAN_SANITIZERS AND NOT KIND STREQUAL engine)
+    target_compile_options(${TARGET} PRIVATE -O0)
+  endif()
+  if(KIND STREQUAL test)
+    set_target_properties(${TARGET} PROPERTIES PORTOLAN_UNFUZZED ON)
+  endif()
+endfunction()
 
-# portolan_library(NAME [DEPS targets...] [LABEL labels...])
+function(portolan_precompile KIND)
+  set(precompiled portolan_precompiled_${KIND})
+  if(TARGET ${precompiled})
+    return()
+  endif()
+  set(source ${CMAKE_BINARY_DIR}/${precompiled}.cpp)
+  file(CONFIGURE OUTPUT ${source} CONTENT "")
+  add_library(${precompiled} OBJECT ${source})
+  target_link_libraries(${precompiled} PRIVATE portolan_flags fmt::fmt $<$<STREQUAL:${KIND},test>:GTest::gmock>)
+  target_precompile_headers(${precompiled} PRIVATE
+    ${CMAKE_SOURCE_DIR}/cmake/precompiled$<$<STREQUAL:${KIND},test>:_test>.h)
+  portolan_kind_flags(${precompiled} ${KIND})
+endfunction()
+
+# portolan_library(NAME [KIND kind] [DEPS targets...] [TEST_DEPS targets...] [LABEL labels...])
 #
-# Makes the static library NAME of the current folder's *.cpp (test files apart) and, with
+# Makes the static library NAME, an engine by default, of the current folder's *.cpp (test files apart) and, with
 # PORTOLAN_TESTS, the program NAME_test of its *_test.cpp, each test case one CTest entry with the
 # labels (unit by default).
 function(portolan_library NAME)
-  cmake_parse_arguments(ARG "" "" "DEPS;TEST_DEPS;LABEL" ${ARGN})
+  cmake_parse_arguments(ARG "" "KIND" "DEPS;TEST_DEPS;LABEL" ${ARGN})
+  if(NOT ARG_KIND)
+    set(ARG_KIND engine)
+  endif()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
@@ -85,7 +96,7 @@ function(portolan_library NAME)
   if(sources)
     add_library(${NAME} STATIC ${sources})
     target_link_libraries(${NAME} PUBLIC portolan_flags ${ARG_DEPS})
-    portolan_precompile(${NAME} program)
+    portolan_kind(${NAME} ${ARG_KIND})
   else()
     add_library(${NAME} INTERFACE)
     target_link_libraries(${NAME} INTERFACE portolan_flags ${ARG_DEPS})
@@ -103,8 +114,7 @@ function(portolan_test NAME)
   endif()
   add_executable(${NAME} ${ARG_SOURCES})
   target_link_libraries(${NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
-  target_compile_options(${NAME} PRIVATE ${PORTOLAN_TEST_FLAGS})
-  portolan_precompile(${NAME} test)
+  portolan_kind(${NAME} test)
   gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 300)
   # A list of labels does not get through gtest_discover_tests(); CTest reads this file after its tests.
   file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/${NAME}_labels.cmake
