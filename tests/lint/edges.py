@@ -25,13 +25,14 @@ EDGES = {
     "control/*": ["base/", "server/", "nat/", "device/", "wire/", "io/"],
     "gateway": ["base/", "nat/", "control/", "device/", "io/"],
     "gateway/*": ["base/", "nat/", "control/", "device/", "io/", "gateway/"],
-    "sip": ["base/", "client/", "io/"],
+    "media": ["base/"],
+    "sip": ["base/", "media/", "nat/embedding.h"],
     "shim": [],
     "library": ["base/", "wire/", "client/", "discovery/", "io/", "portolan/"],
     "io": ["base/"],
     "io/*": ["base/", "io/"],
 }
-ENGINES = ("wire", "client", "discovery", "server", "nat")
+ENGINES = ("wire", "client", "discovery", "server", "nat", "media", "sip")
 
 # Declare system calls or wrap them.
 SYSTEM = re.compile(

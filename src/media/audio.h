@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Where the sound comes from that a call sends.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace portolan::media {
+
+/// Silence, a tone, or the samples of a file over and over. A value; copies go on independently.
+class AudioSource {
+ public:
+  AudioSource() = default;
+  /// `frequency` in Hz, below half the sample rate.
+  [[nodiscard]] static auto tone(double frequency) -> AudioSource;
+  [[nodiscard]] static auto clip(std::vector<std::int16_t> samples) -> AudioSource;
+
+  void read(std::span<std::int16_t> out);
+
+ private:
+  std::vector<std::int16_t> samples_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace portolan::media
