@@ -27,6 +27,7 @@ EDGES = {
     "gateway/*": ["base/", "nat/", "control/", "device/", "io/", "gateway/"],
     "media": ["base/"],
     "sip": ["base/", "media/", "nat/embedding.h"],
+    "sip/*": ["base/", "media/", "sip/", "io/"],
     "shim": [],
     "library": ["base/", "wire/", "client/", "discovery/", "io/", "portolan/"],
     "io": ["base/"],

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// portolan-phone: a SIP phone that PCP makes reachable.
+#include <cstdio>
+#include <exception>
+#include <span>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "io/system.h"
+#include "portolan-phone/interactive.h"
+#include "portolan-phone/options.h"
+#include "portolan-phone/script.h"
+#include "portolan-phone/surroundings.h"
+
+namespace portolan::phone {
+namespace {
+
+/// Seconds since the start, for traces.
+auto since(TimePoint start) -> double {
+  return std::chrono::duration<double>(io::monotonic_now() - start).count();
+}
+
+auto run(Options options) -> int {
+  if (options.is_traced) {
+    const TimePoint start = io::monotonic_now();
+    options.phone.on_sip_trace = [start](std::string_view line) {
+      fmt::print(stderr, "{:9.3f} SIP | {}\n", since(start), line);
+    };
+    options.phone.on_pcp_trace = [start](std::string_view text) {
+      fmt::print(stderr, "{:9.3f} PCP | {}\n", since(start), text);
+    };
+  }
+  if (const auto seen = look_around(options.phone); !seen) {
+    fmt::print(stderr, "portolan-phone: {}\n", seen.error());
+    return exit_system;
+  }
+  io::SystemRandom random;
+  const auto phone = sip::Phone::open(options.phone, random);
+  if (!phone) {
+    fmt::print(stderr, "portolan-phone: {}\n", phone.error());
+    return exit_system;
+  }
+  return options.call.empty() && !options.answers ? run_interactive(options, **phone)
+                                                  : run_script(options, **phone);
+}
+
+}  // namespace
+}  // namespace portolan::phone
+
+auto main(int argc, char** argv) -> int try {
+  const auto options =
+      portolan::phone::parse_command_line(std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
+  if (options) return portolan::phone::run(*options);
+  const portolan::phone::Exit& exit = options.error();
+  fmt::print(exit.status == portolan::phone::exit_success ? stdout : stderr, "{}", exit.text);
+  return exit.status;
+} catch (const std::exception& error) {
+  fmt::print(stderr, "portolan-phone: {}\n", error.what());
+  return portolan::phone::exit_system;
+}

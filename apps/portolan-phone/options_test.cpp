@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "portolan-phone/options.h"
+
+#include <cstdio>
+#include <fstream>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace portolan::phone {
+namespace {
+
+using ::testing::HasSubstr;
+
+auto parse(std::vector<const char*> arguments) -> std::expected<Options, Exit> {
+  arguments.insert(arguments.begin(), {"--user", "client4", "--domain", "mysip.example"});
+  return parse_command_line(arguments);
+}
+
+TEST(PhoneOptions, requests_go_to_the_domain_unless_told_otherwise) {
+  EXPECT_EQ(parse({})->phone.server, "mysip.example");
+  EXPECT_EQ(parse({"--server", "192.0.2.13:5070"})->phone.server, "192.0.2.13:5070");
+  EXPECT_EQ(parse({"--no-server"})->phone.server, "");
+}
+
+TEST(PhoneOptions, a_scripted_call_has_what_the_issue_names) {
+  const auto options = parse({"--call", "sip:13@mysip.example", "--play", "in.wav", "--record", "out.wav",
+                              "--duration", "10", "--json"});
+  ASSERT_TRUE(options) << options.error().text;
+  EXPECT_EQ(options->call, "sip:13@mysip.example");
+  EXPECT_EQ(options->duration, Milliseconds{10000});
+  EXPECT_TRUE(options->is_json);
+}
+
+TEST(PhoneOptions, values_are_checked_with_a_remedy) {
+  for (const std::vector<const char*>& each :
+       std::vector<std::vector<const char*>>{{"--sip-port", "0"},
+                                             {"--sip-port", "65536"},
+                                             {"--sip-port", "x"},
+                                             {"--transport", "sctp"},
+                                             {"--nat64-prefix", "192.0.2.0/24"},
+                                             {"--tone", "49"},
+                                             {"--tone", "3901"},
+                                             {"--codec", "opus"},
+                                             {"--address", "fe80::1"},
+                                             {"--mapping-wait", "61"},
+                                             {"--duration", "0"},
+                                             {"--user", "a@b"},
+                                             {"--nonsense"}}) {
+    const auto options = parse(each);
+    ASSERT_FALSE(options) << each[0];
+    EXPECT_EQ(options.error().status, exit_usage);
+    EXPECT_THAT(options.error().text, HasSubstr(std::string(each[0])));
+  }
+}
+
+TEST(PhoneOptions, contradictions_are_told) {
+  EXPECT_FALSE(parse({"--call", "sip:13@mysip.example", "--answer"}));
+  EXPECT_FALSE(parse({"--call", "sip:13@mysip.example", "--play", "x.wav", "--tone", "440"}));
+  EXPECT_FALSE(parse({"--calls", "3"}));
+  EXPECT_FALSE(parse({"--json"}));
+  EXPECT_FALSE(parse_command_line(std::vector<const char*>{"--user", "client4"}));
+}
+
+TEST(PhoneOptions, a_file_has_the_same_options) {
+  const std::string path = testing::TempDir() + "portolan-phone-options-test.conf";
+  {
+    std::ofstream file(path);
+    file << "password = \"pw-client4\"\nsip-port = 3938\ntransport = \"tcp\"\n";
+  }
+  const auto options = parse({"--config", path.c_str()});
+  ASSERT_TRUE(options) << options.error().text;
+  EXPECT_EQ(options->phone.password, "pw-client4");
+  EXPECT_EQ(options->phone.sip_port.value, 3938);
+  EXPECT_EQ(options->phone.transport, sip::Transport::tcp);
+  {
+    std::ofstream file(path, std::ios::app);
+    file << "sip-prt = 3938\n";
+  }
+  EXPECT_FALSE(parse({"--config", path.c_str()}));
+  std::remove(path.c_str());
+}
+
+TEST(PhoneOptions, help_and_version_are_no_mistakes) {
+  const auto help = parse({"--help"});
+  ASSERT_FALSE(help);
+  EXPECT_EQ(help.error().status, exit_success);
+  EXPECT_THAT(help.error().text, HasSubstr("--call"));
+  EXPECT_THAT(parse({"--version"}).error().text, HasSubstr("portolan-phone 0."));
+}
+
+}  // namespace
+}  // namespace portolan::phone

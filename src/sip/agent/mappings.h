@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The mappings of a phone, by libportolan's C interface: one for SIP, and two for the media of each call.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/time.h"
+#include "sip/altc.h"
+
+struct portolan_client;
+struct portolan_mapping;
+struct portolan_event;
+
+namespace portolan::sip {
+
+struct PortWish {
+  Protocol protocol = Protocol::udp;
+  Port port = {};
+  /// 2: a pair whose first port is even outside too, as RTP and RTCP want it (RFC 7753, RFC 3550 s11).
+  std::uint16_t count = 1;
+  Seconds lifetime{3600};
+  std::string description = {};
+};
+
+/// One mapping that is wanted; ends with this.
+class PortMapping {
+ public:
+  PortMapping(const PortMapping&) = delete;
+  auto operator=(const PortMapping&) -> PortMapping& = delete;
+  ~PortMapping();
+
+  /// Where it is reachable now.
+  [[nodiscard]] auto external() const -> std::optional<Endpoint> { return external_; }
+  [[nodiscard]] auto internal() const -> Port { return internal_; }
+  /// Ports in a row that were granted.
+  [[nodiscard]] auto count() const -> std::uint16_t { return count_; }
+  /// A server granted or refused it.
+  [[nodiscard]] auto is_settled() const -> bool { return external_ || is_refused_; }
+  [[nodiscard]] auto is_refused() const -> bool { return is_refused_; }
+
+ private:
+  friend class Mappings;
+  using Teller = std::function<void(const std::string&)>;
+  PortMapping(const PortWish& wish, Teller teller) : internal_(wish.port), teller_(std::move(teller)) {}
+  static void on_event(const portolan_event* event);
+
+  portolan_mapping* mapping_ = nullptr;
+  Port internal_;
+  Teller teller_;
+  std::optional<Endpoint> external_;
+  std::uint16_t count_ = 1;
+  bool is_refused_ = false;
+};
+
+/// A client of PCP. Mappings end before it.
+class Mappings {
+ public:
+  /// `servers` as of portolan_use_servers(), none: the default routers. `teller` hears a sentence for each
+  /// event. Errors  text
+  [[nodiscard]] static auto open(const std::vector<std::string>& servers,
+                                 std::function<void(const std::string&)> teller)
+      -> std::expected<std::unique_ptr<Mappings>, std::string>;
+  Mappings(const Mappings&) = delete;
+  auto operator=(const Mappings&) -> Mappings& = delete;
+  ~Mappings();
+
+  /// Readable when process() has to be called.
+  [[nodiscard]] auto descriptor() const -> int;
+  void process();
+
+  /// Errors  text
+  [[nodiscard]] auto map(const PortWish& wish) -> std::expected<std::unique_ptr<PortMapping>, std::string>;
+  /// Waits until the mapping is settled, at most `timeout`.
+  void wait(const PortMapping& mapping, Milliseconds timeout);
+  /// Waits until ended mappings are deleted at their servers, at most `timeout`. Out  whether they are
+  auto flush(Milliseconds timeout) -> bool;
+
+  /// Of the network's NAT64, if the server told it (RFC 7225).
+  [[nodiscard]] auto nat64_prefix() const -> std::optional<Prefix>;
+
+ private:
+  Mappings(portolan_client* client, std::function<void(const std::string&)> teller)
+      : client_(client), teller_(std::move(teller)) {}
+  portolan_client* client_;
+  std::function<void(const std::string&)> teller_;
+};
+
+/// RTP and RTCP of one call: a pair of ports if there is one to be had, else two mappings.
+class MediaMapping {
+ public:
+  /// `rtp` is even, RTCP the port behind it. Errors of map() leave it without mappings, and settled.
+  MediaMapping(Mappings& mappings, Port rtp, Seconds lifetime, std::string user);
+
+  /// To be called after Mappings::process(): a pair that is not to be had becomes two mappings.
+  void update();
+  [[nodiscard]] auto ends() const -> std::optional<Ends>;
+  [[nodiscard]] auto is_settled() const -> bool;
+  [[nodiscard]] auto is_pair() const -> bool { return rtcp_ == nullptr; }
+
+ private:
+  void ask_rtcp();
+
+  Mappings& mappings_;
+  Port port_;
+  Seconds lifetime_;
+  std::string user_;
+  std::unique_ptr<PortMapping> rtp_;   // or both
+  std::unique_ptr<PortMapping> rtcp_;  // none: they are a pair
+  bool is_refused_pair_ = false;
+};
+
+}  // namespace portolan::sip

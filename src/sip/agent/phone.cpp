@@ -1,0 +1,652 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "sip/agent/phone.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "io/system.h"
+#include "sip/nat64.h"
+
+namespace portolan::sip {
+namespace {
+
+/// RFC 3261 s21.4
+constexpr int not_acceptable_here = 488;
+constexpr const char* not_acceptable_phrase = "Not Acceptable Here";
+constexpr int request_pending = 491;
+constexpr int busy = 486;
+/// Datagrams taken from a socket at a time.
+constexpr std::size_t receive_at_once = 16;
+constexpr Milliseconds pause_max = std::chrono::seconds{1};
+/// Before a change is offered again that met one of theirs (RFC 3261 s14.1).
+constexpr double retry_min_s = 2.1;
+constexpr double retry_max_s = 4.0;
+
+auto now_both() -> media::MediaTime { return {.now = io::monotonic_now(), .wall = io::wall_now()}; }
+
+auto is_uri(const std::string& text) -> bool {
+  return (text.starts_with("sip:") || text.starts_with("sips:")) && text.size() > 5 &&
+         std::ranges::all_of(
+             text, [](char each) { return each > ' ' && each < '\x7f' && each != '<' && each != '>'; });
+}
+
+/// The host of "sip:13@192.0.2.11:6060;x=y", and the port with its colon.
+auto host_and_port(std::string_view uri) -> std::pair<std::string, std::string> {
+  uri.remove_prefix(uri.find(':') + 1);
+  if (const std::size_t at = uri.find('@'); at != std::string_view::npos) uri.remove_prefix(at + 1);
+  uri = uri.substr(0, uri.find_first_of(";?"));
+  const std::size_t end = uri.starts_with('[') ? uri.find(']') : uri.find(':');
+  if (end == std::string_view::npos) return {std::string(uri), {}};
+  if (uri.starts_with('[')) return {std::string(uri.substr(1, end - 1)), std::string(uri.substr(end + 1))};
+  return {std::string(uri.substr(0, end)), std::string(uri.substr(end))};
+}
+
+}  // namespace
+
+auto to_string(CallState state) -> std::string_view {
+  switch (state) {
+    case CallState::preparing: return "preparing";
+    case CallState::calling: return "calling";
+    case CallState::ringing: return "ringing";
+    case CallState::active: return "active";
+  }
+  return "?";
+}
+
+auto to_string(PhoneEvent::Kind kind) -> std::string_view {
+  switch (kind) {
+    case PhoneEvent::Kind::mapped: return "mapped";
+    case PhoneEvent::Kind::unmapped: return "unmapped";
+    case PhoneEvent::Kind::registered: return "registered";
+    case PhoneEvent::Kind::registration_failed: return "registration-failed";
+    case PhoneEvent::Kind::unregistered: return "unregistered";
+    case PhoneEvent::Kind::incoming: return "incoming";
+    case PhoneEvent::Kind::ringing: return "ringing";
+    case PhoneEvent::Kind::active: return "active";
+    case PhoneEvent::Kind::moved: return "moved";
+    case PhoneEvent::Kind::changed: return "changed";
+    case PhoneEvent::Kind::change_refused: return "change-refused";
+    case PhoneEvent::Kind::digits: return "digits";
+    case PhoneEvent::Kind::ended: return "ended";
+  }
+  return "?";
+}
+
+struct Phone::Call {
+  Call(unsigned given, io::UdpSocket rtp_socket, io::UdpSocket rtcp_socket, std::string name, Random& random)
+      : number(given),
+        rtp(std::move(rtp_socket)),
+        rtcp(std::move(rtcp_socket)),
+        session(std::move(name), random) {}
+
+  unsigned number;
+  std::optional<CallId> id;
+  bool is_outgoing = false;
+  std::string remote;
+  CallState state = CallState::preparing;
+  bool is_ended = false;
+  io::UdpSocket rtp;
+  io::UdpSocket rtcp;
+  Agent::Watch rtp_watch;
+  Agent::Watch rtcp_watch;
+  std::unique_ptr<MediaMapping> mapping;
+  /// Until when the mapping is waited for.
+  TimePoint patience;
+  media::Session session;
+  Local local;
+  std::optional<Agreement> agreement;
+  /// Their first offer, which waits to be answered; no value: we are to offer.
+  std::optional<Description> offered;
+  bool wants_answer = false;
+  /// An offer of ours is under way, or another one is to be made.
+  bool is_changing = false;
+  bool wants_change = false;
+  std::optional<TimePoint> retry_at;
+  /// What the descriptions so far said of us.
+  std::optional<Ends> told;
+  Endpoint told_place;
+};
+
+Phone::Phone(PhoneConfig config, Random& random) : config_(std::move(config)), random_(random) {}
+Phone::~Phone() = default;
+
+auto Phone::open(PhoneConfig config, Random& random) -> std::expected<std::unique_ptr<Phone>, std::string> {
+  std::unique_ptr<Phone> phone(new Phone(std::move(config), random));
+  if (auto started = phone->start(); !started) return std::unexpected(started.error());
+  return phone;
+}
+
+auto Phone::start() -> std::expected<void, std::string> {
+  if (config_.uses_pcp) {
+    auto mappings = Mappings::open(config_.pcp_servers, [this](const std::string& text) {
+      if (config_.on_pcp_trace) config_.on_pcp_trace(text);
+    });
+    if (!mappings) return std::unexpected(mappings.error());
+    mappings_ = std::move(*mappings);
+    auto mapping =
+        mappings_->map({.protocol = config_.transport == Transport::tcp ? Protocol::tcp : Protocol::udp,
+                        .port = config_.sip_port,
+                        .lifetime = config_.mapping_lifetime,
+                        .description = fmt::format("SIP of {}", config_.user)});
+    if (!mapping) return std::unexpected(mapping.error());
+    sip_mapping_ = std::move(*mapping);
+    mappings_->wait(*sip_mapping_, config_.mapping_wait);
+  }
+  if (auto opened = open_agent(); !opened) return opened;
+  if (mappings_ != nullptr) {
+    mappings_watch_ = agent_->on_readable(mappings_->descriptor(), [this] {
+      mappings_->process();
+      look_at_mappings();
+    });
+  }
+  if (const auto external = place()) {
+    agent_->set_place(*external);
+    tell({.kind = PhoneEvent::Kind::mapped, .place = external});
+  } else {
+    tell({.kind = PhoneEvent::Kind::unmapped,
+          .text =
+              config_.uses_pcp ? "no PCP server gave this host an external address" : "PCP is switched off"});
+  }
+  if (config_.is_registering) agent_->register_place();
+  return {};
+}
+
+auto Phone::open_agent() -> std::expected<void, std::string> {
+  AgentConfig config{.local = {.address = config_.address, .port = config_.sip_port},
+                     .transport = config_.transport,
+                     .user = config_.user,
+                     .domain = config_.domain,
+                     .auth_user = config_.auth_user.empty() ? config_.user : config_.auth_user,
+                     .password = config_.password,
+                     .nat64_prefix = nat64_prefix(),
+                     .registration_time = config_.registration_time,
+                     .on_trace = config_.on_sip_trace};
+  if (!config_.server.empty()) {
+    const auto [host, port] = host_and_port("sip:" + config_.server);
+    std::string named = host;
+    if (const auto literal = IpAddress::parse(host)) {
+      const auto reached = config_.address.is_ipv4() ? literal : as_reached(*literal, nat64_prefix());
+      if (!reached)
+        return std::unexpected(
+            fmt::format("the SIP server {} has an IPv4 address, and no NAT64 prefix is known to reach "
+                        "it by: name the server, or give the prefix",
+                        config_.server));
+      named = reached->is_ipv4() ? to_string(*reached) : fmt::format("[{}]", *reached);
+    }
+    config.next_hop = fmt::format("sip:{}{}", named, port);
+  }
+  auto agent = Agent::open(std::move(config));
+  if (!agent) return std::unexpected(agent.error());
+  agent_ = std::move(*agent);
+  return {};
+}
+
+auto Phone::place() const -> std::optional<Endpoint> {
+  return sip_mapping_ != nullptr ? sip_mapping_->external() : std::nullopt;
+}
+
+auto Phone::nat64_prefix() const -> std::optional<Prefix> {
+  const auto told = mappings_ != nullptr ? mappings_->nat64_prefix() : std::nullopt;
+  return told ? told : config_.nat64_prefix;
+}
+
+auto Phone::take_events() -> std::vector<PhoneEvent> { return std::exchange(events_, {}); }
+
+auto Phone::find(unsigned number) -> Call* {
+  const auto found = std::ranges::find_if(
+      calls_, [&](const auto& each) { return each->number == number && !each->is_ended; });
+  return found == calls_.end() ? nullptr : found->get();
+}
+auto Phone::find(CallId id) -> Call* {
+  const auto found =
+      std::ranges::find_if(calls_, [&](const auto& each) { return each->id == id && !each->is_ended; });
+  return found == calls_.end() ? nullptr : found->get();
+}
+
+auto Phone::view(const Call& call) -> CallView {
+  return {.number = call.number,
+          .is_outgoing = call.is_outgoing,
+          .remote = call.remote,
+          .state = call.state,
+          .agreement = call.agreement,
+          .internal = call.local.internal,
+          .external = call.local.external,
+          .is_held = !receives(call.local.direction),
+          .statistics = call.session.statistics()};
+}
+
+auto Phone::calls() const -> std::vector<CallView> {
+  std::vector<CallView> views;
+  for (const auto& each : calls_)
+    if (!each->is_ended) views.push_back(view(*each));
+  return views;
+}
+
+/// Opens sockets on the first free pair of ports, and asks for mappings of it.
+auto Phone::make_call(std::string remote) -> std::expected<Call*, std::string> {
+  const auto socket_at = [&](unsigned port) {
+    io::UdpOptions options;
+    options.bind_address = config_.address;
+    options.bind_port = Port{static_cast<std::uint16_t>(port)};
+    options.receive_max = receive_at_once;
+    return io::UdpSocket::open(options);
+  };
+  for (unsigned port = (config_.media_port_first.value + 1U) & ~1U; port < config_.media_port_last.value;
+       port += 2) {
+    auto rtp = socket_at(port);
+    auto rtcp = socket_at(port + 1);
+    if (!rtp || !rtcp) continue;
+    calls_.push_back(std::make_unique<Call>(++last_number_, std::move(*rtp), std::move(*rtcp),
+                                            fmt::format("{}@{}", config_.user, config_.domain), random_));
+    Call& call = *calls_.back();
+    call.remote = std::move(remote);
+    call.local.user = config_.user;
+    call.local.session_id = call.local.version = random_.below(1U << 30U);
+    call.local.internal = {.rtp = call.rtp.local_endpoint(), .rtcp = call.rtcp.local_endpoint()};
+    call.local.nat64_prefix = nat64_prefix();
+    call.local.codecs = config_.codecs;
+    call.local.offers_alternatives = config_.offers_alternatives;
+    call.patience = io::monotonic_now() + config_.mapping_wait;
+    call.session.mute(config_.is_mute);
+    call.rtp_watch = agent_->on_readable(call.rtp.descriptor(), [this, &call] { receive(call, false); });
+    call.rtcp_watch = agent_->on_readable(call.rtcp.descriptor(), [this, &call] { receive(call, true); });
+    if (mappings_ != nullptr)
+      call.mapping = std::make_unique<MediaMapping>(*mappings_, Port{static_cast<std::uint16_t>(port)},
+                                                    config_.mapping_lifetime, config_.user);
+    return &call;
+  }
+  return std::unexpected(fmt::format("no two ports are free between {} and {}", config_.media_port_first,
+                                     config_.media_port_last));
+}
+
+auto Phone::call(const std::string& uri) -> std::expected<unsigned, std::string> {
+  if (!is_uri(uri))
+    return std::unexpected(fmt::format("'{}' is no SIP URI: give one like sip:13@{}", uri, config_.domain));
+  auto made = make_call(uri);
+  if (!made) return std::unexpected(made.error());
+  (*made)->is_outgoing = true;
+  prepare(**made);
+  return (*made)->number;
+}
+
+/// Goes on with a call whose mappings are there, or are not waited for any longer.
+void Phone::prepare(Call& call) {
+  if (call.is_ended || call.state != CallState::preparing) return;
+  if (call.mapping != nullptr && !call.mapping->is_settled() && io::monotonic_now() < call.patience) return;
+  call.local.external = call.mapping != nullptr ? call.mapping->ends() : std::nullopt;
+  call.local.nat64_prefix = nat64_prefix();
+  if (call.is_outgoing) {
+    offer(call);
+    return;
+  }
+  call.state = CallState::ringing;
+  agent_->ring(*call.id);
+  tell({.kind = PhoneEvent::Kind::incoming, .call = call.number, .text = call.remote});
+  if (call.wants_answer) try_answer(call);
+}
+
+void Phone::offer(Call& call) {
+  std::string next_hop;
+  const auto [host, port] = host_and_port(call.remote);
+  // Literal addresses are not the server's to reach.
+  if (const auto literal = IpAddress::parse(host)) {
+    const auto reached = config_.address.is_ipv4() ? literal : as_reached(*literal, call.local.nat64_prefix);
+    if (reached)
+      next_hop = fmt::format("sip:{}{}",
+                             reached->is_ipv4() ? to_string(*reached) : fmt::format("[{}]", *reached), port);
+  }
+  call.told = call.local.external;
+  call.told_place = agent_->place();
+  const auto id = agent_->invite(call.remote, to_text(make_offer(call.local)), next_hop);
+  if (!id) {
+    end(call, 0, id.error());
+    return;
+  }
+  call.id = *id;
+  call.state = CallState::calling;
+}
+
+void Phone::answer(unsigned number) {
+  Call* call = find(number);
+  if (call == nullptr || call->is_outgoing) return;
+  call->wants_answer = true;
+  if (call->state == CallState::ringing) try_answer(*call);
+}
+
+void Phone::try_answer(Call& call) {
+  call.told = call.local.external;
+  call.told_place = agent_->place();
+  if (!call.offered) {
+    agent_->answer(*call.id, to_text(make_offer(call.local)));
+    return;
+  }
+  const auto answer = make_answer(call.local, *call.offered);
+  if (!answer) {
+    agent_->refuse(*call.id, not_acceptable_here, not_acceptable_phrase);
+    end(call, not_acceptable_here, std::string(to_string(answer.error())));
+    return;
+  }
+  agent_->answer(*call.id, to_text(answer->description));
+  begin_media(call, answer->agreement);
+}
+
+void Phone::begin_media(Call& call, const Agreement& agreement) {
+  call.agreement = agreement;
+  call.session.begin(now_both(), agreement.plan);
+  if (call.state != CallState::active) {
+    call.state = CallState::active;
+    tell({.kind = PhoneEvent::Kind::active,
+          .call = call.number,
+          .text = std::string(to_string(agreement.altc))});
+  }
+  serve_media(call);
+}
+
+void Phone::refuse(unsigned number) {
+  Call* call = find(number);
+  if (call == nullptr || call->is_outgoing || call->state == CallState::active) return;
+  agent_->refuse(*call->id, busy, "Busy Here");
+  end(*call, busy, "refused here");
+}
+
+void Phone::hang_up(unsigned number) {
+  Call* call = find(number);
+  if (call == nullptr) return;
+  if (call->state == CallState::active) {
+    call->session.end(now_both());
+    serve_media(*call);
+  }
+  if (call->id)
+    agent_->hang_up(*call->id);
+  else
+    end(*call, 0, "hung up here");
+}
+
+void Phone::hold(unsigned number, bool is_held) {
+  Call* call = find(number);
+  if (call == nullptr || call->state != CallState::active) return;
+  call->local.direction = is_held ? Direction::sendonly : Direction::sendrecv;
+  want_change(*call);
+}
+
+auto Phone::send_digits(unsigned number, std::string_view digits) -> bool {
+  Call* call = find(number);
+  return call != nullptr && call->session.send_digits(digits);
+}
+
+void Phone::set_source(unsigned number, media::AudioSource source) {
+  if (Call* call = find(number)) call->session.set_source(std::move(source));
+}
+
+void Phone::record(unsigned number) {
+  if (Call* call = find(number)) call->session.record();
+}
+
+// ---- media
+// -------------------------------------------------------------------------------------------------
+
+void Phone::receive(Call& call, bool is_rtcp) {
+  const auto datagrams = (is_rtcp ? call.rtcp : call.rtp).receive();
+  // ICMP errors tell nothing that the statistics don't.
+  if (!datagrams) return;
+  const media::MediaTime time = now_both();
+  for (const io::ReceivedDatagram& each : *datagrams) {
+    if (is_rtcp)
+      call.session.receive_rtcp(time, each.source, each.payload);
+    else
+      call.session.receive_rtp(time, each.source, each.payload);
+  }
+  serve_media(call);
+}
+
+void Phone::serve_media(Call& call) {
+  const media::MediaActions actions = call.session.take_actions();
+  for (const media::MediaSend& each : actions.send)
+    (each.is_rtcp ? call.rtcp : call.rtp).send({.destination = each.to, .payload = each.datagram});
+  if (!actions.digits.empty())
+    tell({.kind = PhoneEvent::Kind::digits, .call = call.number, .text = actions.digits});
+}
+
+// ---- the loop
+// ----------------------------------------------------------------------------------------------
+
+auto Phone::next_deadline() const -> std::optional<TimePoint> {
+  std::optional<TimePoint> next;
+  const auto consider = [&](const std::optional<TimePoint>& deadline) {
+    if (deadline && (!next || *deadline < *next)) next = deadline;
+  };
+  for (const auto& call : calls_) {
+    if (call->state == CallState::preparing) consider(call->patience);
+    consider(call->retry_at);
+    consider(call->session.next_deadline());
+  }
+  return next;
+}
+
+void Phone::advance() {
+  const media::MediaTime time = now_both();
+  for (const auto& call : calls_) {
+    if (call->is_ended) continue;
+    prepare(*call);
+    if (call->retry_at && *call->retry_at <= time.now) {
+      call->retry_at.reset();
+      send_change(*call);
+    }
+    call->session.advance(time);
+    serve_media(*call);
+  }
+}
+
+void Phone::step(Nanoseconds limit) {
+  const TimePoint until = io::monotonic_now() + limit;
+  while (events_.empty()) {
+    const TimePoint now = io::monotonic_now();
+    const TimePoint next = std::min({next_deadline().value_or(until), until, now + pause_max});
+    agent_->step(std::max(next - now, Nanoseconds{0}));
+    for (const AgentEvent& event : agent_->take_events())
+      std::visit([this](const auto& happened) { on(happened); }, event);
+    advance();
+    drop_ended();
+    if (io::monotonic_now() >= until) return;
+  }
+}
+
+void Phone::end(Call& call, int status, const std::string& text) {
+  if (call.is_ended) return;
+  call.session.end(now_both());
+  serve_media(call);
+  call.is_ended = true;
+  PhoneEvent event{.kind = PhoneEvent::Kind::ended, .call = call.number, .status = status, .text = text};
+  event.view = view(call);
+  event.recording = call.session.recording();
+  tell(std::move(event));
+}
+
+/// Not where they end: handlers of theirs may be at work.
+void Phone::drop_ended() {
+  std::erase_if(calls_, [](const auto& each) { return each->is_ended; });
+}
+
+// ---- mappings
+// ----------------------------------------------------------------------------------------------
+
+void Phone::look_at_mappings() {
+  if (const auto external = place(); external && *external != agent_->place()) {
+    agent_->set_place(*external);
+    tell({.kind = PhoneEvent::Kind::mapped, .place = external});
+    if (config_.is_registering) agent_->register_place();
+  }
+  for (const auto& call : calls_) {
+    if (call->is_ended) continue;
+    if (call->mapping != nullptr) call->mapping->update();
+    prepare(*call);
+    if (call->state != CallState::active) continue;
+    const auto ends = call->mapping != nullptr ? call->mapping->ends() : std::nullopt;
+    // What is lost is asked for again; until then there is nothing better to tell.
+    if (ends) call->local.external = ends;
+    if ((ends && ends != call->told) || call->told_place != agent_->place()) {
+      want_change(*call);
+      tell({.kind = PhoneEvent::Kind::moved,
+            .call = call->number,
+            .place = ends ? ends->rtp : agent_->place()});
+    }
+  }
+}
+
+void Phone::want_change(Call& call) {
+  call.wants_change = true;
+  send_change(call);
+}
+
+/// One offer at a time (RFC 3264 s4).
+void Phone::send_change(Call& call) {
+  call.told = call.local.external;
+  call.told_place = agent_->place();
+  if (!call.wants_change || call.is_changing || call.retry_at || !call.id || call.state != CallState::active)
+    return;
+  call.wants_change = false;
+  call.is_changing = true;
+  ++call.local.version;
+  agent_->change(*call.id, to_text(make_offer(call.local)));
+}
+
+// ---- signalling
+// --------------------------------------------------------------------------------------------
+
+void Phone::on(const Registered& event) {
+  tell({.kind = PhoneEvent::Kind::registered,
+        .text = fmt::format("for {} s", event.expires.count()),
+        .place = agent_->place()});
+}
+void Phone::on(const RegistrationFailed& event) {
+  tell({.kind = PhoneEvent::Kind::registration_failed, .status = event.status, .text = event.phrase});
+}
+void Phone::on(const Unregistered&) { tell({.kind = PhoneEvent::Kind::unregistered}); }
+
+void Phone::on(const Incoming& event) {
+  std::optional<Description> offered;
+  if (!event.sdp.empty()) {
+    auto description = parse_sdp(event.sdp);
+    if (!description) {
+      agent_->refuse(event.call, not_acceptable_here, not_acceptable_phrase);
+      return;
+    }
+    offered = std::move(*description);
+  }
+  auto made = make_call(event.from);
+  if (!made) {
+    agent_->refuse(event.call, busy, "Busy Here");
+    return;
+  }
+  (*made)->id = event.call;
+  (*made)->offered = std::move(offered);
+  prepare(**made);
+}
+
+void Phone::on(const Offered& event) {
+  Call* call = find(event.call);
+  if (call == nullptr) return;
+  ++call->local.version;
+  if (event.sdp.empty()) {
+    agent_->answer(event.call, to_text(make_offer(call->local)));
+    return;
+  }
+  const auto description = parse_sdp(event.sdp);
+  const auto answer =
+      description ? make_answer(call->local, *description) : std::unexpected(Refusal::no_audio);
+  if (!answer) {
+    agent_->refuse(event.call, not_acceptable_here, not_acceptable_phrase);
+    return;
+  }
+  agent_->answer(event.call, to_text(answer->description));
+  begin_media(*call, answer->agreement);
+  tell({.kind = PhoneEvent::Kind::changed,
+        .call = call->number,
+        .text = std::string(to_string(answer->agreement.direction))});
+}
+
+void Phone::on(const Progress& event) {
+  Call* call = find(event.call);
+  if (call == nullptr || call->state == CallState::active) return;
+  call->state = CallState::ringing;
+  tell({.kind = PhoneEvent::Kind::ringing,
+        .call = call->number,
+        .status = event.status,
+        .text = event.phrase});
+}
+
+void Phone::on(const Accepted& event) {
+  Call* call = find(event.call);
+  if (call == nullptr) return;
+  call->is_changing = false;
+  const auto description = parse_sdp(event.sdp);
+  const auto agreement =
+      description ? take_answer(call->local, *description) : std::unexpected(Refusal::no_address);
+  if (!agreement) {
+    const std::string why =
+        fmt::format("the answer can't be used: {}",
+                    description ? to_string(agreement.error()) : description.error().text);
+    agent_->hang_up(event.call);
+    end(*call, not_acceptable_here, why);
+    return;
+  }
+  begin_media(*call, *agreement);
+  send_change(*call);
+}
+
+void Phone::on(const ChangeRefused& event) {
+  Call* call = find(event.call);
+  if (call == nullptr) return;
+  call->is_changing = false;
+  if (event.status == request_pending) {
+    call->wants_change = true;
+    const double wait_s =
+        call->is_outgoing ? random_.uniform(retry_min_s, retry_max_s) : random_.uniform(0, retry_min_s - 0.1);
+    call->retry_at = io::monotonic_now() + Nanoseconds{static_cast<Nanoseconds::rep>(wait_s * 1e9)};
+    return;
+  }
+  tell({.kind = PhoneEvent::Kind::change_refused,
+        .call = call->number,
+        .status = event.status,
+        .text = event.phrase});
+  send_change(*call);
+}
+
+void Phone::on(const CallEnded& event) {
+  Call* call = find(event.call);
+  if (call == nullptr) return;
+  // Nobody has heard of it yet.
+  if (call->state == CallState::preparing && !call->is_outgoing) {
+    call->is_ended = true;
+    return;
+  }
+  end(*call, event.status,
+      event.by_other_side && event.status == 0 ? event.phrase + " by the other side" : event.phrase);
+}
+
+void Phone::close(Milliseconds timeout) {
+  for (const auto& call : calls_) {
+    if (!call->is_ended && !call->id) end(*call, 0, "hung up here");
+  }
+  for (const auto& call : calls_)
+    if (!call->is_ended) hang_up(call->number);
+  const TimePoint until = io::monotonic_now() + timeout;
+  std::vector<PhoneEvent> told;
+  while (!calls_.empty() && io::monotonic_now() < until) {
+    step(until - io::monotonic_now());
+    std::ranges::move(take_events(), std::back_inserter(told));
+  }
+  for (const auto& call : calls_) end(*call, 0, "no answer to our BYE");
+  std::ranges::move(events_, std::back_inserter(told));
+  events_ = std::move(told);
+  agent_->close(timeout);
+  for (const AgentEvent& event : agent_->take_events())
+    if (const auto* gone = std::get_if<Unregistered>(&event)) on(*gone);
+  calls_.clear();
+  sip_mapping_.reset();
+  if (mappings_ != nullptr) mappings_->flush(timeout);
+}
+
+}  // namespace portolan::sip

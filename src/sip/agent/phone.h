@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// A phone: signalling, mappings and media of several calls, in one event loop. It tells who uses it what
+// happened by take_events(); everything else goes by itself: registration again in time, renewal of mappings,
+// and, when an external address or port changes, a new registration and a new offer in the calls.
+//
+//   phone->call(uri); for (;;) { phone->step(limit); for (event : phone->take_events()) ...; }
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "io/udp.h"
+#include "media/audio.h"
+#include "media/session.h"
+#include "sip/agent/agent.h"
+#include "sip/agent/mappings.h"
+#include "sip/offer.h"
+
+namespace portolan::sip {
+
+struct PhoneConfig {
+  std::string user;
+  std::string domain;
+  std::string auth_user;
+  std::string password;
+  bool is_registering = true;
+  Seconds registration_time{3600};
+  /// "mysip.example", "192.0.2.13:5070"; empty: calls go where their URIs say.
+  std::string server;
+  Transport transport = Transport::udp;
+  /// Of this host; SIP and media are there.
+  IpAddress address;
+  Port sip_port{5060};
+  /// Each call takes an even one of these and the one behind it.
+  Port media_port_first{7078};
+  Port media_port_last{7999};
+  /// Found otherwise; what the PCP server tells goes before it.
+  std::optional<Prefix> nat64_prefix;
+  bool uses_pcp = true;
+  std::vector<std::string> pcp_servers;
+  Seconds mapping_lifetime{3600};
+  /// How long a mapping is waited for before it goes on without.
+  Milliseconds mapping_wait{3000};
+  std::vector<media::Codec> codecs = {media::Codec::pcmu, media::Codec::pcma};
+  bool offers_alternatives = true;
+  /// Sends no RTP of its own.
+  bool is_mute = false;
+  std::function<void(std::string_view)> on_sip_trace;
+  std::function<void(std::string_view)> on_pcp_trace;
+};
+
+enum class CallState : std::uint8_t { preparing, calling, ringing, active };
+[[nodiscard]] auto to_string(CallState state) -> std::string_view;
+
+/// A call as it is now.
+struct CallView {
+  unsigned number = 0;
+  bool is_outgoing = false;
+  std::string remote = {};
+  CallState state = CallState::preparing;
+  std::optional<Agreement> agreement = {};
+  Ends internal = {};
+  std::optional<Ends> external = {};
+  bool is_held = false;
+  media::Statistics statistics = {};
+};
+
+struct PhoneEvent {
+  enum class Kind : std::uint8_t {
+    mapped,    ///< SIP is reachable at `place`
+    unmapped,  ///< no PCP server gave a mapping for SIP, or it was lost
+    registered,
+    registration_failed,
+    unregistered,
+    incoming,  ///< a call rings
+    ringing,   ///< at the other side
+    active,
+    moved,           ///< our media or SIP are elsewhere, and the call was told
+    changed,         ///< the other side changed the call
+    change_refused,  ///< by the other side
+    digits,
+    ended,
+  };
+  Kind kind{};
+  unsigned call = 0;      ///< number; 0: about no call
+  int status = 0;         ///< of SIP
+  std::string text = {};  ///< phrase, digits
+  std::optional<Endpoint> place = {};
+  /// Of a call that ended: how it was.
+  std::optional<CallView> view = {};
+  std::vector<std::int16_t> recording = {};
+};
+[[nodiscard]] auto to_string(PhoneEvent::Kind kind) -> std::string_view;
+
+class Phone {
+ public:
+  /// Waits for the mapping of SIP as long as the configuration says.
+  /// In      random: borrowed for the phone's life
+  /// Errors  text
+  [[nodiscard]] static auto open(PhoneConfig config, Random& random)
+      -> std::expected<std::unique_ptr<Phone>, std::string>;
+  Phone(const Phone&) = delete;
+  auto operator=(const Phone&) -> Phone& = delete;
+  ~Phone();
+
+  [[nodiscard]] auto on_readable(int descriptor, std::function<void()> handler) -> Agent::Watch {
+    return agent_->on_readable(descriptor, std::move(handler));
+  }
+  /// Serves what happens until something was told, at most `limit`.
+  void step(Nanoseconds limit);
+  [[nodiscard]] auto take_events() -> std::vector<PhoneEvent>;
+
+  /// Errors  text: no URI, no ports, too many calls
+  [[nodiscard]] auto call(const std::string& uri) -> std::expected<unsigned, std::string>;
+  /// The rest do nothing for a number that no call has, or where it makes no sense.
+  void answer(unsigned number);
+  void refuse(unsigned number);
+  void hang_up(unsigned number);
+  void hold(unsigned number, bool is_held);
+  [[nodiscard]] auto send_digits(unsigned number, std::string_view digits) -> bool;
+  void set_source(unsigned number, media::AudioSource source);
+  void record(unsigned number);
+
+  [[nodiscard]] auto calls() const -> std::vector<CallView>;
+  /// Where SIP is reachable, if mapped.
+  [[nodiscard]] auto place() const -> std::optional<Endpoint>;
+  [[nodiscard]] auto nat64_prefix() const -> std::optional<Prefix>;
+
+  /// Ends calls, registration and mappings, each of which may take `timeout`.
+  void close(Milliseconds timeout);
+
+ private:
+  struct Call;
+  Phone(PhoneConfig config, Random& random);
+
+  [[nodiscard]] auto start() -> std::expected<void, std::string>;
+  [[nodiscard]] auto open_agent() -> std::expected<void, std::string>;
+  [[nodiscard]] auto make_call(std::string remote) -> std::expected<Call*, std::string>;
+  [[nodiscard]] auto next_deadline() const -> std::optional<TimePoint>;
+  void advance();
+  void prepare(Call& call);
+  void offer(Call& call);
+  void try_answer(Call& call);
+  void begin_media(Call& call, const Agreement& agreement);
+  void serve_media(Call& call);
+  void receive(Call& call, bool is_rtcp);
+  void look_at_mappings();
+  void want_change(Call& call);
+  void send_change(Call& call);
+
+  void on(const Registered& event);
+  void on(const RegistrationFailed& event);
+  void on(const Unregistered& event);
+  void on(const Incoming& event);
+  void on(const Offered& event);
+  void on(const Progress& event);
+  void on(const Accepted& event);
+  void on(const ChangeRefused& event);
+  void on(const CallEnded& event);
+
+  [[nodiscard]] auto find(unsigned number) -> Call*;
+  [[nodiscard]] auto find(CallId id) -> Call*;
+  [[nodiscard]] static auto view(const Call& call) -> CallView;
+  void tell(PhoneEvent event) { events_.push_back(std::move(event)); }
+  void end(Call& call, int status, const std::string& text);
+  void drop_ended();
+
+  PhoneConfig config_;
+  Random& random_;
+  std::unique_ptr<Mappings> mappings_;
+  std::unique_ptr<PortMapping> sip_mapping_;
+  std::unique_ptr<Agent> agent_;
+  Agent::Watch mappings_watch_;
+  std::vector<std::unique_ptr<Call>> calls_;
+  unsigned last_number_ = 0;
+  std::vector<PhoneEvent> events_;
+};
+
+}  // namespace portolan::sip
