@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the SIP tests share: phones, the IPv4 phone's control port, captures, tones."""
+import json
+import math
+import pathlib
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import wave
+
+from labkit import POOL, build_directory, check_no_sanitizer_report, until
+
+DOMAIN = "mysip.example"
+SERVER = "192.0.2.13"
+PEER = "192.0.2.11"
+PEER_TONE = 1000
+PACKETS_A_SECOND = 50
+# Of the packets that a call's length lets expect.
+PACKETS_SHARE = 0.9
+# Of windows of 50 ms.
+TONE_SHARE = 0.9
+
+
+class Phone:
+    """portolan-phone on a host of the lab, run by a script: its events, one after the other."""
+
+    def __init__(self, lab, host, *arguments, user="client4"):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="portolan-phone-"))
+        self.config = self.directory / "phone.conf"
+        self.config.write_text(f'user = "{user}"\ndomain = "{DOMAIN}"\npassword = "pw-{user}"\n')
+        self.errors = (self.directory / "errors").open("w+")
+        self.recording = self.directory / "heard.wav"
+        self.events = []
+        self.process = lab.start(host, pathlib.Path(build_directory()) / "apps" / "portolan-phone", "--config",
+                                 self.config, "--json", "--record", self.recording, *arguments,
+                                 stdout=subprocess.PIPE, stderr=self.errors)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def __enter__(self):
+        return self
+
+    def read(self):
+        for line in self.process.stdout:
+            self.events.append(json.loads(line))
+
+    def said(self):
+        self.errors.flush()
+        self.errors.seek(0)
+        return self.errors.read()
+
+    def all_of(self, kind):
+        return [event for event in self.events if event["event"] == kind]
+
+    def wait_for(self, kind, count=1, seconds=30):
+        """The event number `count` of its kind."""
+        def there():
+            found = self.all_of(kind)
+            if len(found) >= count:
+                return found
+            assert self.process.poll() is None or not self.reader_is_done() or len(self.all_of(kind)) >= count, \
+                f"the phone ended without {kind}: {self.events}\n{self.said()}"
+            return None
+        return until(there, seconds, f"{kind}, of {self.events}\n{self.said()}")[count - 1]
+
+    def reader_is_done(self):
+        return not self.reader.is_alive()
+
+    def end(self, seconds=60, expect=0):
+        """Waits for the end of the script; the call's last event."""
+        status = self.process.wait(seconds)
+        self.reader.join(5)
+        said = self.said()
+        check_no_sanitizer_report(said, "portolan-phone")
+        assert status == expect, f"exit {status}, expected {expect}: {self.events}\n{said}"
+        return self.all_of("ended")[-1] if self.all_of("ended") else None
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.end()
+
+    def __exit__(self, kind, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+        self.reader.join(5)
+        if kind is None:
+            check_no_sanitizer_report(self.said(), "portolan-phone")
+        self.errors.close()
+
+
+def samples_of(path):
+    """Of a WAV file, also one whose header promises more than there is."""
+    octets = pathlib.Path(path).read_bytes()
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 8000)
+    data = octets[octets.index(b"data") + 8:]
+    return struct.unpack(f"<{len(data) // 2}h", data[:len(data) // 2 * 2])
+
+
+def tone_share(samples, frequency):
+    """Which part of the power is at `frequency` (Goertzel)."""
+    coefficient = 2 * math.cos(2 * math.pi * frequency / 8000)
+    before = before_that = power = 0.0
+    for sample in samples:
+        now = sample + coefficient * before - before_that
+        before_that, before = before, now
+        power += sample * sample
+    if power == 0:
+        return 0.0
+    return 2 * (before ** 2 + before_that ** 2 - coefficient * before * before_that) / (power * len(samples))
+
+
+def tone_seconds(samples, frequency):
+    """How long the tone was heard: windows of 50 ms that it dominates."""
+    window = 400
+    return sum(tone_share(samples[at:at + window], frequency) > 0.5
+               for at in range(0, len(samples) - window + 1, window)) * 0.05
+
+
+class Capture:
+    """What passes a host's eth0 while the block runs; fields of it afterwards."""
+
+    def __init__(self, lab, host, interface="eth0"):
+        self.file = pathlib.Path(tempfile.mkdtemp(prefix="portolan-sip-")) / "capture.pcap"
+        self.process = lab.start(host, "tcpdump", "-i", interface, "-U", "-B", "16384", "-w", self.file,
+                                 stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        for line in self.process.stderr:
+            if "listening on" in line:
+                break
+        self.drain = threading.Thread(target=self.process.stderr.read, daemon=True)
+        self.drain.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(20)
+
+    def fields(self, display_filter, *fields, decode_as=()):
+        """Values of each packet that passes the filter: a list for each field."""
+        command = ["tshark", "-r", str(self.file), "-Y", display_filter, "-T", "json"]
+        for each in decode_as:
+            command += ["-d", each]
+        for field in fields:
+            command += ["-e", field]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, done.stderr
+        return [[packet["_source"]["layers"].get(field, []) for field in fields]
+                for packet in json.loads(done.stdout or "[]")]
+
+
+class Baresip:
+    """The lab's IPv4 phone, told what to do by its control port."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.recordings = lab.state / "baresip" / "recordings"
+
+    def command(self, command, parameters=""):
+        with self.lab.inside("peer"):
+            control = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        with control:
+            control.settimeout(10)
+            control.connect(("127.0.0.1", 4444))
+            message = json.dumps({"command": command, "params": parameters}).encode()
+            control.sendall(b"%d:%s," % (len(message), message))
+            received = b""
+            while b'"response":true' not in received:
+                piece = control.recv(4096)
+                assert piece, received
+                received += piece
+
+    def dial(self, uri):
+        self.command("dial", uri)
+
+    def hang_up(self):
+        self.command("hangup")
+
+    def heard(self, frequency, seconds, before=()):
+        """Waits for a recording, not among those before, in which the tone is heard so long."""
+        def there():
+            for path in set(self.recordings.glob("*dec.wav")) - set(before):
+                if tone_seconds(samples_of(path), frequency) >= seconds:
+                    return True
+            return False
+        return until(there, 15, f"{seconds} s of {frequency} Hz in {list(self.recordings.glob('*'))}")
+
+    def recorded(self):
+        return set(self.recordings.glob("*dec.wav"))
+
+
+def port_of(endpoint):
+    return int(endpoint.rsplit(":", 1)[1])
+
+
+def check_heard(phone, ended, seconds):
+    """The phone received what it should have, and the tone is in it."""
+    assert ended["packets-received"] >= PACKETS_SHARE * PACKETS_A_SECOND * seconds, ended
+    assert ended["packets-lost"] <= (1 - PACKETS_SHARE) * PACKETS_A_SECOND * seconds, ended
+    assert tone_seconds(samples_of(phone.recording), PEER_TONE) >= TONE_SHARE * seconds - 0.3, ended
+
+
+def check_mapped(ended):
+    assert ended["external"].startswith(POOL + ":"), ended
+    assert port_of(ended["external"]) % 2 == 0, ended

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Test #2 of the slides: a phone without IPv4 registers at an IPv4 server and talks with an IPv4 phone."""
+import pytest
+
+from labkit import POOL
+from sipkit import (DOMAIN, PACKETS_A_SECOND, PACKETS_SHARE, PEER, SERVER, Baresip, Capture, Phone,
+                    check_heard, check_mapped, port_of)
+
+SECONDS = 4
+TONE = 440
+CALL = ("--call", f"sip:13@{DOMAIN}", "--tone", TONE, "--duration", SECONDS)
+
+
+@pytest.fixture(scope="module")
+def first_call(lab):
+    """A call out, with what passed the server and the peer."""
+    with Capture(lab, "sip") as server, Capture(lab, "peer") as peer, Phone(lab, "handset-3g", *CALL) as phone:
+        ended = phone.end()
+        Baresip(lab).heard(TONE, PACKETS_SHARE * SECONDS - 0.5)
+    return phone, ended, server, peer
+
+
+def test_audio_passes_both_ways(first_call):
+    phone, ended, *_ = first_call
+    check_mapped(ended)
+    check_heard(phone, ended, SECONDS)
+    assert ended["family"] == "IPv4"
+    assert ended["codec"] == "PCMU"
+    assert ended["packets-sent"] >= PACKETS_SHARE * PACKETS_A_SECOND * SECONDS
+
+
+def test_rtcp_passes_both_ways_by_its_mapped_port(first_call):
+    _, ended, _, peer = first_call
+    assert ended["reports-received"] >= 1
+    port = port_of(ended["external-rtcp"])
+    assert peer.fields(f"udp.dstport == {port} && ip.dst == {POOL}", "ip.src")
+    assert peer.fields(f"udp.srcport == {port} && ip.src == {POOL}", "ip.dst")
+
+
+def test_register_and_invite_carry_the_mapped_address_as_in_the_slides(first_call):
+    phone, ended, server, _ = first_call
+    place = phone.all_of("mapped")[0]
+    assert place["address"] == POOL
+    at = f"{POOL}:{place['port']}"
+    for method in ("REGISTER", "INVITE"):
+        messages = server.fields(f'sip.Method == "{method}" && ip.src == {POOL}', "sip.Via", "sip.Contact", "ip.dst",
+                                 "udp.srcport")
+        assert len(messages) >= 2, f"{method}: a challenge and an answer to it"
+        for via, contact, destination, source_port in messages:
+            assert via[0].startswith(f"SIP/2.0/UDP {at};"), via
+            assert ";rport" in via[0] and len(via) == 1
+            assert f"<sip:client4@{at}>" in contact[0]
+            assert destination == [SERVER]
+            assert source_port == [str(place["port"])]
+    for method in ("ACK", "BYE"):
+        for via, in server.fields(f'sip.Method == "{method}" && ip.src == {POOL}', "sip.Via"):
+            assert via[0].startswith(f"SIP/2.0/UDP {at};"), (method, via)
+    assert port_of(ended["external"])
+
+
+def test_the_offer_has_external_and_internal_address_by_altc(first_call):
+    _, ended, server, _ = first_call
+    rtp, rtcp = port_of(ended["external"]), port_of(ended["external-rtcp"])
+    inside, inside_port = ended["internal"].strip("[").split("]:")
+    owner, connection, media, attributes = server.fields(
+        f'sip.Method == "INVITE" && ip.src == {POOL}', "sdp.owner", "sdp.connection_info", "sdp.media",
+        "sdp.media_attr")[0]
+    assert owner[0].endswith(f"IN IP4 {POOL}")
+    assert connection == [f"IN IP4 {POOL}"]
+    assert media == [f"audio {rtp} RTP/AVP 0 8 101"]
+    assert f"rtcp:{rtcp}" in attributes
+    assert f"altc:1 IP6 {inside} {inside_port}/{int(inside_port) + 1}" in attributes
+    assert f"altc:2 IP4 {POOL} {rtp}" in attributes
+
+
+def test_a_call_from_the_ipv4_phone_comes_in_after_idle(lab):
+    baresip = Baresip(lab)
+    before = baresip.recorded()
+    with Phone(lab, "handset-3g", "--answer", "--calls", 1, "--tone", TONE, "--duration", SECONDS) as phone:
+        phone.wait_for("registered")
+        baresip.dial(f"sip:client4@{DOMAIN}")
+        ended = phone.end()
+        check_mapped(ended)
+        check_heard(phone, ended, SECONDS)
+        baresip.heard(TONE, PACKETS_SHARE * SECONDS - 0.5, before)
+
+
+def test_a_phone_that_never_sent_audio_is_heard_of(lab):
+    """The mapping alone lets the other side's audio in: nothing of ours opened the path."""
+    with Capture(lab, "peer") as peer, Phone(lab, "handset-3g", *CALL, "--mute") as phone:
+        ended = phone.end()
+        check_heard(phone, ended, SECONDS)
+        assert ended["packets-sent"] == 0
+    port = port_of(ended["external"])
+    assert peer.fields(f"udp.srcport == {port} && ip.src == {POOL}", "ip.dst") == []
+
+
+def test_without_pcp_the_invite_goes_out_and_the_peer_refuses_it(lab):
+    with Capture(lab, "sip") as server, Phone(lab, "handset-3g", *CALL, "--no-pcp") as phone:
+        ended = phone.end(expect=1)
+        assert ended["status"] == 488
+        assert phone.all_of("unmapped")
+        assert "external" not in ended
+    connection = server.fields(f'sip.Method == "INVITE" && ip.dst == {PEER}', "sdp.connection_info")
+    assert connection and all(info[0].startswith("IN IP6 ") for info, in connection)
+
+
+def test_sip_over_tcp(lab):
+    with Phone(lab, "handset-3g", *CALL, "--transport", "tcp", "--codec", "pcma") as phone:
+        ended = phone.end()
+        check_heard(phone, ended, SECONDS)
+        assert ended["codec"] == "PCMA"
+
+
+def test_a_wrong_password_and_nobody_there_are_told_in_words(lab):
+    with Phone(lab, "handset-3g", *CALL, "--password", "wrong") as phone:
+        phone.end(expect=1)
+        assert "--password" in phone.said()
+    with Phone(lab, "handset-3g", "--call", f"sip:nobody@{DOMAIN}") as phone:
+        assert phone.end(expect=1)["status"] == 480
+
+
+def test_what_was_mapped_and_registered_is_gone_at_the_end(lab):
+    with Phone(lab, "handset-3g", *CALL) as phone:
+        phone.end()
+        assert phone.all_of("unregistered")
+    # Nobody is registered there any more.
+    with Phone(lab, "handset-wifi", "--call", f"sip:client4@{DOMAIN}", user="client5") as other:
+        assert other.end(expect=1)["status"] == 480
+
+
+def test_digits_are_sent(lab):
+    with Phone(lab, "handset-wifi", "--answer", "--calls", 1, user="client5") as other:
+        other.wait_for("registered")
+        with Phone(lab, "handset-3g", "--call", f"sip:client5@{DOMAIN}", "--duration", 3, "--digits", "42#") as phone:
+            phone.end()
+        other.end()
+        assert "".join(event["text"] for event in other.all_of("digits")) == "42#"
