@@ -212,6 +212,30 @@ TEST(Options, a_single_port_where_many_were_asked_for_is_one) {
   EXPECT_EQ(world.engine.mapping(handle)->port_count, 1);
 }
 
+TEST(Options, an_update_of_a_port_set_moves_all_of_it_and_is_verified) {
+  World world;
+  Wish wish = web_wish();
+  wish.port_count = 2;
+  Answer answer = granted();
+  answer.echoes_options = false;
+  answer.add_options = [](wire::Datagram& datagram) {
+    PORTOLAN_CHECK(
+        wire::append_option(datagram, wire::PortSet{.size = 2, .first_internal_port = Port{8080}}));
+  };
+  world.script = {answer, answer};
+  const Handle handle = world.engine.map(world.now(), wish);
+  world.run(1s);
+  Answer moved = granted(60, 50000);
+  moved.echoes_options = false;
+  moved.epoch_time_s = 0;              // what moves mappings resets the epoch
+  world.deliver(world.update(moved));  // without PORT_SET, as of RFC 6887 s14.2
+  EXPECT_EQ(world.engine.mapping(handle)->external.port, Port{50000});
+  EXPECT_EQ(world.engine.mapping(handle)->port_count, 2);
+  world.last_map_request.clear();
+  world.run(4s);
+  EXPECT_EQ(wire::hex(std::span(world.last_map_request).subspan(60)), "8200000500021f9000000000");
+}
+
 TEST(Options, a_description_is_what_the_server_stores) {
   World world;
   Wish wish = web_wish();

@@ -177,6 +177,7 @@ auto Engine::is_as_insisted(const Request& request, const Answer& answer) const 
 }
 
 void Engine::accept_success(TimePoint now, Handle handle, Request& request, const Answer& answer) {
+  const bool is_update = request.mapping && request.unanswered == 0;
   request.unanswered = 0;
   if (answer.lifetime_s == 0) {
     request.not_before = now + refusal_lifetime_min;
@@ -189,20 +190,27 @@ void Engine::accept_success(TimePoint now, Handle handle, Request& request, cons
   if (!answer.options.nat64_prefixes.empty() && request.wish.wants_nat64_prefix)
     learn_prefixes(answer.options.nat64_prefixes);
   const Seconds lifetime = std::min(Seconds{answer.lifetime_s}, config_.lifetime_max);
-  const auto previous = std::exchange(
-      request.mapping,
-      Mapping{.protocol = answer.protocol,
-              .internal = {.address = internal_address(request), .port = answer.internal_port},
-              .external = answer.assigned,
-              .nonce = request.nonce,
-              .lifetime = lifetime,
-              .expires = now + lifetime,
-              .epoch_time_s = answer.epoch_time_s,
-              .remote_peer = answer.remote_peer,
-              .port_count = std::min(answer.options.port_count, request.wish.port_count),
-              .is_filtered = answer.options.has_filter,
-              .description = request.wish.description ? answer.options.description : std::nullopt,
-              .is_nat_pmp = answer.is_nat_pmp});
+  // An update that nobody asked for has no optional options (RFC 6887 s14.2): what they said is kept, and if
+  // that was a set of ports, asked for.
+  const bool is_set_kept = is_update && request.mapping->port_count > 1 && answer.options.port_count == 1;
+  const std::uint16_t port_count = is_set_kept ? request.mapping->port_count
+                                               : std::min(answer.options.port_count, request.wish.port_count);
+  auto description = request.wish.description ? answer.options.description : std::nullopt;
+  if (is_update && !description) description = request.mapping->description;
+  const auto previous =
+      std::exchange(request.mapping,
+                    Mapping{.protocol = answer.protocol,
+                            .internal = {.address = internal_address(request), .port = answer.internal_port},
+                            .external = answer.assigned,
+                            .nonce = request.nonce,
+                            .lifetime = lifetime,
+                            .expires = now + lifetime,
+                            .epoch_time_s = answer.epoch_time_s,
+                            .remote_peer = answer.remote_peer,
+                            .port_count = port_count,
+                            .is_filtered = answer.options.has_filter,
+                            .description = std::move(description),
+                            .is_nat_pmp = answer.is_nat_pmp});
   request.phase = Phase::granted;
   request.suggested = request.mapping->external;
   request.granted_at = now;
@@ -211,6 +219,7 @@ void Engine::accept_success(TimePoint now, Handle handle, Request& request, cons
   request.address = AddressQuery::needed;
   request.waits_for_turn = false;
   schedule_renewal(request);
+  if (is_set_kept) request.next_send = earliest(now, request);
   if (!previous)
     actions_.events.emplace_back(Granted{.handle = handle, .mapping = *request.mapping});
   else if (previous->external != request.mapping->external ||
