@@ -88,8 +88,11 @@ void add_network(CLI::App& app, sip::PhoneConfig& phone) {
          },
          "address of this host to use; the one its traffic would use unless given")
       ->type_name("ADDRESS");
-  add_number(app, "--sip-port", 1, 65535, "port", "port for SIP [5060]",
-             [&](std::uint32_t value) { phone.sip_port = Port{static_cast<std::uint16_t>(value)}; });
+  add_number(app, "--sip-port", 1, 65535, "port", "port for SIP, and no other [5060, or one of the next 7]",
+             [&](std::uint32_t value) {
+               phone.sip_port = Port{static_cast<std::uint16_t>(value)};
+               phone.sip_ports = 1;
+             });
   add_number(app, "--media-port", 1024, 65000, "port", "first of 900 ports for media [7078]",
              [&](std::uint32_t value) {
                phone.media_port_first = Port{static_cast<std::uint16_t>(value)};

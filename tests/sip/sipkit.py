@@ -2,6 +2,7 @@
 """What the SIP tests share: phones, the IPv4 phone's control port, captures, tones."""
 import json
 import math
+import os
 import pathlib
 import signal
 import socket
@@ -22,6 +23,7 @@ PACKETS_A_SECOND = 50
 PACKETS_SHARE = 0.9
 # Of windows of 50 ms.
 TONE_SHARE = 0.9
+EXPERIMENTAL_ETHERTYPE = 0x88b5
 
 
 class Phone:
@@ -125,8 +127,9 @@ class Capture:
     """What passes a host's eth0 while the block runs; fields of it afterwards."""
 
     def __init__(self, lab, host, interface="eth0"):
+        self.lab, self.host, self.interface = lab, host, interface
         self.file = pathlib.Path(tempfile.mkdtemp(prefix="portolan-sip-")) / "capture.pcap"
-        self.process = lab.start(host, "tcpdump", "-i", interface, "-U", "-B", "16384", "-w", self.file,
+        self.process = lab.start(host, "tcpdump", "-i", interface, "-U", "--immediate-mode", "-B", "16384", "-w", self.file,
                                  stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         for line in self.process.stderr:
             if "listening on" in line:
@@ -137,7 +140,18 @@ class Capture:
     def __enter__(self):
         return self
 
+    def flush(self):
+        """Whatever passed until now is in the file: a frame that nobody reads is there, and it came last."""
+        mark = os.urandom(16)
+        with self.lab.inside(self.host):
+            sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        with sender:
+            sender.bind((self.interface, EXPERIMENTAL_ETHERTYPE))
+            sender.send(bytes(12) + EXPERIMENTAL_ETHERTYPE.to_bytes(2, "big") + mark)
+        until(lambda: mark in self.file.read_bytes(), 10, f"a mark of ours in {self.file}")
+
     def __exit__(self, *_):
+        self.flush()
         self.process.send_signal(signal.SIGINT)
         self.process.wait(20)
 

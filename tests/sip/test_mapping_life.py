@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Mappings end, move and are lost during calls, and nobody has to do anything about it."""
 from labkit import POOL, until
-from sipkit import DOMAIN, PACKETS_A_SECOND, Baresip, Capture, Phone
+from sipkit import DOMAIN, PACKETS_A_SECOND, Capture, Phone
 
 OTHER_POOL = "192.0.2.12"
 TONE = 440
 
 
 def test_mappings_are_renewed_during_a_call(lab):
-    seconds = 25
+    seconds = 14
     with Capture(lab, "gateway", "phone0") as pcp, \
             Phone(lab, "handset-3g", "--call", f"sip:13@{DOMAIN}", "--tone", TONE, "--duration", seconds,
                   "--mapping-lifetime", 10, "--mute") as phone:
@@ -16,34 +16,36 @@ def test_mappings_are_renewed_during_a_call(lab):
         # Mute: nothing but the mapping keeps the path open.
         assert ended["packets-received"] >= 0.9 * PACKETS_A_SECOND * seconds
     asked = pcp.fields("udp.dstport == 5351", "frame.number")
-    assert len(asked) >= 6
+    # Of SIP and of the media, at first and again.
+    assert len(asked) >= 4
 
 
 def test_a_new_external_address_becomes_a_new_registration_and_offer(lab):
-    baresip = Baresip(lab)
-    before = baresip.recorded()
     configuration = lab.running_configuration()
     with Capture(lab, "peer") as peer, \
-            Phone(lab, "handset-3g", "--call", f"sip:13@{DOMAIN}", "--tone", TONE) as phone:
+            Phone(lab, "handset-3g", "--call", f"sip:13@{DOMAIN}", "--tone", TONE, "--trace") as phone:
         phone.wait_for("active")
-        until(lambda: peer.fields(f"ip.src == {POOL} && udp.length == 180", "frame.number"), 10, "audio of ours")
-        lab.reload(configuration.replace(f'"{POOL}"', f'"{OTHER_POOL}"'))
-        moved = phone.wait_for("moved", seconds=60)
-        assert moved["address"] == OTHER_POOL
-        until(lambda: any(event["address"] == OTHER_POOL for event in phone.all_of("registered")), 20,
-              "a registration at the new address")
-        heard = len(peer.fields(f"ip.src == {OTHER_POOL} && udp.length == 180", "frame.number"))
-        until(lambda: len(peer.fields(f"ip.src == {OTHER_POOL} && udp.length == 180", "frame.number")) > heard + 100, 20,
-              "audio from the new address")
-        until(lambda: len(peer.fields(f"ip.dst == {OTHER_POOL} && udp.length == 180", "frame.number")) > 100, 20,
-              "audio to the new address")
-        ended = phone.stop()
+
+        def audio(direction, address):
+            return len(peer.fields(f"ip.{direction} == {address} && udp.length == 180", "frame.number"))
+        until(lambda: audio("src", POOL) and audio("dst", POOL), 10, "audio both ways")
+        try:
+            lab.reload(configuration.replace(f'"{POOL}"', f'"{OTHER_POOL}"'))
+            assert phone.wait_for("moved", seconds=60)["address"] == OTHER_POOL
+            until(lambda: any(event["address"] == OTHER_POOL for event in phone.all_of("registered")), 20,
+                  "a registration at the new address")
+            for direction in ("src", "dst"):
+                until(lambda direction=direction: audio(direction, OTHER_POOL) > 100, 20,
+                      f"audio, {direction} {OTHER_POOL}")
+            ended = phone.stop()
+        finally:
+            lab.reload(configuration)
         assert ended["external"].startswith(OTHER_POOL)
-    lab.reload(configuration)
-    assert baresip.recorded() - before
 
 
 def test_a_server_that_forgot_everything_is_asked_again(lab):
+    # Old enough for its new life to be told from this one (RFC 6887 s8.5).
+    until(lambda: lab.portolan("handset-3g", "announce")["epoch"] >= 4, 20, "an epoch of 4 s")
     with Phone(lab, "handset-3g", "--call", f"sip:13@{DOMAIN}", "--mute") as phone:
         phone.wait_for("active")
         lab.server("kill")

@@ -48,6 +48,8 @@ constexpr int proxy_unauthorized = 407;
 constexpr int trying = 100;
 constexpr int success = 200;
 constexpr int redirection = 300;
+/// Sofia's own, for a challenge that our credentials were refused by already.
+constexpr int no_new_challenge = 904;
 constexpr Milliseconds step_max = std::chrono::seconds{60};
 constexpr Milliseconds shut_down_time = std::chrono::seconds{1};
 
@@ -76,6 +78,13 @@ auto text_of(const url_t& url) -> std::string {
   const isize_t length = url_e(buffer.data(), static_cast<isize_t>(buffer.size()), &url);
   return length > 0 && static_cast<std::size_t>(length) < buffer.size() ? std::string(buffer.data())
                                                                         : std::string();
+}
+
+/// Of a final answer: what the other side said, where Sofia has a number of its own.
+void translate(int& status, std::string& phrase) {
+  if (status != no_new_challenge) return;
+  status = unauthorized;
+  phrase = "Unauthorized";
 }
 
 auto sdp_of(const sip_t* sip) -> std::string {
@@ -199,8 +208,9 @@ struct Agent::State {
     return true;
   }
 
-  void registered(int status, const std::string& phrase, nua_handle_t* handle, const sip_t* sip) {
+  void registered(int status, std::string phrase, nua_handle_t* handle, const sip_t* sip) {
     if (handle != registration || status < success) return;
+    translate(status, phrase);
     if ((status == unauthorized || status == proxy_unauthorized) &&
         authenticate(handle, status, sip, registration_challenges))
       return;
@@ -259,9 +269,10 @@ struct Agent::State {
     nua_set_hparams(handle, NUTAG_PROXY(hop.c_str()), TAG_END());
   }
 
-  void answered(int status, const std::string& phrase, nua_handle_t* handle, const sip_t* sip) {
+  void answered(int status, std::string phrase, nua_handle_t* handle, const sip_t* sip) {
     Call* call = find(handle);
     if (call == nullptr || status <= trying) return;
+    translate(status, phrase);
     if (status < success) {
       events.emplace_back(Progress{.call = call->id, .status = status, .phrase = phrase});
       return;
@@ -407,7 +418,7 @@ auto Agent::open(AgentConfig config) -> std::expected<std::unique_ptr<Agent>, st
   const std::string from = fmt::format("<sip:{}@{}>", settings.user, settings.domain);
   state->nua = nua_create(state->root, &State::on_event, state.get(), NUTAG_URL(url.c_str()),
                           SIPTAG_FROM_STR(from.c_str()), SIPTAG_USER_AGENT_STR(settings.user_agent.c_str()),
-                          SIPTAG_ALLOW_STR("INVITE, ACK, BYE, CANCEL, OPTIONS"),
+                          SIPTAG_ALLOW_STR("INVITE, ACK, BYE, CANCEL, OPTIONS"), SIPTAG_SUPPORTED(nullptr),
                           NUTAG_OUTBOUND("no-options-keepalive no-validate no-natify"),
                           NUTAG_SESSION_TIMER(0), TPTAG_LOG(settings.on_trace ? 1 : 0), TAG_END());
   if (state->nua == nullptr)

@@ -110,8 +110,12 @@ void MediaMapping::ask_rtcp() {
 }
 
 void MediaMapping::update() {
-  if (rtp_ == nullptr || rtcp_ != nullptr) return;
-  if (rtp_->external() && rtp_->count() < 2) {
+  if (rtp_ == nullptr) return;
+  if (rtp_->external() && rtp_->count() >= 2) {
+    rtcp_.reset();
+  } else if (rtcp_ != nullptr) {
+    return;
+  } else if (rtp_->external()) {
     ask_rtcp();
   } else if (rtp_->is_refused() && !is_refused_pair_) {
     is_refused_pair_ = true;

@@ -125,16 +125,16 @@ auto Phone::start() -> std::expected<void, std::string> {
     });
     if (!mappings) return std::unexpected(mappings.error());
     mappings_ = std::move(*mappings);
-    auto mapping =
-        mappings_->map({.protocol = config_.transport == Transport::tcp ? Protocol::tcp : Protocol::udp,
-                        .port = config_.sip_port,
-                        .lifetime = config_.mapping_lifetime,
-                        .description = fmt::format("SIP of {}", config_.user)});
-    if (!mapping) return std::unexpected(mapping.error());
-    sip_mapping_ = std::move(*mapping);
-    mappings_->wait(*sip_mapping_, config_.mapping_wait);
   }
-  if (auto opened = open_agent(); !opened) return opened;
+  const unsigned port_last = std::min(config_.sip_port.value + config_.sip_ports - 1U, 65535U);
+  for (unsigned port = config_.sip_port.value;; ++port) {
+    const bool is_last = port >= port_last;
+    const bool is_mapped = map_sip(Port{static_cast<std::uint16_t>(port)});
+    if (!is_mapped && !is_last) continue;
+    const auto opened = open_agent(Port{static_cast<std::uint16_t>(port)});
+    if (opened) break;
+    if (is_last) return opened;
+  }
   if (mappings_ != nullptr) {
     mappings_watch_ = agent_->on_readable(mappings_->descriptor(), [this] {
       mappings_->process();
@@ -153,8 +153,22 @@ auto Phone::start() -> std::expected<void, std::string> {
   return {};
 }
 
-auto Phone::open_agent() -> std::expected<void, std::string> {
-  AgentConfig config{.local = {.address = config_.address, .port = config_.sip_port},
+/// Out  false: another port may do; without servers, or one that answers, none does
+auto Phone::map_sip(Port port) -> bool {
+  if (mappings_ == nullptr) return true;
+  auto mapping =
+      mappings_->map({.protocol = config_.transport == Transport::tcp ? Protocol::tcp : Protocol::udp,
+                      .port = port,
+                      .lifetime = config_.mapping_lifetime,
+                      .description = fmt::format("SIP of {}", config_.user)});
+  if (!mapping) return false;
+  sip_mapping_ = std::move(*mapping);
+  mappings_->wait(*sip_mapping_, config_.mapping_wait);
+  return !sip_mapping_->is_refused();
+}
+
+auto Phone::open_agent(Port port) -> std::expected<void, std::string> {
+  AgentConfig config{.local = {.address = config_.address, .port = port},
                      .transport = config_.transport,
                      .user = config_.user,
                      .domain = config_.domain,
@@ -164,7 +178,7 @@ auto Phone::open_agent() -> std::expected<void, std::string> {
                      .registration_time = config_.registration_time,
                      .on_trace = config_.on_sip_trace};
   if (!config_.server.empty()) {
-    const auto [host, port] = host_and_port("sip:" + config_.server);
+    const auto [host, server_port] = host_and_port("sip:" + config_.server);
     std::string named = host;
     if (const auto literal = IpAddress::parse(host)) {
       const auto reached = config_.address.is_ipv4() ? literal : as_reached(*literal, nat64_prefix());
@@ -175,7 +189,7 @@ auto Phone::open_agent() -> std::expected<void, std::string> {
                         config_.server));
       named = reached->is_ipv4() ? to_string(*reached) : fmt::format("[{}]", *reached);
     }
-    config.next_hop = fmt::format("sip:{}{}", named, port);
+    config.next_hop = fmt::format("sip:{}{}", named, server_port);
   }
   auto agent = Agent::open(std::move(config));
   if (!agent) return std::unexpected(agent.error());
@@ -224,8 +238,9 @@ auto Phone::calls() const -> std::vector<CallView> {
   return views;
 }
 
-/// Opens sockets on the first free pair of ports, and asks for mappings of it.
-auto Phone::make_call(std::string remote) -> std::expected<Call*, std::string> {
+/// Sockets at a free pair of ports, the first of them even (RFC 3550 s11). Where it begins to look is left to
+/// chance: a pair may still be mapped for a phone that ended without a word.
+auto Phone::open_media() -> std::expected<MediaSockets, std::string> {
   const auto socket_at = [&](unsigned port) {
     io::UdpOptions options;
     options.bind_address = config_.address;
@@ -233,32 +248,41 @@ auto Phone::make_call(std::string remote) -> std::expected<Call*, std::string> {
     options.receive_max = receive_at_once;
     return io::UdpSocket::open(options);
   };
-  for (unsigned port = (config_.media_port_first.value + 1U) & ~1U; port < config_.media_port_last.value;
-       port += 2) {
+  const unsigned first = (config_.media_port_first.value + 1U) & ~1U;
+  const unsigned last = config_.media_port_last.value;
+  const unsigned pairs = last > first ? (last - first + 1U) / 2U : 0;
+  const auto begin = static_cast<unsigned>(pairs > 0 ? random_.below(pairs) : 0);
+  for (unsigned tried = 0; tried < pairs; ++tried) {
+    const unsigned port = first + 2 * ((begin + tried) % pairs);
     auto rtp = socket_at(port);
     auto rtcp = socket_at(port + 1);
-    if (!rtp || !rtcp) continue;
-    calls_.push_back(std::make_unique<Call>(++last_number_, std::move(*rtp), std::move(*rtcp),
-                                            fmt::format("{}@{}", config_.user, config_.domain), random_));
-    Call& call = *calls_.back();
-    call.remote = std::move(remote);
-    call.local.user = config_.user;
-    call.local.session_id = call.local.version = random_.below(1U << 30U);
-    call.local.internal = {.rtp = call.rtp.local_endpoint(), .rtcp = call.rtcp.local_endpoint()};
-    call.local.nat64_prefix = nat64_prefix();
-    call.local.codecs = config_.codecs;
-    call.local.offers_alternatives = config_.offers_alternatives;
-    call.patience = io::monotonic_now() + config_.mapping_wait;
-    call.session.mute(config_.is_mute);
-    call.rtp_watch = agent_->on_readable(call.rtp.descriptor(), [this, &call] { receive(call, false); });
-    call.rtcp_watch = agent_->on_readable(call.rtcp.descriptor(), [this, &call] { receive(call, true); });
-    if (mappings_ != nullptr)
-      call.mapping = std::make_unique<MediaMapping>(*mappings_, Port{static_cast<std::uint16_t>(port)},
-                                                    config_.mapping_lifetime, config_.user);
-    return &call;
+    if (rtp && rtcp) return MediaSockets{.rtp = std::move(*rtp), .rtcp = std::move(*rtcp)};
   }
   return std::unexpected(fmt::format("no two ports are free between {} and {}", config_.media_port_first,
                                      config_.media_port_last));
+}
+
+auto Phone::make_call(std::string remote) -> std::expected<Call*, std::string> {
+  auto sockets = open_media();
+  if (!sockets) return std::unexpected(sockets.error());
+  calls_.push_back(std::make_unique<Call>(++last_number_, std::move(sockets->rtp), std::move(sockets->rtcp),
+                                          fmt::format("{}@{}", config_.user, config_.domain), random_));
+  Call& call = *calls_.back();
+  call.remote = std::move(remote);
+  call.local.user = config_.user;
+  call.local.session_id = call.local.version = random_.below(1U << 30U);
+  call.local.internal = {.rtp = call.rtp.local_endpoint(), .rtcp = call.rtcp.local_endpoint()};
+  call.local.nat64_prefix = nat64_prefix();
+  call.local.codecs = config_.codecs;
+  call.local.offers_alternatives = config_.offers_alternatives;
+  call.patience = io::monotonic_now() + config_.mapping_wait;
+  call.session.mute(config_.is_mute);
+  call.rtp_watch = agent_->on_readable(call.rtp.descriptor(), [this, &call] { receive(call, false); });
+  call.rtcp_watch = agent_->on_readable(call.rtcp.descriptor(), [this, &call] { receive(call, true); });
+  if (mappings_ != nullptr)
+    call.mapping = std::make_unique<MediaMapping>(*mappings_, call.local.internal.rtp.port,
+                                                  config_.mapping_lifetime, config_.user);
+  return &call;
 }
 
 auto Phone::call(const std::string& uri) -> std::expected<unsigned, std::string> {
@@ -486,11 +510,12 @@ void Phone::look_at_mappings() {
     const auto ends = call->mapping != nullptr ? call->mapping->ends() : std::nullopt;
     // What is lost is asked for again; until then there is nothing better to tell.
     if (ends) call->local.external = ends;
-    if ((ends && ends != call->told) || call->told_place != agent_->place()) {
+    const bool are_media_moved = ends && ends != call->told;
+    if (are_media_moved || call->told_place != agent_->place()) {
       want_change(*call);
       tell({.kind = PhoneEvent::Kind::moved,
             .call = call->number,
-            .place = ends ? ends->rtp : agent_->place()});
+            .place = are_media_moved ? ends->rtp : agent_->place()});
     }
   }
 }

@@ -43,7 +43,10 @@ struct PhoneConfig {
   /// Of this host; SIP and media are there.
   IpAddress address;
   Port sip_port{5060};
-  /// Each call takes an even one of these and the one behind it.
+  /// How many ports are tried, from that one on: it may be in use, or mapped for somebody who was here
+  /// before.
+  unsigned sip_ports = 8;
+  /// Each call takes an even one of these and the one behind it, somewhere among them.
   Port media_port_first{7078};
   Port media_port_last{7999};
   /// Found otherwise; what the PCP server tells goes before it.
@@ -146,7 +149,13 @@ class Phone {
   Phone(PhoneConfig config, Random& random);
 
   [[nodiscard]] auto start() -> std::expected<void, std::string>;
-  [[nodiscard]] auto open_agent() -> std::expected<void, std::string>;
+  [[nodiscard]] auto map_sip(Port port) -> bool;
+  [[nodiscard]] auto open_agent(Port port) -> std::expected<void, std::string>;
+  struct MediaSockets {
+    io::UdpSocket rtp;
+    io::UdpSocket rtcp;
+  };
+  [[nodiscard]] auto open_media() -> std::expected<MediaSockets, std::string>;
   [[nodiscard]] auto make_call(std::string remote) -> std::expected<Call*, std::string>;
   [[nodiscard]] auto next_deadline() const -> std::optional<TimePoint>;
   void advance();
