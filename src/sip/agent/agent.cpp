@@ -62,7 +62,7 @@ auto transport_parameter(Transport transport) -> std::string_view {
 }
 
 /// Only what is said of SIP messages is of interest, and only if somebody wants a trace.
-void collect_trace(void* stream, const char* format, va_list arguments);
+[[gnu::format(printf, 2, 0)]] void collect_trace(void* stream, const char* format, va_list arguments);
 void drop_log(void*, const char*, va_list) {}
 
 /// Sofia initialises itself once for the process.
