@@ -91,7 +91,7 @@ listen = ["unix:{folder}/run/metrics.sock", "tcp:127.0.0.1:9464"]
         daemon = subprocess.Popen([PROGRAM, "--config", config], stderr=subprocess.PIPE, text=True)
         try:
             for line in daemon.stderr:
-                if "ready" in line:
+                if " ready: " in line:
                     break
             else:
                 raise SystemExit("FAILED: the daemon is not ready")
