@@ -13,13 +13,19 @@
 
 namespace {
 
-auto simulate(std::uint64_t seed, std::uint64_t steps, std::uint64_t& granted) -> std::optional<std::string> {
+struct Granted {
+  std::uint64_t in_all = 0;
+  std::uint64_t by_nat_pmp = 0;
+};
+
+auto simulate(std::uint64_t seed, std::uint64_t steps, Granted& granted) -> std::optional<std::string> {
   portolan::sim::SeededChoices choices(seed);
   portolan::sim::ClientRun run(choices, seed);
   for (std::uint64_t step = 1; step <= steps; ++step)
     if (auto broken = run.step()) return fmt::format("step {}: {}", step, *broken);
-  if (auto left = run.quiesce()) return fmt::format("when all was quiet: {}", *left);
-  granted += run.granted();
+  if (auto left = run.run_out()) return fmt::format("when all was quiet: {}", *left);
+  granted.in_all += run.granted();
+  granted.by_nat_pmp += run.granted_by_nat_pmp();
   return {};
 }
 
@@ -34,7 +40,7 @@ auto main(int argc, char** argv) -> int {
   app.add_option("--runs", runs, "Runs, each with the next seed")->capture_default_str();
   app.add_option("--steps", steps, "Steps of a run")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  std::uint64_t granted = 0;
+  Granted granted;
   for (std::uint64_t run = 0; run < runs; ++run) {
     // A failed check of an engine's own ends the program: then this is the last line.
     if (runs <= 1000) fmt::print(stderr, "seed {}\n", seed + run);
@@ -43,10 +49,13 @@ auto main(int argc, char** argv) -> int {
       return 1;
     }
     if ((run + 1) % 100 == 0 || run + 1 == runs)
-      fmt::print("{} of {} runs hold, {} mappings granted\n", run + 1, runs, granted);
+      fmt::print("{} of {} runs hold, {} mappings granted, {} of them by NAT-PMP\n", run + 1, runs,
+                 granted.in_all, granted.by_nat_pmp);
   }
-  if (granted < runs) {
-    fmt::print(stderr, "only {} mappings in {} runs\n", granted, runs);
+  // Of one run nothing can be said.
+  if (runs >= 20 && (granted.in_all < runs || granted.by_nat_pmp < runs / 20)) {
+    fmt::print(stderr, "only {} mappings in {} runs, {} of them by NAT-PMP\n", granted.in_all, runs,
+               granted.by_nat_pmp);
     return 1;
   }
   return 0;

@@ -286,6 +286,18 @@ TEST(Options, announce_may_ask_for_the_prefix_too) {
             wire::hex(wire::octets("81 00 000e 000c 000000000000000000000000 0000")));
 }
 
+TEST(Options, ports_of_protocols_without_any_are_refused) {
+  for (const unsigned number : {1U, 6U, 17U, 33U, 46U, 47U, 50U, 58U, 132U, 136U, 255U}) {
+    Wish wish = web_wish();
+    wish.protocol = static_cast<Protocol>(number);
+    const bool has_ports = number == 6 || number == 17 || number == 33 || number == 132 || number == 136;
+    EXPECT_EQ(error_in(wish), has_ports ? std::nullopt : std::optional(WishError::port_of_portless_protocol))
+        << number;
+    wish.internal_port = Port{0};
+    EXPECT_FALSE(error_in(wish)) << number;
+  }
+}
+
 TEST(Options, a_wish_that_cannot_be_one_is_named) {
   struct Case {
     WishError error;
@@ -298,6 +310,7 @@ TEST(Options, a_wish_that_cannot_be_one_is_named) {
       {WishError::lifetime_out_of_range,
        [](Wish& wish) { wish.lifetime = Seconds{UINT32_MAX} + Seconds{1}; }},
       {WishError::port_without_protocol, [](Wish& wish) { wish.protocol = Protocol::all; }},
+      {WishError::port_of_portless_protocol, [](Wish& wish) { wish.protocol = Protocol::icmp; }},
       {WishError::prefer_failure_without_port,
        [](Wish& wish) {
          wish.prefer_failure = true;

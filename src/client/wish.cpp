@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "base/protocol_ports.h"
 #include "client/requests.h"
 #include "wire/options.h"
 
@@ -41,6 +42,7 @@ auto to_string(WishError error) -> std::string_view {
     case WishError::lifetime_out_of_range:
       return "the lifetime is out of range: give 1 to 4294967295 seconds";
     case WishError::port_without_protocol: return "a port means nothing for all protocols: give port 0";
+    case WishError::port_of_portless_protocol: return "the protocol has no ports: give port 0";
     case WishError::prefer_failure_without_port:
       return "PREFER_FAILURE insists on an external port: suggest one";
     case WishError::prefer_failure_for_peer:
@@ -68,6 +70,7 @@ auto error_in(const Wish& wish) -> std::optional<WishError> {
   if (wish.lifetime < Seconds{1} || wish.lifetime.count() > UINT32_MAX)
     return WishError::lifetime_out_of_range;
   if (wish.protocol == Protocol::all && wish.internal_port != Port{}) return WishError::port_without_protocol;
+  if (!has_ports(wish.protocol) && wish.internal_port != Port{}) return WishError::port_of_portless_protocol;
   if (const auto error = error_in_options(wish)) return error;
   if (wish.description && wish.description->size() > wire::Description::octets_max)
     return WishError::too_long;

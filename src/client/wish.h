@@ -22,7 +22,7 @@ namespace portolan::client {
 /// s12). Its internal address is the client address, unless there is a third party.
 struct Wish {
   Protocol protocol = Protocol::tcp;
-  Port internal_port;  ///< 0: all ports
+  Port internal_port;  ///< 0: all ports, and for protocols without ports
   Port suggested_external_port;
   /// Its family is the family wanted, its value a preference unless all zeros.
   IpAddress suggested_external_address = IpAddress::unspecified(Family::ipv4);
@@ -54,6 +54,7 @@ struct Wish {
 enum class WishError : std::uint8_t {
   lifetime_out_of_range,        ///< 1 to 2^32 - 1 s
   port_without_protocol,        ///< RFC 6887 s11.1
+  port_of_portless_protocol,    ///< RFC 6887 s11.2
   prefer_failure_without_port,  ///< RFC 6887 s13.2
   prefer_failure_for_peer,      ///< options of MAP only: RFC 6887 s13.2, s13.3; RFC 7753 s4
   filter_for_peer,

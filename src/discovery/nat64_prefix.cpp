@@ -15,9 +15,6 @@ constexpr std::size_t option_unit_octets = 8;
 constexpr std::size_t pref64_octets = 16;
 constexpr unsigned lifetime_unit_s = 8;
 
-/// By prefix length code (RFC 8781 s4).
-constexpr std::array<unsigned, 6> prefix_lengths{96, 64, 56, 48, 40, 32};
-
 /// Of ipv4only.arpa (RFC 7050 s8.2).
 constexpr std::array<std::uint32_t, 2> well_known{0xc00000aa, 0xc00000ab};
 
@@ -26,10 +23,10 @@ auto parse_pref64(std::span<const std::byte> option) -> std::optional<Pref64> {
   reader.skip(2);
   const auto scaled = reader.read<std::uint16_t>();
   const std::size_t code = scaled & 7U;
-  if (code >= prefix_lengths.size()) return {};
+  if (code >= pref64_lengths.size()) return {};
   Ipv6Address address;
   reader.copy_to(std::as_writable_bytes(std::span(address.octets)).first(12));
-  return Pref64{.prefix = Prefix(IpAddress{address}, prefix_lengths.at(code)),
+  return Pref64{.prefix = Prefix(IpAddress{address}, pref64_lengths.at(code)),
                 .lifetime = Seconds{(scaled >> 3U) * lifetime_unit_s}};
 }
 
@@ -60,7 +57,7 @@ auto prefix_of_answer(const Ipv6Address& address) -> std::optional<Prefix> {
   for (const std::uint32_t value : well_known) {
     std::optional<unsigned> found;
     unsigned places = 0;
-    for (const unsigned length : prefix_lengths) {
+    for (const unsigned length : pref64_lengths) {
       // Octet 8 is zero (RFC 6052 s2.2), unless it is the operator's prefix itself that breaks the rule.
       if (embedded(address, length) != value || (length < 96 && address.octets[8] != 0)) continue;
       found = length;

@@ -9,6 +9,7 @@
 //   |              Highest 96 bits of the prefix                    |
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -20,6 +21,9 @@
 #include "base/time.h"
 
 namespace portolan::discovery {
+
+/// By prefix length code.
+inline constexpr std::array<unsigned, 6> pref64_lengths{96, 64, 56, 48, 40, 32};
 
 struct Pref64 {
   Prefix prefix;

@@ -2,10 +2,10 @@
 #include "gateway/advertisement.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "discovery/nat64_prefix.h"
 
 namespace portolan::gateway {
 namespace {
@@ -23,14 +23,12 @@ constexpr std::uint8_t flag_other = 0x40;
 constexpr std::uint8_t prefix_flags = 0xc0;
 constexpr std::size_t solicitation_octets = 8;
 constexpr std::size_t advertisement_header_octets = 16;
-/// By prefix length code.
-constexpr std::array prefix_lengths{96U, 64U, 56U, 48U, 40U, 32U};
 constexpr int hop_limit_of_neighbours = 255;
 
 auto prefix_length_code(unsigned length) -> std::uint16_t {
-  const auto* const found = std::ranges::find(prefix_lengths, length);
-  PORTOLAN_CHECK(found != prefix_lengths.end());
-  return static_cast<std::uint16_t>(found - prefix_lengths.begin());
+  const auto* const found = std::ranges::find(discovery::pref64_lengths, length);
+  PORTOLAN_CHECK(found != discovery::pref64_lengths.end());
+  return static_cast<std::uint16_t>(found - discovery::pref64_lengths.begin());
 }
 
 /// Calls take(type, content) for each option, without its first two octets; false if they are ill-formed.
@@ -138,22 +136,12 @@ auto nat64_prefixes_of(std::span<const std::byte> message, const IpAddress& sour
       hop_limit != hop_limit_of_neighbours || !source.is_link_local())
     return {};
   reader.skip(advertisement_header_octets - 2);
+  if (!for_each_option(reader, [](std::uint8_t, std::span<const std::byte>) {})) return {};
+  const auto options = discovery::parse_pref64_options(message.subspan(advertisement_header_octets));
+  if (options.empty()) return {};
   std::vector<Prefix> prefixes;
-  bool is_any = false;
-  const bool is_well_formed =
-      for_each_option(reader, [&](std::uint8_t option, std::span<const std::byte> content) {
-        ByteReader fields(content);
-        const auto lifetime_and_code = fields.read<std::uint16_t>();
-        const std::size_t length_code = lifetime_and_code & 7U;
-        if (option != option_nat64_prefix || content.size() != 14 || length_code >= prefix_lengths.size())
-          return;
-        is_any = true;
-        Ipv6Address address;
-        fields.copy_to(std::as_writable_bytes(std::span(address.octets)).first(12));
-        if (lifetime_and_code >> 3U != 0)
-          prefixes.emplace_back(IpAddress{address}, prefix_lengths[length_code]);
-      });
-  if (!is_well_formed || !is_any) return {};
+  for (const discovery::Pref64& option : options)
+    if (option.lifetime > Seconds{0}) prefixes.push_back(option.prefix);
   std::ranges::sort(prefixes);
   return prefixes;
 }

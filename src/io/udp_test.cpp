@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -226,6 +228,25 @@ TEST(Udp, answer_to_a_multicast_request_leaves_the_source_to_the_kernel) {
 TEST(Udp, receive_buffer_is_reported_as_got) {
   EXPECT_GE(opened({.receive_buffer_bytes = 1U << 18U}).receive_buffer_bytes(), std::size_t{1U << 17U});
   EXPECT_GT(opened().receive_buffer_bytes(), 0U);
+}
+
+TEST(Udp, a_port_that_nobody_chose_is_random) {
+  // RFC 6056: whoever sees some of them cannot tell the next one. Of random ones 32 are in order once in
+  // 10^35, and within a quarter of the range once in 10^17.
+  std::vector<UdpSocket> sockets;
+  std::vector<int> ports;
+  for (int i = 0; i < 32; ++i) {
+    sockets.push_back(opened({.bind_address = address("127.0.0.1")}));
+    ports.push_back(sockets.back().local_endpoint().port.value);
+  }
+  int first = 0;
+  int last = 0;
+  std::ifstream("/proc/sys/net/ipv4/ip_local_port_range") >> first >> last;
+  ASSERT_GT(last - first, 1000);
+  EXPECT_FALSE(std::ranges::is_sorted(ports));
+  EXPECT_FALSE(std::ranges::is_sorted(ports, std::greater{}));
+  const auto [lowest, highest] = std::ranges::minmax(ports);
+  EXPECT_GT(highest - lowest, (last - first) / 4);
 }
 
 TEST(Udp, port_in_use_is_named_in_the_error) {

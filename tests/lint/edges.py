@@ -23,7 +23,7 @@ EDGES = {
     "store/*": ["base/", "store/store.h", "io/"],
     "control": ["base/", "device/device.h", "device/inventory.h", "nat/pool_range.h", "nat/view.h"],
     "control/*": ["base/", "server/", "nat/", "device/", "wire/", "io/"],
-    "gateway": ["base/", "nat/", "control/", "device/", "io/"],
+    "gateway": ["base/", "nat/", "control/", "device/", "discovery/nat64_prefix.h", "io/"],
     "gateway/*": ["base/", "nat/", "control/", "device/", "io/", "gateway/"],
     "media": ["base/"],
     "sip": ["base/", "media/", "nat/embedding.h"],

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/protocol_ports.h"
 #include "device/consecutive.h"
 
 namespace portolan::device {
@@ -22,14 +23,6 @@ auto applied(const Endpoint& external, Seconds lifetime, std::uint32_t port_coun
 
 auto nothing(const MappingKey& key) -> Applied {
   return applied({IpAddress::unspecified(key.external_family), Port{0}}, {});
-}
-
-/// Protocols whose ports the kernel translates.
-auto has_ports(Protocol protocol) -> bool {
-  constexpr auto dccp = static_cast<Protocol>(33);
-  constexpr auto udp_lite = static_cast<Protocol>(136);
-  return protocol == Protocol::tcp || protocol == Protocol::udp || protocol == Protocol::sctp ||
-         protocol == dccp || protocol == udp_lite;
 }
 
 }  // namespace
