@@ -125,7 +125,8 @@ class LookTest : public io::testing::PrivateNetwork {
 TEST_F(LookTest, addresses_come_with_the_lifetimes_that_the_router_gives_them) {
   auto watch = io::NetworkWatch::open().value();
   const auto host_address = [&]() -> std::optional<HostAddress> {
-    for (const HostAddress& entry : io::host_addresses().value())
+    const auto addresses = io::host_addresses().value();
+    for (const HostAddress& entry : addresses)
       if (entry.interface_index == host_index_ && !entry.address.is_link_local()) return entry;
     return {};
   };
@@ -162,7 +163,8 @@ TEST_F(LookTest, privacy_addresses_are_what_traffic_leaves_from) {
   auto watch = io::NetworkWatch::open().value();
   advertise(86400, 80000, 0);
   const auto temporary = [&]() -> std::optional<HostAddress> {
-    for (const HostAddress& entry : io::host_addresses().value())
+    const auto addresses = io::host_addresses().value();
+    for (const HostAddress& entry : addresses)
       if (entry.is_temporary && entry.is_usable) return entry;
     return {};
   };
