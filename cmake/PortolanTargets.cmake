@@ -45,7 +45,8 @@ endif()
 option(PORTOLAN_PRECOMPILE "Precompile the headers that nearly every file reads" OFF)
 
 # portolan_kind(TARGET KIND): how TARGET is compiled. KIND is
-#   engine    as the preset says: packets and mappings go through it
+#   engine    as the preset says: packets and mappings go through it; all of a daemon, because of an inline function that
+#             several files have the linker takes any
 #   program   options, settings, reports: where sanitizers make optimising slow, it is not optimised
 #   test      like program, and seen by no fuzzer
 function(portolan_kind TARGET KIND)
