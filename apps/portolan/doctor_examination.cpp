@@ -61,7 +61,7 @@ void Examination::greet() {
   client::Wish wish = wish_for(Protocol::tcp, 0);
   wish.description = description;
   wish.wants_nat64_prefix = true;
-  ask({}, std::move(wish));
+  ask({}, wish);
   carry_out();
 }
 
@@ -75,7 +75,7 @@ auto Examination::wish_for(Protocol protocol, unsigned offset) const -> client::
   return wish;
 }
 
-void Examination::ask(std::string_view option, client::Wish wish) {
+void Examination::ask(std::string_view option, const client::Wish& wish) {
   questions_.push_back({.option = option, .handle = engine_.map(io::monotonic_now(), wish)});
 }
 
@@ -179,7 +179,7 @@ void Examination::take_refusal(const client::Refused& refused) {
     client::Wish wish = wish_for(Protocol::tcp, 0);
     wish.suggested_external_address = IpAddress::unspecified(Family::ipv6);
     wish.description = description;
-    ask({}, std::move(wish));
+    ask({}, wish);
   }
 }
 

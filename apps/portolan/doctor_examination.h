@@ -56,7 +56,7 @@ class Examination {
               std::function<void()> settled);
 
   void greet();
-  void ask(std::string_view option, client::Wish wish);
+  void ask(std::string_view option, const client::Wish& wish);
   void ask_about_options();
   [[nodiscard]] auto wish_for(Protocol protocol, unsigned offset) const -> client::Wish;
   void receive();

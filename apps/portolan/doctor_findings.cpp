@@ -18,6 +18,7 @@ using wire::ResultCode;
 template <typename Values>
 auto list_text(const Values& values) -> std::string {
   std::vector<std::string> texts;
+  texts.reserve(values.size());
   for (const auto& value : values) texts.push_back(fmt::format("{}", value));
   return fmt::format("{}", fmt::join(texts, ", "));
 }
@@ -128,6 +129,7 @@ auto of_prefixes(const ServerSeen& server, const HostSeen& host, const Nat64Seen
     -> std::optional<Finding> {
   if (server.nat64_prefixes.empty()) return {};
   std::vector<Prefix> told;
+  told.reserve(server.nat64_prefixes.size());
   for (const client::Nat64Prefix& known : server.nat64_prefixes) told.push_back(known.prefix);
   std::vector<Prefix> used = nat64.of_resolver;
   used.insert(used.end(), nat64.of_routers.begin(), nat64.of_routers.end());

@@ -12,7 +12,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using wire::ResultCode;
 
 auto address(std::string_view text) -> IpAddress { return IpAddress::parse(text).value(); }

@@ -61,66 +61,66 @@ class KnockTest : public testing::Test {
  protected:
   void SetUp() override {
     auto opened =
-        Knocker::open(loop_, {loopback, Port{}}, [this](const std::string& line) { told_.push_back(line); });
+        Knocker::open(loop, {loopback, Port{}}, [this](const std::string& line) { told.push_back(line); });
     ASSERT_TRUE(opened) << opened.error();
-    knocker_ = std::move(*opened);
+    knocker = std::move(*opened);
   }
 
   auto ask(Port port) -> std::expected<KnockAnswer, std::string> {
     std::expected<KnockAnswer, std::string> answer = std::unexpected("nobody called back");
-    is_asking_ = true;
-    const Knock knock(loop_, knocker_->endpoint(), {.port = port, .word = word}, [&](const auto& said) {
+    is_asking = true;
+    const Knock knock(loop, knocker->endpoint(), {.port = port, .word = word}, [&](const auto& said) {
       answer = said;
-      loop_.stop();
+      loop.stop();
     });
     run();
-    is_asking_ = false;
+    is_asking = false;
     return answer;
   }
   void run() {
-    const auto limit = loop_.at(io::monotonic_now() + Seconds{30}, [this] {
+    const auto limit = loop.at(io::monotonic_now() + Seconds{30}, [this] {
       ADD_FAILURE() << "nothing happened for 30 s";
-      loop_.stop();
+      loop.stop();
     });
-    loop_.run();
+    loop.run();
   }
   /// What the helper says to `text`, until it hangs up.
   auto say(const std::string& text) -> std::string {
     std::string heard;
     auto stream = io::Stream::connect(
-        loop_, {.kind = io::StreamAddress::Kind::tcp, .path = {}, .endpoint = knocker_->endpoint()}, {},
+        loop, {.kind = io::StreamAddress::Kind::tcp, .path = {}, .endpoint = knocker->endpoint()}, {},
         {.received =
              [&](std::span<const std::byte> octets) {
                for (const std::byte octet : octets) heard += static_cast<char>(octet);
              },
-         .closed = [&](const std::string&) { loop_.stop(); }});
+         .closed = [&](const std::string&) { loop.stop(); }});
     stream.send(std::as_bytes(std::span(text)));
     run();
     return heard;
   }
 
-  io::EventLoop loop_;
-  std::vector<std::string> told_;
-  std::unique_ptr<Knocker> knocker_;
-  bool is_asking_ = false;
+  io::EventLoop loop;
+  std::vector<std::string> told;
+  std::unique_ptr<Knocker> knocker;
+  bool is_asking = false;
 };
 
 TEST_F(KnockTest, a_knock_arrives_at_the_door_with_its_word) {
-  const auto door = Door::open(loop_, loopback);
+  const auto door = Door::open(loop, loopback);
   ASSERT_TRUE(door) << door.error();
   bool has_arrived = false;
   (*door)->await(word, [&] {
     has_arrived = true;
-    if (!is_asking_) loop_.stop();
+    if (!is_asking) loop.stop();
   });
   EXPECT_EQ(ask((*door)->port()), (KnockAnswer{.seen_from = loopback, .failure = {}}));
   if (!has_arrived) run();
   EXPECT_TRUE(has_arrived);
-  EXPECT_THAT(told_, ElementsAre("127.0.0.1: knocked"));
+  EXPECT_THAT(told, ElementsAre("127.0.0.1: knocked"));
 }
 
 TEST_F(KnockTest, another_word_is_no_knock) {
-  const auto door = Door::open(loop_, loopback);
+  const auto door = Door::open(loop, loopback);
   ASSERT_TRUE(door) << door.error();
   bool has_arrived = false;
   (*door)->await(*Nonce::parse("ffffffffffffffffffffffff"), [&] { has_arrived = true; });
@@ -129,7 +129,7 @@ TEST_F(KnockTest, another_word_is_no_knock) {
   bool has_the_other = false;
   (*door)->await(word, [&] {
     has_the_other = true;
-    if (!is_asking_) loop_.stop();
+    if (!is_asking) loop.stop();
   });
   EXPECT_TRUE(ask((*door)->port()));
   if (!has_the_other) run();
@@ -139,7 +139,7 @@ TEST_F(KnockTest, another_word_is_no_knock) {
 TEST_F(KnockTest, a_closed_door_is_told) {
   Port port;
   {
-    const auto door = Door::open(loop_, loopback);
+    const auto door = Door::open(loop, loopback);
     ASSERT_TRUE(door) << door.error();
     port = (*door)->port();
   }
@@ -156,14 +156,14 @@ TEST_F(KnockTest, a_helper_tells_others_what_it_expects) {
 
 TEST_F(KnockTest, askers_beyond_the_limit_are_sent_away) {
   const io::StreamAddress there{
-      .kind = io::StreamAddress::Kind::tcp, .path = {}, .endpoint = knocker_->endpoint()};
+      .kind = io::StreamAddress::Kind::tcp, .path = {}, .endpoint = knocker->endpoint()};
   std::vector<io::Stream> waiting(askers_max);
   std::size_t opened = 0;
   for (io::Stream& stream : waiting)
-    stream = io::Stream::connect(loop_, there, {},
+    stream = io::Stream::connect(loop, there, {},
                                  {.opened =
                                       [&] {
-                                        if (++opened == waiting.size()) loop_.stop();
+                                        if (++opened == waiting.size()) loop.stop();
                                       },
                                   .received = [](auto) {},
                                   .closed = [](const std::string&) {}});
@@ -179,7 +179,7 @@ TEST_F(KnockTest, askers_beyond_the_limit_are_sent_away) {
 TEST_F(KnockTest, what_is_no_helper_is_told_as_such) {
   std::vector<io::Stream> accepted;
   auto other = io::StreamListener::open(
-      loop_, {.kind = io::StreamAddress::Kind::tcp, .path = {}, .endpoint = {loopback, Port{}}}, {},
+      loop, {.kind = io::StreamAddress::Kind::tcp, .path = {}, .endpoint = {loopback, Port{}}}, {},
       [&accepted](io::Stream stream) {
         accepted.push_back(std::move(stream));
         accepted.back().start({.received = [](auto) {}, .closed = [](const std::string&) {}});
@@ -188,11 +188,10 @@ TEST_F(KnockTest, what_is_no_helper_is_told_as_such) {
       });
   ASSERT_TRUE(other) << other.error();
   std::string error;
-  const Knock knock(loop_, other->address().endpoint, {.port = Port{80}, .word = word},
-                    [&](const auto& said) {
-                      error = said ? "" : said.error();
-                      loop_.stop();
-                    });
+  const Knock knock(loop, other->address().endpoint, {.port = Port{80}, .word = word}, [&](const auto& said) {
+    error = said ? "" : said.error();
+    loop.stop();
+  });
   run();
   EXPECT_EQ(error, "it answers, but not as portolan doctor --listen-helper does");
 }

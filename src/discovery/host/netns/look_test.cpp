@@ -51,14 +51,14 @@ class LookTest : public io::testing::PrivateNetwork {
         "net.ipv6.conf.host0.use_tempaddr=0 net.ipv6.conf.router0.accept_ra=0 "
         "net.ipv6.conf.router0.accept_dad=0");
     run("ip link set router0 addrgenmode none && ip link set router0 up && ip link set host0 up");
-    host_index_ = netlink().interface("host0").value().index;
-    router_index_ = netlink().interface("router0").value().index;
+    host_index = netlink().interface("host0").value().index;
+    router_index = netlink().interface("router0").value().index;
     // Advertisements come from there, so it is needed now.
-    add_address(router_index_, "fe80::1", 64);
+    add_address(router_index, "fe80::1", 64);
   }
 
   auto view() -> View {
-    auto seen = look_around(root_.path());
+    auto seen = look_around(root.path());
     EXPECT_TRUE(seen) << seen.error();
     return std::move(seen).value_or(View{});
   }
@@ -70,7 +70,7 @@ class LookTest : public io::testing::PrivateNetwork {
     ASSERT_GE(raw, 0);
     const int hops = 255;
     ::setsockopt(raw, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof hops);
-    const int index = static_cast<int>(router_index_);
+    const int index = static_cast<int>(router_index);
     ::setsockopt(raw, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, sizeof index);
     struct {
       nd_router_advert header;
@@ -93,7 +93,7 @@ class LookTest : public io::testing::PrivateNetwork {
     std::memcpy(packet.pref64.data() + 4, &pref64, 12);
     sockaddr_in6 to{};
     to.sin6_family = AF_INET6;
-    to.sin6_scope_id = router_index_;
+    to.sin6_scope_id = router_index;
     ::inet_pton(AF_INET6, "ff02::1", &to.sin6_addr);
     const auto sent = ::sendto(raw, &packet, sizeof packet, 0, reinterpret_cast<sockaddr*>(&to), sizeof to);
     ::close(raw);
@@ -105,21 +105,20 @@ class LookTest : public io::testing::PrivateNetwork {
   void await(io::NetworkWatch& watch, Condition is_there) {
     while (!HasFatalFailure() && !is_there()) {
       ASSERT_TRUE(io::testing::wait_readable(watch.descriptor())) << "no news for 10 s";
-      for (io::AdvertisedOptions& options : watch.take().advertised)
-        advertised_.push_back(std::move(options));
+      for (io::AdvertisedOptions& options : watch.take().advertised) advertised.push_back(std::move(options));
     }
   }
 
   void write(const std::string& path, const std::string& text) const {
-    const auto whole = root_.path() / path;
+    const auto whole = root.path() / path;
     std::filesystem::create_directories(whole.parent_path());
     std::ofstream(whole) << text;
   }
 
-  io::testing::TemporaryFolder root_;
-  std::uint32_t host_index_ = 0;
-  std::uint32_t router_index_ = 0;
-  std::vector<io::AdvertisedOptions> advertised_;
+  io::testing::TemporaryFolder root;
+  std::uint32_t host_index = 0;
+  std::uint32_t router_index = 0;
+  std::vector<io::AdvertisedOptions> advertised;
 };
 
 TEST_F(LookTest, addresses_come_with_the_lifetimes_that_the_router_gives_them) {
@@ -127,7 +126,7 @@ TEST_F(LookTest, addresses_come_with_the_lifetimes_that_the_router_gives_them) {
   const auto host_address = [&]() -> std::optional<HostAddress> {
     const auto addresses = io::host_addresses().value();
     for (const HostAddress& entry : addresses)
-      if (entry.interface_index == host_index_ && !entry.address.is_link_local()) return entry;
+      if (entry.interface_index == host_index && !entry.address.is_link_local()) return entry;
     return {};
   };
   const TimePoint before = io::monotonic_now();
@@ -179,12 +178,12 @@ TEST_F(LookTest, pref64_of_an_advertisement_comes_through_the_kernel) {
   // Other options of the advertisement come too, from newer kernels.
   const auto prefixes = [&] {
     std::vector<Pref64> all;
-    for (const io::AdvertisedOptions& options : advertised_)
+    for (const io::AdvertisedOptions& options : advertised)
       for (const Pref64& learned : parse_pref64_options(options.octets)) all.push_back(learned);
     return all;
   };
   await(watch, [&] { return !prefixes().empty(); });
-  for (const io::AdvertisedOptions& options : advertised_) EXPECT_EQ(options.interface_index, host_index_);
+  for (const io::AdvertisedOptions& options : advertised) EXPECT_EQ(options.interface_index, host_index);
   EXPECT_THAT(prefixes(), ElementsAre(Pref64{.prefix = Prefix::parse("2001:db8:64:ff9b::/96").value(),
                                              .lifetime = Seconds{1800}}));
 }
@@ -193,16 +192,16 @@ TEST_F(LookTest, what_may_not_be_read_or_is_wrong_is_a_remark_and_no_more) {
   write("var/lib/dhcp/dhclient.host0.leases", "lease { interface \"host0\"; option unknown-158 3:1:1:1; }");
   write("var/lib/dhcpcd/host0.lease", "no lease at all");
   write("var/lib/dhcpcd/host0.lease6", std::string(lease_file_octets_max + 1, '\7'));
-  write("run/systemd/netif/leases/" + std::to_string(host_index_), "OPTION_158=04c0000201\n");
+  write("run/systemd/netif/leases/" + std::to_string(host_index), "OPTION_158=04c0000201\n");
   write("run/systemd/netif/leases/99999", "OPTION_158=04c0000202\n");
-  std::filesystem::create_directories(root_.path() / "var/lib/dhcp/dhclient.folder.leases");
+  std::filesystem::create_directories(root.path() / "var/lib/dhcp/dhclient.folder.leases");
   const View seen = view();
   EXPECT_THAT(seen.remarks, ElementsAre(HasSubstr("dhclient.folder.leases: "),
                                         HasSubstr("dhclient.host0.leases: line 1: option"),
                                         HasSubstr("host0.lease: this is no answer of a DHCP server"),
                                         HasSubstr("host0.lease6: it has more than 262144 octets")));
   ASSERT_EQ(seen.findings.leased.size(), 1U);
-  EXPECT_EQ(seen.findings.leased[0].interface, (InterfaceName{.index = host_index_, .name = "host0"}));
+  EXPECT_EQ(seen.findings.leased[0].interface, (InterfaceName{.index = host_index, .name = "host0"}));
 }
 
 TEST_F(LookTest, a_host_without_any_of_it_finds_nothing_and_says_nothing) {
@@ -210,7 +209,7 @@ TEST_F(LookTest, a_host_without_any_of_it_finds_nothing_and_says_nothing) {
   EXPECT_THAT(seen.remarks, IsEmpty());
   EXPECT_THAT(seen.findings.leased, IsEmpty());
   EXPECT_THAT(seen.findings.routers, IsEmpty());
-  EXPECT_THAT(seen.interfaces, Contains(InterfaceName{.index = host_index_, .name = "host0"}));
+  EXPECT_THAT(seen.interfaces, Contains(InterfaceName{.index = host_index, .name = "host0"}));
 }
 
 TEST_F(LookTest, the_longest_interface_name_has_the_file) {
@@ -236,7 +235,7 @@ class DhcpTest : public LookTest {
     LookTest::SetUp();
     if (HasFatalFailure()) return;
     run("ip address add 192.0.2.1/24 dev router0 && ip address add 2001:db8:1::1/64 dev router0 nodad");
-    const std::string folder = root_.path().string();
+    const std::string folder = root.path().string();
     run("dnsmasq --conf-file=/dev/null --port=0 --interface=router0 --bind-interfaces --user=root "
         "--pid-file=" +
         folder + "/dnsmasq.pid --dhcp-leasefile=" + folder +
@@ -245,19 +244,19 @@ class DhcpTest : public LookTest {
         "--enable-ra "
         "--dhcp-option-force=158,04:c6:33:64:01:08:c0:00:02:01:c0:00:02:02 "
         "--dhcp-option-force=option6:86,20:01:0d:b8:00:00:00:00:00:00:00:00:00:00:53:51 2>/dev/null");
-    run("ip netns add " + name_ + " && ip link set host0 netns " + name_ + " && ip -n " + name_ +
-        " link set lo up && ip netns exec " + name_ +
-        " sysctl -q -w net.ipv6.conf.host0.accept_ra=2 net.ipv6.conf.host0.accept_dad=0 && ip -n " + name_ +
+    run("ip netns add " + name + " && ip link set host0 netns " + name + " && ip -n " + name +
+        " link set lo up && ip netns exec " + name +
+        " sysctl -q -w net.ipv6.conf.host0.accept_ra=2 net.ipv6.conf.host0.accept_dad=0 && ip -n " + name +
         " link set host0 up");
   }
   void TearDown() override {
-    run("kill $(cat " + root_.path().string() + "/dnsmasq.pid)");
-    run("ip netns del " + name_);
+    run("kill $(cat " + root.path().string() + "/dnsmasq.pid)");
+    run("ip netns del " + name);
   }
   /// In the host's namespace; what it mounts is its own.
   void run_on_host(const std::string& command) const {
-    const std::string log = root_.path().string() + "/client.log";
-    const std::string whole = "ip netns exec " + name_ + " sh -c '" + command + "' >" + log + " 2>&1";
+    const std::string log = root.path().string() + "/client.log";
+    const std::string whole = "ip netns exec " + name + " sh -c '" + command + "' >" + log + " 2>&1";
     if (std::system(whole.c_str()) == 0) return;
     std::ostringstream said;
     said << std::ifstream(log).rdbuf();
@@ -265,19 +264,19 @@ class DhcpTest : public LookTest {
   }
   /// Goes over to the host's namespace and looks.
   auto view_of_host() -> View {
-    const io::FileDescriptor there{::open(("/run/netns/" + name_).c_str(), O_RDONLY | O_CLOEXEC)};
+    const io::FileDescriptor there{::open(("/run/netns/" + name).c_str(), O_RDONLY | O_CLOEXEC)};
     EXPECT_EQ(::setns(there.get(), CLONE_NEWNET), 0);
     return view();
   }
 
-  const std::string name_ = "portolan-dhcp-" + std::to_string(::getpid());
+  const std::string name = "portolan-dhcp-" + std::to_string(::getpid());
 };
 
 TEST_F(DhcpTest, servers_that_dhclient_was_told_are_found) {
-  const std::string folder = root_.path().string();
+  const std::string folder = root.path().string();
   write("4.conf", "also request unknown-158;\n");
   write("6.conf", "option dhcp6.pcp-server code 86 = string;\nalso request dhcp6.pcp-server;\n");
-  std::filesystem::create_directories(root_.path() / "var/lib/dhcp");
+  std::filesystem::create_directories(root.path() / "var/lib/dhcp");
   for (const std::string family : {"4", "6"}) {
     // With a lease it goes into the background, and writes there down which process it is.
     const std::string process = folder + "/dhclient" + family + ".pid";
@@ -295,7 +294,7 @@ TEST_F(DhcpTest, servers_that_dhclient_was_told_are_found) {
 }
 
 TEST_F(DhcpTest, servers_that_dhcpcd_was_told_are_found) {
-  const std::string folder = root_.path().string();
+  const std::string folder = root.path().string();
   write("dhcpcd.conf", "require dhcp_server_identifier\nnoipv6rs\nia_na 1\nipv6\n");
   const std::string leases = folder + "/var/lib/dhcpcd";
   std::filesystem::create_directories(leases);
