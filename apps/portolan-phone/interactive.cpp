@@ -5,6 +5,8 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -111,23 +113,25 @@ class Session {
       return;
     }
     if (command == "call") return call(word());
+    using Deed = void (Session::*)(unsigned, const std::string&);
+    static const std::map<std::string_view, Deed, std::less<>> deeds = {
+        {"answer", &Session::answer}, {"refuse", &Session::refuse}, {"hangup", &Session::hang_up},
+        {"hold", &Session::hold},     {"resume", &Session::resume}, {"dtmf", &Session::send_digits},
+    };
+    const auto deed = deeds.find(command);
+    if (deed == deeds.end()) return fmt::print("'{}' is no command; help lists them\n", command);
     const std::string digits = command == "dtmf" ? word() : std::string();
-    const auto number = number_of(word());
-    if (!number) return;
-    if (command == "answer") {
-      phone_.answer(*number);
-    } else if (command == "refuse") {
-      phone_.refuse(*number);
-    } else if (command == "hangup") {
-      phone_.hang_up(*number);
-    } else if (command == "hold" || command == "resume") {
-      phone_.hold(*number, command == "hold");
-    } else if (command == "dtmf") {
-      if (!phone_.send_digits(*number, digits))
-        fmt::print("'{}' can't be sent: give 0-9, *, #, A-D, in an active call that takes them\n", digits);
-    } else {
-      fmt::print("'{}' is no command; help lists them\n", command);
-    }
+    if (const auto number = number_of(word())) (this->*deed->second)(*number, digits);
+  }
+
+  void answer(unsigned number, const std::string&) { phone_.answer(number); }
+  void refuse(unsigned number, const std::string&) { phone_.refuse(number); }
+  void hang_up(unsigned number, const std::string&) { phone_.hang_up(number); }
+  void hold(unsigned number, const std::string&) { phone_.hold(number, true); }
+  void resume(unsigned number, const std::string&) { phone_.hold(number, false); }
+  void send_digits(unsigned number, const std::string& digits) {
+    if (!phone_.send_digits(number, digits))
+      fmt::print("'{}' can't be sent: give 0-9, *, #, A-D, in an active call that takes them\n", digits);
   }
 
   void call(const std::string& whom) {

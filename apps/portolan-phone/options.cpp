@@ -153,9 +153,11 @@ void add_media(CLI::App& app, Options& options) {
 void add_what_to_do(CLI::App& app, Options& options) {
   app.add_option("--call", options.call, "call this URI, and end when the call ends")->type_name("URI");
   app.add_flag("--answer", options.answers, "answer every call");
-  add_number(app, "--calls", 1, 1000000, "number of calls", "end after so many answered calls [never]",
-             [&](std::uint32_t value) { options.call_count = value; });
-  add_number(app, "--duration", 1, seconds_max, "time", "seconds after which a call is ended here [never]",
+  add_number(
+      app, "--calls", 1, 1000000, "number of calls",
+      "with --call, call so often, one call after the other [1]; with --answer, end after so many [never]",
+      [&](std::uint32_t value) { options.call_count = value; });
+  add_number(app, "--duration", 0, seconds_max, "time", "seconds after which a call is ended here [never]",
              [&](std::uint32_t value) { options.duration = Seconds{value}; });
   add_number(app, "--wait", 1, seconds_max, "time",
              "seconds to wait for the registration, and for an answer [30]",
@@ -175,7 +177,8 @@ auto problem_with(const Options& options) -> std::string {
     return "--call and --answer contradict each other: leave one out";
   if (!options.play.empty() && options.tone_hz > 0)
     return "--play and --tone contradict each other: leave one out";
-  if (options.call_count > 0 && !options.answers) return "--calls counts answered calls: add --answer";
+  if (options.call_count > 0 && !options.answers && options.call.empty())
+    return "--calls counts calls of --call or --answer: add one of them";
   if (options.is_json && options.call.empty() && !options.answers)
     return "--json is for programs: add --call or --answer";
   return {};

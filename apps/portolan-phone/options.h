@@ -24,7 +24,8 @@ struct Options {
   /// A call to make; or calls to answer; or neither: a person tells.
   std::string call;
   bool answers = false;
-  /// Calls after which answering ends; 0: never.
+  /// Calls after which answering ends, or calls to make one after the other; 0: no end of answering, one to
+  /// make.
   unsigned call_count = 0;
   std::filesystem::path play;
   double tone_hz = 0;

@@ -45,7 +45,7 @@ TEST(PhoneOptions, values_are_checked_with_a_remedy) {
                                              {"--codec", "opus"},
                                              {"--address", "fe80::1"},
                                              {"--mapping-wait", "61"},
-                                             {"--duration", "0"},
+                                             {"--duration", "86401"},
                                              {"--user", "a@b"},
                                              {"--nonsense"}}) {
     const auto options = parse(each);
@@ -59,6 +59,7 @@ TEST(PhoneOptions, contradictions_are_told) {
   EXPECT_FALSE(parse({"--call", "sip:13@mysip.example", "--answer"}));
   EXPECT_FALSE(parse({"--call", "sip:13@mysip.example", "--play", "x.wav", "--tone", "440"}));
   EXPECT_FALSE(parse({"--calls", "3"}));
+  EXPECT_EQ(parse({"--call", "sip:13@mysip.example", "--calls", "3"})->call_count, 3U);
   EXPECT_FALSE(parse({"--json"}));
   EXPECT_FALSE(parse_command_line(std::vector<const char*>{"--user", "client4"}));
 }

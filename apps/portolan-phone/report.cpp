@@ -102,7 +102,7 @@ auto event_text(const PhoneEvent& event) -> std::string {
       return fmt::format(
           "not reachable from the IPv4 Internet: {}. portolan announce asks whether there is a PCP server",
           event.text);
-    case PhoneEvent::Kind::registered: return fmt::format("registered {} at {}", place, event.text);
+    case PhoneEvent::Kind::registered: return fmt::format("registered at {} {}", place, event.text);
     case PhoneEvent::Kind::registration_failed: return with_reason("the registration failed", event);
     case PhoneEvent::Kind::unregistered: return "not registered any more";
     case PhoneEvent::Kind::incoming:

@@ -22,7 +22,7 @@ namespace portolan::phone {
 namespace {
 
 constexpr std::size_t wav_octets_max = std::size_t{64} << 20U;
-constexpr Milliseconds pause_max = std::chrono::seconds{1};
+constexpr Milliseconds pause_max = std::chrono::seconds{60};
 constexpr Milliseconds close_time = std::chrono::seconds{4};
 
 class Script {
@@ -69,7 +69,10 @@ class Script {
     if (has_begun_) return;
     has_begun_ = true;
     patience_.reset();
-    if (options_.call.empty()) return;
+    if (!options_.call.empty()) call();
+  }
+
+  void call() {
     patience_ = io::monotonic_now() + options_.wait;
     const auto number = phone_.call(options_.call);
     if (!number) return fail(number.error());
@@ -120,11 +123,17 @@ class Script {
     if (was_active) {
       if (const auto saved = save_recording(options_, event); !saved) fail(saved.error());
     }
-    if (!options_.answers) {
-      if (!was_active) status_ = exit_refused;
+    if (was_active) ++calls_had_;
+    if (is_over_) return;
+    if (options_.answers) {
+      is_over_ = was_active && calls_had_ == options_.call_count;
+    } else if (!was_active) {
+      status_ = exit_refused;
       is_over_ = true;
-    } else if (was_active && ++answered_ == options_.call_count) {
+    } else if (calls_had_ >= options_.call_count) {
       is_over_ = true;
+    } else {
+      call();
     }
   }
 
@@ -154,7 +163,7 @@ class Script {
   bool has_begun_ = false;
   bool is_over_ = false;
   int status_ = exit_success;
-  unsigned answered_ = 0;
+  unsigned calls_had_ = 0;
   std::set<unsigned> active_;
   std::map<unsigned, TimePoint> hang_up_at_;
 };

@@ -44,13 +44,14 @@ def build_directory():
 
 
 def until(condition, seconds, what):
-    """Polls until `condition()` is true and returns its value; fails after `seconds`."""
+    """Polls until `condition()` is true and returns its value; fails after `seconds`, and says `what`, a text or what
+    makes it then."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what() if callable(what) else what}"
         time.sleep(0.02)
 
 
@@ -195,8 +196,9 @@ class Lab:
         return f"portolan-{self.name}-{host}"
 
     def start(self, host, *command, **options):
+        options.setdefault("stdin", subprocess.DEVNULL)
         return subprocess.Popen(["ip", "netns", "exec", self.namespace(host), *map(str, command)],
-                                stdin=subprocess.DEVNULL, text=True, preexec_fn=default_signals, **options)
+                                text=True, preexec_fn=default_signals, **options)
 
     def run(self, host, *command, timeout=60):
         """Runs a command on a host; the caller looks at the exit status."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the SIP tests share: phones, the IPv4 phone's control port, captures, tones."""
+import bisect
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+import time
 import wave
 
 from labkit import POOL, build_directory, check_no_sanitizer_report, until
@@ -29,14 +31,14 @@ EXPERIMENTAL_ETHERTYPE = 0x88b5
 class Phone:
     """portolan-phone on a host of the lab, run by a script: its events, one after the other."""
 
-    def __init__(self, lab, host, *arguments, user="client4"):
+    def __init__(self, lab, host, *arguments, user="client4", first=()):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="portolan-phone-"))
         self.config = self.directory / "phone.conf"
         self.config.write_text(f'user = "{user}"\ndomain = "{DOMAIN}"\npassword = "pw-{user}"\n')
         self.errors = (self.directory / "errors").open("w+")
         self.recording = self.directory / "heard.wav"
         self.events = []
-        self.process = lab.start(host, pathlib.Path(build_directory()) / "apps" / "portolan-phone", "--config",
+        self.process = lab.start(host, *first, pathlib.Path(build_directory()) / "apps" / "portolan-phone", "--config",
                                  self.config, "--json", "--record", self.recording, *arguments,
                                  stdout=subprocess.PIPE, stderr=self.errors)
         self.reader = threading.Thread(target=self.read, daemon=True)
@@ -47,7 +49,7 @@ class Phone:
 
     def read(self):
         for line in self.process.stdout:
-            self.events.append(json.loads(line))
+            self.events.append({**json.loads(line), "seen": time.monotonic()})
 
     def said(self):
         self.errors.flush()
@@ -222,3 +224,68 @@ def check_heard(phone, ended, seconds):
 def check_mapped(ended):
     assert ended["external"].startswith(POOL + ":"), ended
     assert port_of(ended["external"]) % 2 == 0, ended
+
+
+class HandheldPhone:
+    """portolan-phone as a person uses it: lines typed, and what it says."""
+
+    def __init__(self, lab, host, *arguments, user="client4"):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="portolan-phone-"))
+        config = self.directory / "phone.conf"
+        config.write_text(f'user = "{user}"\ndomain = "{DOMAIN}"\npassword = "pw-{user}"\n')
+        self.output = self.directory / "said"
+        with self.output.open("w") as output:
+            self.process = lab.start(host, pathlib.Path(build_directory()) / "apps" / "portolan-phone", "--config",
+                                     config, *arguments, stdin=subprocess.PIPE, stdout=output, stderr=output)
+
+    def __enter__(self):
+        return self
+
+    def said(self):
+        return self.output.read_text(errors="replace")
+
+    def type(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def until_it_says(self, text, count=1, seconds=20):
+        until(lambda: self.said().count(text) >= count, seconds, lambda: f"{text!r}, {count} times, in {self.said()}")
+
+    def status(self):
+        """What it answers to "status", from the address of record on."""
+        before = self.said().count(f"@{DOMAIN}: ")
+        self.type("status")
+        self.until_it_says(f"@{DOMAIN}: ", before + 1)
+        # The prompt comes behind the answer.
+        until(lambda: "\n[" in self.said().rsplit(f"@{DOMAIN}: ", 1)[1], 10, "a prompt")
+        return self.said().rsplit(f"@{DOMAIN}: ", 1)[1]
+
+    def quit(self):
+        self.type("quit")
+        assert self.process.wait(30) == 0, self.said()
+        check_no_sanitizer_report(self.said(), "portolan-phone")
+
+    def __exit__(self, kind, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+        self.process.stdin.close()
+
+
+def samples_of_mu_law(octets):
+    """G.711, each octet to a sample."""
+    table = []
+    for code in range(256):
+        turned = ~code & 0xff
+        magnitude = (((turned & 0x0f) << 3) + 0x84 << (turned >> 4 & 7)) - 0x84
+        table.append(-magnitude if turned & 0x80 else magnitude)
+    return [table[octet] for octet in octets]
+
+
+def mu_law_tone(frequency, seconds):
+    """A tone as raw G.711: the nearest code for each sample."""
+    codes = sorted(zip(samples_of_mu_law(range(256)), range(256)))
+    values = [value for value, _ in codes]
+    one_second = bytes(codes[min(bisect.bisect_left(values, round(12000 * math.sin(2 * math.pi * frequency * at / 8000))),
+                                 255)][1] for at in range(8000))
+    return one_second * seconds

@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 from labkit import POOL, until
-from sipkit import PACKETS_A_SECOND, PACKETS_SHARE, PEER, Phone, samples_of, tone_seconds
+from sipkit import (PACKETS_A_SECOND, PACKETS_SHARE, PEER, Capture, Phone, mu_law_tone, port_of, samples_of,
+                    samples_of_mu_law, tone_seconds)
 
 SECONDS = 3
 SIPP_PORT = 5070
@@ -46,8 +47,7 @@ Content-Length: 0
 {rest}
 </scenario>
 """
-BYE_COMES = """  <recv request="BYE"/>
-  <send><![CDATA[
+ANSWER = """  <send><![CDATA[
 SIP/2.0 200 OK
 [last_Via:]
 [last_From:]
@@ -58,6 +58,7 @@ Content-Length: 0
 
 ]]></send>
 """
+BYE_COMES = '  <recv request="BYE"/>\n' + ANSWER
 
 
 def sipp_calls(lab, directory, place, body, status):
@@ -66,9 +67,14 @@ def sipp_calls(lab, directory, place, body, status):
     scenario.write_text(SCENARIO.format(body=body, status=status, rest=BYE_COMES if status == 200 else "",
                                         # Of the INVITE, four messages before.
                                         ack_branch="" if status == 200 else "-4"))
+    return sipp(lab, scenario, place)
+
+
+def sipp(lab, scenario, place, *options):
+    """Calls the phone at `place` once."""
     # What it shows has timestamps with octets of any value.
     return subprocess.run(lab.command("exec", "peer", "sipp", "-sf", scenario, "-m", 1, "-i", PEER, "-p", SIPP_PORT,
-                                      "-nostdin", "-timeout", 20, "-timeout_error",
+                                      "-nostdin", "-timeout", 20, "-timeout_error", *options,
                                       f"{place['address']}:{place['port']}"),
                           capture_output=True, text=True, errors="replace", timeout=60, stdin=subprocess.DEVNULL)
 
@@ -86,6 +92,26 @@ def test_our_own_audio_comes_back_from_an_echo(lab):
     finally:
         echo.send_signal(signal.SIGKILL)
         echo.wait(10)
+
+
+def test_a_caller_s_tone_is_heard_and_it_hears_ours(lab, tmp_path):
+    (tmp_path / "tone.ul").write_bytes(mu_law_tone(700, SECONDS + 2))
+    scenario = tmp_path / "scenario.xml"
+    scenario.write_text(SCENARIO.format(
+        body=HEAD + "m=audio [rtpstream_audio_port] RTP/AVP 0", status=200, ack_branch="",
+        rest=f'  <nop><action><exec rtp_stream="{tmp_path}/tone.ul,1,0"/></action></nop>\n' + BYE_COMES))
+    with Capture(lab, "peer") as peer, \
+            Phone(lab, "handset-3g", "--answer", "--calls", 1, "--no-register", "--duration", SECONDS, "--tone",
+                  440) as phone:
+        place = phone.wait_for("mapped")
+        sipp(lab, scenario, place, "-mi", PEER)
+        ended = phone.end()
+    assert ended["packets-received"] >= PACKETS_SHARE * PACKETS_A_SECOND * SECONDS, ended
+    assert tone_seconds(samples_of(phone.recording), 700) >= SECONDS - 0.7
+    payloads = peer.fields(f"udp.srcport == {port_of(ended['external'])} && ip.src == {POOL}", "udp.payload")
+    # Behind the headers of RTP.
+    heard = b"".join(bytes.fromhex(payload[0].replace(":", ""))[12:] for payload, in payloads)
+    assert tone_seconds(samples_of_mu_law(heard), 440) >= SECONDS - 0.7
 
 
 @pytest.fixture(scope="module")

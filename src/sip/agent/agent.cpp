@@ -518,12 +518,13 @@ void Agent::answer(CallId call, const std::string& sdp) {
               SIPTAG_CONTENT_TYPE_STR("application/sdp"), SIPTAG_PAYLOAD_STR(sdp.c_str()), TAG_END());
 }
 
-void Agent::refuse(CallId call, int status, const std::string& phrase) {
+void Agent::refuse(CallId call, int status) {
   nua_handle_t* handle = state_->handle_of(call);
   if (handle == nullptr || !std::exchange(state_->find(handle)->is_asked, false)) return;
   State::Call& refused = *state_->find(handle);
-  if (!refused.is_confirmed) refused.ending = {.status = status, .phrase = phrase};
-  nua_respond(handle, status, phrase.c_str(), TAG_END());
+  if (!refused.is_confirmed) refused.ending = {.status = status, .phrase = sip_status_phrase(status)};
+  // Sofia keeps the pointer until it sends.
+  nua_respond(handle, status, sip_status_phrase(status), TAG_END());
 }
 
 void Agent::hang_up(CallId call) {

@@ -99,8 +99,8 @@ class Agent {
   void ring(CallId call);
   /// Accepts an incoming call or change.
   void answer(CallId call, const std::string& sdp);
-  /// Refuses an incoming call or change.
-  void refuse(CallId call, int status, const std::string& phrase);
+  /// Refuses an incoming call or change by a status of RFC 3261 s21.
+  void refuse(CallId call, int status);
   /// Ends a call, in whatever state it is.
   void hang_up(CallId call);
 

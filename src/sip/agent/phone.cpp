@@ -14,12 +14,10 @@ namespace {
 
 /// RFC 3261 s21.4
 constexpr int not_acceptable_here = 488;
-constexpr const char* not_acceptable_phrase = "Not Acceptable Here";
 constexpr int request_pending = 491;
 constexpr int busy = 486;
 /// Datagrams taken from a socket at a time.
 constexpr std::size_t receive_at_once = 16;
-constexpr Milliseconds pause_max = std::chrono::seconds{1};
 /// Before a change is offered again that met one of theirs (RFC 3261 s14.1).
 constexpr double retry_min_s = 2.1;
 constexpr double retry_max_s = 4.0;
@@ -348,7 +346,7 @@ void Phone::try_answer(Call& call) {
   }
   const auto answer = make_answer(call.local, *call.offered);
   if (!answer) {
-    agent_->refuse(*call.id, not_acceptable_here, not_acceptable_phrase);
+    agent_->refuse(*call.id, not_acceptable_here);
     end(call, not_acceptable_here, std::string(to_string(answer.error())));
     return;
   }
@@ -371,7 +369,7 @@ void Phone::begin_media(Call& call, const Agreement& agreement) {
 void Phone::refuse(unsigned number) {
   Call* call = find(number);
   if (call == nullptr || call->is_outgoing || call->state == CallState::active) return;
-  agent_->refuse(*call->id, busy, "Busy Here");
+  agent_->refuse(*call->id, busy);
   end(*call, busy, "refused here");
 }
 
@@ -465,10 +463,10 @@ void Phone::advance() {
 
 void Phone::step(Nanoseconds limit) {
   const TimePoint until = io::monotonic_now() + limit;
-  while (events_.empty()) {
-    const TimePoint now = io::monotonic_now();
-    const TimePoint next = std::min({next_deadline().value_or(until), until, now + pause_max});
-    agent_->step(std::max(next - now, Nanoseconds{0}));
+  is_woken_ = false;
+  while (events_.empty() && !is_woken_) {
+    const TimePoint next = std::min(next_deadline().value_or(until), until);
+    agent_->step(std::max(next - io::monotonic_now(), Nanoseconds{0}));
     for (const AgentEvent& event : agent_->take_events())
       std::visit([this](const auto& happened) { on(happened); }, event);
     advance();
@@ -555,14 +553,14 @@ void Phone::on(const Incoming& event) {
   if (!event.sdp.empty()) {
     auto description = parse_sdp(event.sdp);
     if (!description) {
-      agent_->refuse(event.call, not_acceptable_here, not_acceptable_phrase);
+      agent_->refuse(event.call, not_acceptable_here);
       return;
     }
     offered = std::move(*description);
   }
   auto made = make_call(event.from);
   if (!made) {
-    agent_->refuse(event.call, busy, "Busy Here");
+    agent_->refuse(event.call, busy);
     return;
   }
   (*made)->id = event.call;
@@ -582,7 +580,7 @@ void Phone::on(const Offered& event) {
   const auto answer =
       description ? make_answer(call->local, *description) : std::unexpected(Refusal::no_audio);
   if (!answer) {
-    agent_->refuse(event.call, not_acceptable_here, not_acceptable_phrase);
+    agent_->refuse(event.call, not_acceptable_here);
     return;
   }
   agent_->answer(event.call, to_text(answer->description));

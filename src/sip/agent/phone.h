@@ -119,9 +119,12 @@ class Phone {
   ~Phone();
 
   [[nodiscard]] auto on_readable(int descriptor, std::function<void()> handler) -> Agent::Watch {
-    return agent_->on_readable(descriptor, std::move(handler));
+    return agent_->on_readable(descriptor, [this, handler = std::move(handler)] {
+      is_woken_ = true;
+      handler();
+    });
   }
-  /// Serves what happens until something was told, at most `limit`.
+  /// Serves what happens until something was told or a handler was called, at most `limit`.
   void step(Nanoseconds limit);
   [[nodiscard]] auto take_events() -> std::vector<PhoneEvent>;
 
@@ -195,6 +198,7 @@ class Phone {
   std::vector<std::unique_ptr<Call>> calls_;
   unsigned last_number_ = 0;
   std::vector<PhoneEvent> events_;
+  bool is_woken_ = false;
 };
 
 }  // namespace portolan::sip
