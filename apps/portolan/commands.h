@@ -20,5 +20,8 @@ auto run_run(const RunCommand& command) -> int;
 auto run_doctor(const DoctorCommand& command) -> int;
 auto run_decode(const DecodeCommand& command) -> int;
 auto run_send(const SendCommand& command) -> int;
+/// `send --sequence`.
+auto run_sequence(const SendCommand& command) -> int;
+auto run_studio(const StudioCommand& command) -> int;
 
 }  // namespace portolan

@@ -25,14 +25,14 @@ auto text_of(const Field& field) -> std::string {
   return fmt::format("{}{} {}", field.name, field.kind == Field::Kind::heading ? "," : ":", field.value);
 }
 
+}  // namespace
+
 auto plain_hex(std::span<const std::byte> octets) -> std::string {
   std::string text;
   for (const std::byte octet : octets)
     fmt::format_to(std::back_inserter(text), "{:02x}", std::to_integer<unsigned>(octet));
   return text;
 }
-
-}  // namespace
 
 auto hex_text(std::span<const std::byte> octets) -> std::string {
   std::string text;

@@ -22,6 +22,7 @@ auto run(const RunCommand& command) -> int { return run_run(command); }
 auto run(const DoctorCommand& command) -> int { return run_doctor(command); }
 auto run(const DecodeCommand& command) -> int { return run_decode(command); }
 auto run(const SendCommand& command) -> int { return run_send(command); }
+auto run(const StudioCommand& command) -> int { return run_studio(command); }
 
 }  // namespace
 }  // namespace portolan

@@ -19,6 +19,8 @@ namespace {
 
 using arguments::parse_address;
 using arguments::parse_number;
+using arguments::parse_port;
+using arguments::refuse;
 
 /// Longest wait for an answer that makes sense on a command line.
 constexpr std::uint32_t timeout_s_max = 86400;
@@ -68,7 +70,53 @@ void add_discover(CLI::App& app, DiscoverCommand& command) {
   app.add_flag("--json", command.is_json, "print one JSON object on one line instead of text");
 }
 
+void add_studio(CLI::App& app, StudioCommand& command) {
+  app.add_option_function<std::string>(
+         "--listen",
+         [&command](const std::string& text) {
+           command.listen_address = parse_address("--listen", text);
+           if (command.listen_address == IpAddress{} ||
+               command.listen_address == *IpAddress::parse("0.0.0.0"))
+             refuse("--listen", text,
+                    "stands for all addresses, and studio knows by it who may ask: name one");
+         },
+         "address of this host to serve the page at [127.0.0.1]")
+      ->type_name("ADDRESS");
+  app.add_option_function<std::string>(
+         "--port",
+         [&command](const std::string& text) {
+           command.listen_port = parse_port("--port", text, "is no port: give a number from 0 to 65535");
+         },
+         "TCP port to serve the page at [any]")
+      ->type_name("PORT");
+  add_server_options(app, command.common);
+}
+
 }  // namespace
+
+auto parse_draft(std::string_view draft, const ServerOptions& common)
+    -> std::expected<SendCommand, std::string> {
+  auto words = arguments_of_json(draft);
+  if (!words) return std::unexpected(words.error());
+  CLI::App app("", "draft");
+  app.set_help_flag();
+  SendCommand command;
+  add_send(app, command);
+  add_server_options(app, command.common);
+  command.common = common;
+  try {
+    std::ranges::reverse(*words);
+    app.parse(*std::move(words));
+    check_combination(command);
+  } catch (const CLI::ParseError& error) {
+    return std::unexpected(error.what());
+  }
+  if (!command.capture.empty() || !command.sequence.empty())
+    return std::unexpected("--pcap and --sequence are for command lines: a draft names no files");
+  if (command.repeat != 1 || command.fuzz_seed)
+    return std::unexpected("--repeat and --fuzz are for command lines: a draft is one packet");
+  return command;
+}
 
 auto parse_command_line(std::span<const char* const> arguments) -> std::expected<Command, Exit> {
   CLI::App app("Port Control Protocol client: asks the router for external ports (RFC 6887).", "portolan");
@@ -116,6 +164,10 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
   CLI::App& send_app = *app.add_subcommand("send", "compose a PCP packet, well-formed or not, and send it");
   add_send(send_app, send);
   add_server_options(send_app, send.common);
+  StudioCommand studio;
+  CLI::App& studio_app =
+      *app.add_subcommand("studio", "compose, send and look at PCP packets on a web page of this host");
+  add_studio(studio_app, studio);
 
   try {
     std::vector<std::string> words(arguments.begin(), arguments.end());
@@ -157,6 +209,7 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
       check_combination(send);
       return send;
     }
+    if (studio_app.parsed()) return studio;
     return std::unexpected(Exit{.status = exit_success, .text = app.help()});
   } catch (const CLI::CallForVersion&) {
     return std::unexpected(Exit{.status = exit_success, .text = app.version() + "\n"});

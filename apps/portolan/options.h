@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -103,15 +104,30 @@ struct SendCommand {
   std::uint32_t rate = 1;
   std::string capture;
   bool only_prints = false;
+  /// A file of steps instead, or the name of one that comes with the program.
+  std::string sequence;
+};
+struct StudioCommand {
+  /// Who is asked unless the page says otherwise.
+  ServerOptions common;
+  /// Of this host's own.
+  IpAddress listen_address = *IpAddress::parse("127.0.0.1");
+  Port listen_port;  ///< 0: any
 };
 using Command = std::variant<MapCommand, AnnounceCommand, DiscoverCommand, DoctorCommand, AgentCommand,
-                             AskAgentCommand, RunCommand, DecodeCommand, SendCommand>;
+                             AskAgentCommand, RunCommand, DecodeCommand, SendCommand, StudioCommand>;
 
 /// Reason to end without asking anybody: help, the version, a mistake, no network.
 struct Exit {
   int status = exit_success;
   std::string text;
 };
+
+/// The packet that `draft`, a JSON object as of arguments_of_json(), is about; what it does not say of the
+/// server is as in `common`. It names no files, and is one packet. Errors  text: which member is wrong, and
+/// the remedy
+[[nodiscard]] auto parse_draft(std::string_view draft, const ServerOptions& common)
+    -> std::expected<SendCommand, std::string>;
 
 /// Parses the arguments behind the program's name. A mistake is told with argument, value and remedy.
 [[nodiscard]] auto parse_command_line(std::span<const char* const> arguments) -> std::expected<Command, Exit>;

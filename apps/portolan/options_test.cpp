@@ -76,6 +76,19 @@ TEST(CommandLine, map_takes_everything) {
   EXPECT_TRUE(map.common.is_verbose);
 }
 
+TEST(CommandLine, studio_is_served_to_this_host_unless_another_address_is_asked_for) {
+  const auto plain = parse({"studio"});
+  ASSERT_TRUE(plain) << plain.error().text;
+  EXPECT_EQ(std::get<StudioCommand>(*plain).listen_address, IpAddress::parse("127.0.0.1"));
+  EXPECT_EQ(std::get<StudioCommand>(*plain).listen_port, Port{0});
+  const auto asked = parse({"studio", "--listen", "192.0.2.7", "--port", "8000", "--server", "192.0.2.1"});
+  ASSERT_TRUE(asked) << asked.error().text;
+  EXPECT_EQ(std::get<StudioCommand>(*asked).listen_address, IpAddress::parse("192.0.2.7"));
+  EXPECT_EQ(std::get<StudioCommand>(*asked).listen_port, Port{8000});
+  EXPECT_EQ(std::get<StudioCommand>(*asked).common.server, "192.0.2.1");
+  for (const auto* all : {"0.0.0.0", "::"}) EXPECT_FALSE(parse({"studio", "--listen", all})) << all;
+}
+
 TEST(CommandLine, map_takes_the_options_of_pcp) {
   const auto command =
       parse({"map", "udp", "5004", "--filter", "2001:db8:64::/96", "--filter", "2001:db8::7,5060",

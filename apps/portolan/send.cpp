@@ -16,66 +16,16 @@
 #include "io/system.h"
 #include "io/udp.h"
 #include "portolan/commands.h"
+#include "portolan/composing.h"
 #include "portolan/dissection_report.h"
 #include "portolan/server_choice.h"
 #include "wire/compose.h"
-#include "wire/describe.h"
-#include "wire/message.h"
-#include "wire/nat_pmp.h"
 
 namespace portolan {
 namespace {
 
 /// More packets than this are counted, not shown, unless --verbose or --json asks for them.
 constexpr std::uint32_t shown_max = 10;
-/// What RFC 6886 s3.3 recommends.
-constexpr std::uint32_t default_lifetime_s = wire::nat_pmp::recommended_lifetime_s;
-
-auto pcp_of(const SendCommand& command, const IpAddress& source, Random& random) -> wire::Draft::Pcp {
-  wire::Draft::Pcp pcp = command.pcp;
-  const bool is_announce = pcp.opcode == std::to_underlying(wire::Opcode::announce);
-  pcp.requested_lifetime_s = command.lifetime.value_or(is_announce ? 0 : default_lifetime_s);
-  pcp.client_address = command.client_address.value_or(source);
-  if (command.nonce)
-    pcp.body.nonce = *command.nonce;
-  else
-    random.fill(pcp.body.nonce.octets);
-  return pcp;
-}
-
-auto nat_pmp_of(const SendCommand& command) -> wire::nat_pmp::Request {
-  if (command.kind == SendCommand::Kind::nat_pmp_address) return wire::nat_pmp::AddressRequest{};
-  return wire::nat_pmp::MapRequest{.protocol = command.pcp.body.protocol,
-                                   .internal_port = command.pcp.body.internal_port,
-                                   .suggested_external_port = command.pcp.body.suggested_external_port,
-                                   .requested_lifetime_s = command.lifetime.value_or(default_lifetime_s)};
-}
-
-auto draft_of(const SendCommand& command, const IpAddress& source, Random& random) -> wire::Draft {
-  const auto with = [&command](auto content) {
-    return wire::Draft{.content = std::move(content), .edits = command.edits, .size = command.size};
-  };
-  if (command.raw) return with(*command.raw);
-  if (command.kind == SendCommand::Kind::pcp) return with(pcp_of(command, source, random));
-  return with(nat_pmp_of(command));
-}
-
-/// What an answer says, for the summary: "MAP SUCCESS".
-auto word_of(std::span<const std::byte> datagram) -> std::string {
-  if (const auto response = wire::decode_response(datagram, {.version_1 = true}))
-    return fmt::format("{} {}", wire::to_string(response->opcode), wire::to_string(response->result));
-  if (const auto response = wire::nat_pmp::decode_response(datagram))
-    return fmt::format("NAT-PMP {}", wire::nat_pmp::to_string(response->result));
-  return "not understood";
-}
-
-auto is_success(std::span<const std::byte> datagram) -> bool {
-  if (const auto response = wire::decode_response(datagram, {.version_1 = true}))
-    return response->result == wire::ResultCode::success;
-  const auto response = wire::nat_pmp::decode_response(datagram);
-  return response && response->result == wire::nat_pmp::ResultCode::success;
-}
-
 /// One run of the command: sends at the rate wanted, shows what comes.
 class Exchange {
  public:
@@ -124,7 +74,7 @@ class Exchange {
   }
 
   void send_one() {
-    auto message = wire::compose(draft_of(command_, choice_.client_address, random_));
+    auto message = message_of(command_, choice_.client_address, random_);
     if (!message) return fail(message.error());
     if (command_.fuzz_seed) {
       SeededRandom seeded(std::uint64_t{*command_.fuzz_seed} + sent_);
@@ -151,7 +101,7 @@ class Exchange {
     for (const io::ReceivedDatagram& datagram : *datagrams) {
       ++answered_;
       if (!is_success(datagram.payload)) ++refused_;
-      ++answers_[word_of(datagram.payload)];
+      ++answers_[answer_word(datagram.payload)];
       show("received", datagram.source, own, datagram.payload);
     }
     if (sent_ == command_.repeat && answered_ >= sent_) loop_.stop();
@@ -229,8 +179,7 @@ auto fail(const Exit& exit) -> int {
 /// Without a server the packet is that of an unspecified source.
 auto print_only(const SendCommand& command) -> int {
   io::SystemRandom random;
-  auto message =
-      wire::compose(draft_of(command, command.common.internal_address.value_or(IpAddress{}), random));
+  auto message = message_of(command, command.common.internal_address.value_or(IpAddress{}), random);
   if (!message) return fail({.status = exit_usage, .text = message.error()});
   if (command.fuzz_seed) {
     SeededRandom seeded(*command.fuzz_seed);
@@ -246,6 +195,7 @@ auto print_only(const SendCommand& command) -> int {
 }  // namespace
 
 auto run_send(const SendCommand& command) -> int {
+  if (!command.sequence.empty()) return run_sequence(command);
   if (command.only_prints) return print_only(command);
   auto choice = choose_server(command.common);
   if (!choice) return fail(choice.error());

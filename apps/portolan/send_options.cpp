@@ -224,6 +224,8 @@ void add_sending(CLI::App& app, SendCommand& command) {
   add_value(app, "--pcap", "FILE", "write what is sent and received to a capture file",
             [&command](const auto& text) { command.capture = text; });
   app.add_flag("--print", command.only_prints, "show the message, send nothing");
+  add_value(app, "--sequence", "FILE", "send the packets of a file's steps, and compare what is answered",
+            [&command](const auto& text) { command.sequence = text; });
 }
 
 auto text_of(const std::string& path) -> std::expected<std::string, std::string> {
@@ -241,8 +243,13 @@ auto text_of(const std::string& path) -> std::expected<std::string, std::string>
   return text;
 }
 
+/// Of text that is no UTF-8, what is.
+auto json_text(const nlohmann::ordered_json& value) -> std::string {
+  return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 auto argument_of(const nlohmann::ordered_json& value) -> std::string {
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  return value.is_string() ? value.get<std::string>() : json_text(value);
 }
 
 }  // namespace
@@ -263,6 +270,13 @@ void add_send(CLI::App& app, SendCommand& command) {
 }
 
 void check_combination(const SendCommand& command) {
+  if (!command.sequence.empty()) {
+    if (command.kind || command.raw)
+      throw CLI::ValidationError("--sequence", "has packets of its own: leave OPCODE and --raw out");
+    if (command.repeat != 1 || command.fuzz_seed || command.only_prints)
+      throw CLI::ValidationError("--sequence", "takes no --repeat, --fuzz or --print: leave them out");
+    return;
+  }
   if (!command.kind && !command.raw)
     throw CLI::ValidationError("OPCODE", "is missing: give one, or the whole message with --raw");
   if (command.kind && command.raw)
@@ -309,24 +323,44 @@ auto arguments_of_json(std::string_view text) -> std::expected<std::vector<std::
   const auto add = [&words](const std::string& key, const nlohmann::ordered_json& value) {
     if (key == "opcode") {
       words.push_back(argument_of(value));
-      return true;
+      return !words.back().starts_with('-');
     }
     if (value.is_boolean()) {
       if (value.get<bool>()) words.push_back("--" + key);
       return true;
     }
     if (!value.is_string() && !value.is_number_integer()) return false;
-    words.push_back("--" + key + "=" + argument_of(value));
+    // Behind "=" CLI11 takes nothing for a value that is missing.
+    if (const std::string argument = argument_of(value); argument.empty())
+      words.insert(words.end(), {"--" + key, argument});
+    else
+      words.push_back("--" + key + "=" + argument);
     return true;
   };
+  const auto refuse_value = [](const std::string& key, const nlohmann::ordered_json& value) {
+    return std::unexpected(fmt::format(
+        "\"{}\": {} is no value of an option: give a number, a string, true or false, or a list of those",
+        key, json_text(value)));
+  };
   for (const auto& [key, value] : json.items()) {
-    const bool is_list = value.is_array();
-    const bool fits = is_list ? std::ranges::all_of(value, [&](const auto& each) { return add(key, each); })
-                              : add(key, value);
-    if (!fits)
-      return std::unexpected(fmt::format(
-          "\"{}\": {} is no value of an option: give a number, a string, true or false, or a list of those",
-          key, value.dump()));
+    if (key == "options") {
+      // Different ones in the order wanted: each is an object of one member.
+      const bool is_list = value.is_array() && std::ranges::all_of(value, [](const auto& each) {
+                             return each.is_object() && each.size() == 1;
+                           });
+      if (!is_list)
+        return std::unexpected(fmt::format(
+            R"("options": {} is no list of options: give [{{"prefer-failure": true}}, {{"option": "200"}}])",
+            json_text(value)));
+      for (const auto& each : value)
+        if (const auto member = each.items().begin(); !add(member.key(), member.value()))
+          return refuse_value(member.key(), member.value());
+      continue;
+    }
+    const bool fits = value.is_array()
+                          ? std::ranges::all_of(value, [&](const auto& each) { return add(key, each); })
+                          : add(key, value);
+    if (!fits) return refuse_value(key, value);
   }
   return words;
 }

@@ -32,7 +32,8 @@ void check_combination(const DecodeCommand& command);
 
 /// The arguments that a JSON object stands for: {"opcode": "map", "internal-port": 80, "prefer-failure":
 /// true, "option": ["200", "128:63616d"]} is map --internal-port 80 --prefer-failure --option 200 --option
-/// 128:63616d, in the object's order. Errors  text: no object, or a value that no option takes
+/// 128:63616d, in the object's order. A member "options" has such objects of one member each, for options of
+/// several kinds in their order. Errors  text: no object, or a value that no option takes
 [[nodiscard]] auto arguments_of_json(std::string_view text)
     -> std::expected<std::vector<std::string>, std::string>;
 

@@ -9,6 +9,7 @@
 #include "control/management/api.h"
 #include "io/log.h"
 #include "portoland/daemon.h"
+#include "web/pages.h"
 
 namespace portolan::portoland {
 
@@ -51,6 +52,7 @@ auto Daemon::management_surroundings() -> management::Surroundings {
               [](const std::string& who, const std::string& why) {
                 io::log::warn("management-refused", "{who} is refused by management: {why}", who, why);
               },
+          .pages = pages::dashboard(),
           .metrics = [this](std::function<void(std::string)> take) { gather_metrics(std::move(take)); }};
 }
 

@@ -14,10 +14,11 @@ namespace portolan::io {
 namespace {
 
 auto reason_of(unsigned status) -> std::string_view {
-  constexpr std::array<std::pair<unsigned, std::string_view>, 21> reasons{{{200, "OK"},
+  constexpr std::array<std::pair<unsigned, std::string_view>, 23> reasons{{{200, "OK"},
                                                                            {201, "Created"},
                                                                            {202, "Accepted"},
                                                                            {204, "No Content"},
+                                                                           {303, "See Other"},
                                                                            {400, "Bad Request"},
                                                                            {401, "Unauthorized"},
                                                                            {403, "Forbidden"},
@@ -29,6 +30,7 @@ auto reason_of(unsigned status) -> std::string_view {
                                                                            {413, "Content Too Large"},
                                                                            {415, "Unsupported Media Type"},
                                                                            {421, "Misdirected Request"},
+                                                                           {422, "Unprocessable Content"},
                                                                            {429, "Too Many Requests"},
                                                                            {431, "Header Fields Too Large"},
                                                                            {500, "Internal Server Error"},

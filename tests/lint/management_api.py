@@ -40,8 +40,9 @@ curl --cacert ca.pem -H "Authorization: Bearer $token" -N https://gateway.exampl
   has seen. A reader who was too slow, or away too long, gets an event `gap`. After 15 seconds without an event
   comes a `heartbeat`. A client that takes nothing for 20 seconds is cut off.
 - `GET /v1/openapi.json` describes all this for programs (OpenAPI 3.1), `GET /metrics` is for Prometheus.
-- Requests with a field `Origin` are refused: web pages have no business here. Over TCP the `Host` must be an address
-  that the server listens at, `localhost`, or one of `management.names`.
+- Over TCP a browser finds the dashboard at `/`. Requests with a field `Origin` of any other page are refused, over UNIX sockets
+  all that have one. Over TCP the `Host` must be an address that the server listens at, `localhost`, or one of
+  `management.names`.
 - JSON comes in ASCII: what a client has sent, in a description for instance, is escaped, and octets that are no UTF-8 are
   U+FFFD.
 """

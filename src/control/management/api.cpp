@@ -77,6 +77,9 @@ void Api::carried_out(std::span<const server::Finished> finished) {
 }
 
 void Api::called(io::HttpCall call) {
+  if (call.head.method == "GET" && guard_->serves_pages(call))
+    if (const io::HttpPage* const page = io::find_page(surroundings_.pages, call.head.target))
+      return call.reply(io::reply_of(*page));
   const auto caller = guard_->admit(now(), call);
   if (caller) return answer(*caller, std::move(call));
   ++refused_[caller.error().code];

@@ -21,6 +21,7 @@
 #include "control/management/listing.h"
 #include "control/management/schema/schema.h"
 #include "io/event_loop.h"
+#include "io/http_page.h"
 #include "io/http_service.h"
 #include "server/server.h"
 
@@ -50,6 +51,8 @@ struct Surroundings {
   /// For the log: who is about to change what, fit to be shown; who came with a wrong token.
   std::function<void(const std::string& who, const std::string& what)> changes;
   std::function<void(const std::string& who, const std::string& why)> refused;
+  /// Of the dashboard; they outlive the API.
+  std::span<const io::HttpPage> pages;
   /// Hands text for Prometheus to the function, at once or later; empty: there is none.
   std::function<void(std::function<void(std::string)>)> metrics;
 };

@@ -117,6 +117,7 @@ class ApiTest : public ::testing::Test {
            .reload = [this] { return reloaded; },
            .changes = [](const std::string&, const std::string&) {},
            .refused = [](const std::string&, const std::string&) {},
+           .pages = {},
            .metrics = [](const std::function<void(std::string)>& take) { take("up 1\n"); }}};
 };
 

@@ -21,7 +21,7 @@ constexpr auto codes = std::to_array<ErrorCode>({
     {"wrong-token", 401, "There is no such token."},
     {"read-only-token", 403, "The token lets look, not change."},
     {"wrong-host", 403, "The request names a host that this server is not."},
-    {"browser", 403, "A web page sent the request."},
+    {"browser", 403, "A web page that is not the dashboard sent the request."},
     {"unknown-path", 404, "Nothing is there."},
     {"not-found", 404, "There is no such user or mapping."},
     {"wrong-method", 405, "The path takes other methods; the field Allow names them."},

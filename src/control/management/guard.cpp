@@ -37,13 +37,27 @@ auto Guard::is_host(const std::string& host, const io::StreamAddress& listener) 
                              [&](const std::string& known) { return equal_without_case(known, name); });
 }
 
+auto Guard::serves_pages(const io::HttpCall& call) const -> bool {
+  const io::StreamAddress& listener = listeners_.at(call.listener);
+  return listener.kind != io::StreamAddress::Kind::unix_socket && call.head.count("host") == 1 &&
+         is_host(*call.head.field("host"), listener);
+}
+
+auto Guard::is_own_page(const io::HttpCall& call, const std::string& origin) const -> bool {
+  const bool is_tls = listeners_.at(call.listener).kind == io::StreamAddress::Kind::tls;
+  return serves_pages(call) &&
+         equal_without_case(origin, (is_tls ? "https://" : "http://") + *call.head.field("host"));
+}
+
 auto Guard::admit(TimePoint now, const io::HttpCall& call) -> std::expected<Caller, Error> {
   const io::HttpRequestHead& head = call.head;
-  if (const std::string* const origin = head.field("origin"))
-    return std::unexpected(Error{.code = "browser",
-                                 .message = "a web page of '" + *origin + "' sent this",
-                                 .field = "Origin",
-                                 .remedy = "use portolanctl, or a program that is no browser"});
+  if (const std::string* const origin = head.field("origin");
+      origin != nullptr && !is_own_page(call, *origin))
+    return std::unexpected(
+        Error{.code = "browser",
+              .message = "a web page of '" + *origin + "' sent this",
+              .field = "Origin",
+              .remedy = "use the dashboard, portolanctl, or a program that is no browser"});
   const io::StreamAddress& listener = listeners_.at(call.listener);
   if (listener.kind == io::StreamAddress::Kind::unix_socket)
     return Caller{.access = Command::Access::write, .name = call.peer};

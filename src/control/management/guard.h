@@ -39,9 +39,13 @@ class Guard {
   /// Errors  malformed, browser, wrong-host, no-token, wrong-token, too-many-wrong-tokens
   [[nodiscard]] auto admit(TimePoint now, const io::HttpCall& call) -> std::expected<Caller, Error>;
 
+  /// Whether `call` may have the files of the pages: they are nobody's secret, but of a Host of ours only.
+  [[nodiscard]] auto serves_pages(const io::HttpCall& call) const -> bool;
+
   void set_tokens(Tokens tokens) { tokens_ = std::move(tokens); }
 
  private:
+  [[nodiscard]] auto is_own_page(const io::HttpCall& call, const std::string& origin) const -> bool;
   [[nodiscard]] auto is_host(const std::string& host, const io::StreamAddress& listener) const -> bool;
 
   std::vector<io::StreamAddress> listeners_;

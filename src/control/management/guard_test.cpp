@@ -93,11 +93,31 @@ TEST_F(GuardTest, one_host_and_one_authorization_is_given) {
       "malformed");
 }
 
-TEST_F(GuardTest, web_pages_are_refused_everywhere) {
-  Fields fields = with_host("192.0.2.1");
-  fields.emplace_back("origin", "https://evil.example");
-  EXPECT_EQ(code_of(fields), "browser");
+TEST_F(GuardTest, web_pages_of_others_are_refused_everywhere) {
+  const auto from = [this](const std::string& origin, const std::string& host = "192.0.2.1:5380") {
+    Fields fields = with_host(host);
+    fields.emplace_back("origin", origin);
+    return code_of(fields);
+  };
+  EXPECT_EQ(from("https://192.0.2.1:5380"), "admitted");
+  EXPECT_EQ(from("https://gw.example.net:5380", "gw.example.net:5380"), "admitted");
+  for (const auto* origin : {"https://evil.example", "null", "http://192.0.2.1:5380", "https://192.0.2.1", "",
+                             "https://192.0.2.1:5380.evil.example"})
+    EXPECT_EQ(from(origin), "browser") << origin;
+  EXPECT_EQ(from("https://evil.example:5380", "evil.example:5380"), "browser");
   EXPECT_EQ(code_of({{"origin", "null"}}, 0), "browser");
+  EXPECT_EQ(code_of({{"host", "localhost"}, {"origin", "https://localhost"}}, 0), "browser");
+}
+
+TEST_F(GuardTest, pages_are_served_to_who_names_this_host) {
+  const auto serves = [this](const std::string& host, std::size_t listener) {
+    const io::HttpRequestHead head{.method = "GET", .target = "/", .fields = {{"host", host}}};
+    return guard.serves_pages(io::HttpCall(head, "", listener, "somebody", [](const io::HttpReply&) {}));
+  };
+  EXPECT_TRUE(serves("192.0.2.1:5380", 1));
+  EXPECT_TRUE(serves("gw.example.net", 1));
+  EXPECT_FALSE(serves("evil.example", 1));
+  EXPECT_FALSE(serves("localhost", 0)) << "a UNIX socket has no browsers";
 }
 
 TEST(Tokens, a_file_with_mistakes_says_which) {

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: BSD-2-Clause
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { client, run, World } from "./world.mjs";
+
+const world = new World();
+let browser;
+let page;
+let capture;
+let captured;
+
+before(async () => {
+  captured = join(world.directory, "wire.pcap");
+  capture = world.start("tcpdump", "-n", "-i", "lo", "-U", "--immediate-mode", "-Z", "root", "-w", captured, "udp port 5351");
+  await new Promise((resolve, reject) => {
+    capture.stderr.on("data", (said) => { if (String(said).includes("listening on")) resolve(); });
+    capture.on("exit", () => reject(new Error("tcpdump ended")));
+  });
+  await world.server("third_party = true", '[[user]]\nprefix = "198.51.100.3/32"\nmappings_per_user_max = 1');
+  browser = await world.browser();
+  page = await world.open(browser, await world.studio());
+});
+after(() => world.end());
+
+const octets = async () => (await page.locator(".grid [data-at]:not(.end)").allTextContents()).join("");
+const origin = () => new URL(page.url()).origin;
+const newest = () => page.locator(".exchanges > li").first();
+
+/** Sends what is composed, and waits for its answer's word. */
+async function sendAndExpect(word) {
+  const before = await page.locator(".exchanges > li").count();
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await page.waitForFunction((count) => document.querySelectorAll(".exchanges > li").length > count, before);
+  await newest().getByText(word, { exact: true }).waitFor();
+}
+
+const choose = (kind) => page.locator(".kinds").getByRole("radio", { name: kind, exact: true }).check();
+
+/** Waits until the octets are as the test says. */
+async function octetsBecome(fits) {
+  for (let turn = 0; turn < 400; ++turn) {
+    const now = await octets();
+    if (fits(now)) return now;
+    await page.waitForTimeout(25);
+  }
+  assert.fail(`the octets are ${await octets()}; ${await page.locator("#compose-problem").textContent()}`);
+}
+
+async function preset(name, step) {
+  await page.getByRole("button", { name: "Presets…" }).click();
+  await page.getByLabel("All figures").fill(name);
+  await page.locator(`[data-preset="${name}"]`).getByRole("button", { name: step, exact: true }).first().click();
+}
+
+test("each opcode is composed, sent and answered", async () => {
+  await world.picture(page, "compose");
+  await sendAndExpect("MAP SUCCESS");
+  for (const [kind, word] of [["PEER", "PEER SUCCESS"], ["ANNOUNCE", "ANNOUNCE SUCCESS"], ["NAT-PMP address", "NAT-PMP Success"],
+    ["NAT-PMP UDP", "NAT-PMP Success"], ["Other opcode", "opcode 99 UNSUPP_OPCODE"]]) {
+    await choose(kind);
+    if (kind === "PEER") {
+      await page.getByLabel("Remote peer's port").fill("12456");
+      await page.getByLabel("Remote peer's address").fill("203.0.113.9");
+    }
+    await sendAndExpect(word);
+  }
+  await choose("MAP");
+  assert.deepEqual(page.complaints, []);
+});
+
+test("octets follow the form, and the form the octets", async () => {
+  await choose("MAP");
+  await page.getByLabel("Internal port", { exact: true }).fill("4660");
+  const made = await octetsBecome((now) => now.slice(80, 84) === "1234");
+  // Octet 41 is in the internal port.
+  await page.locator('.grid [data-at="41"]').click();
+  await page.locator(".tree [data-chosen]").getByText("Internal Port", { exact: true }).waitFor();
+  await page.keyboard.type("ff");
+  await octetsBecome((now) => now === made.slice(0, 82) + "ff" + made.slice(84));
+  await page.waitForFunction(() => document.querySelector("#field-internal-port").value === String(0x12ff));
+  // A reserved octet has no field in the form: it becomes a changed octet.
+  await page.locator('.grid [data-at="2"]').click();
+  await page.keyboard.type("80");
+  await page.waitForFunction(() => document.querySelector("#field-set")?.value === "2=80");
+  await page.keyboard.press("End");
+  await page.keyboard.press("Backspace");
+  await page.waitForFunction(() => document.querySelector("#field-size")?.value === "59");
+  await world.picture(page, "octets");
+  await sendAndExpect("MAP MALFORMED_REQUEST");
+  // The field of a row shows its octets.
+  await page.locator(".tree").getByRole("button", { name: "Version" }).first().click();
+  assert.equal(await page.locator(".grid .in-field").count(), 1);
+});
+
+test("options are added, ordered and removed", async () => {
+  await preset("flow-02", "Figure 2: MAP");
+  const option = page.getByLabel("Option to add");
+  for (const name of ["DESCRIPTION", "FILTER"]) {
+    await option.selectOption({ label: name });
+    await page.getByRole("button", { name: "Add option" }).click();
+  }
+  await octetsBecome((now) => now.slice(120, 122) === "80" && now.slice(144, 146) === "03");
+  await page.getByRole("button", { name: "Move FILTER up" }).click();
+  await octetsBecome((now) => now.slice(120, 122) === "03" && now.slice(168, 170) === "80");
+  await sendAndExpect("MAP SUCCESS");
+  await page.getByRole("button", { name: "Remove DESCRIPTION" }).click();
+  await octetsBecome((now) => now.length === 168);
+});
+
+test("packets of the presets are what the command line sends", async () => {
+  for (const [name, step, word] of [["flow-23", "Figure 23: MAP", "MAP SUCCESS"], ["flow-32", "Figure 32: MAP", "MAP MALFORMED_REQUEST"],
+    ["flow-38", "Figure 38: MAP of SCTP", "MAP UNSUPP_PROTOCOL"], ["flow-75", "Figure 75: MAP of version 1", "MAP UNSUPP_VERSION"],
+    ["flow-45", "Figure 45: MAP", "MAP SUCCESS"], ["flow-68", "Figure 68: PEER", "PEER CANNOT_PROVIDE_EXTERNAL"],
+    ["flow-36", "Figure 36: MAP", "MAP NO_RESOURCES"], ["slides-camera", "MAP of TCP port 8080", "MAP NOT_AUTHORIZED"]]) {
+    await preset(name, step);
+    await sendAndExpect(word);
+  }
+});
+
+test("every packet of every preset is shown as its file has it", async () => {
+  const { presets } = await (await page.request.get(`${origin()}/api/about`)).json();
+  let compared = 0;
+  for (const { file, step: steps } of presets)
+    for (const { name, send } of steps) {
+      // What an earlier step saves is not there yet; a nonce that is not given is another each time.
+      if (!send || JSON.stringify(send).includes("${")) continue;
+      const ask = async () => (await (await page.request.post(`${origin()}/api/compose`, { data: send })).json()).octets;
+      const made = await ask();
+      if (made !== await ask()) continue;
+      await preset(file, name);
+      await octetsBecome((now) => now === made);
+      ++compared;
+    }
+  assert.ok(compared >= 40, `${compared} packets`);
+});
+
+test("other result codes, by packets that are wrong", async () => {
+  const ask = (draft) => page.request.post(`${origin()}/api/send`, { data: { draft } });
+  for (const [draft, word] of [
+    [{ options: [{ option: "100:00" }] }, "MAP UNSUPP_OPTION"],
+    [{ options: [{ option: "3:0080" }] }, "MAP MALFORMED_OPTION"],
+    [{ "client-address": "192.0.2.77" }, "MAP ADDRESS_MISMATCH"],
+    [{ options: Array.from({ length: 12 }, (_, index) => ({ filter: `203.0.113.${index}/32,0` })) }, "MAP EXCESSIVE_REMOTE_PEERS"],
+    [{ "internal-address": "198.51.100.3", "internal-port": 7001 }, "MAP SUCCESS"],
+    [{ "internal-address": "198.51.100.3", "internal-port": 7002 }, "MAP USER_EX_QUOTA"],
+  ]) {
+    const before = await page.locator(".exchanges > li").count();
+    assert.equal((await ask({ opcode: "map", "internal-port": 7000, ...draft })).status(), 200);
+    await page.waitForFunction((count) => document.querySelectorAll(".exchanges > li").length > count, before);
+    await newest().getByText(word, { exact: true }).waitFor();
+  }
+});
+
+test("an exchange shows both packets, and where they differ", async () => {
+  await preset("flow-02", "Figure 2: MAP");
+  await sendAndExpect("MAP SUCCESS");
+  await newest().locator("summary").click();
+  const row = newest().locator("tr.differs", { hasText: "Assigned External IP Address" });
+  assert.match(await row.textContent(), /0\.0\.0\.0.*192\.0\.2\.1/);
+  assert.equal(await newest().locator("tr.differs", { hasText: "Mapping Nonce" }).count(), 0);
+  await world.picture(page, "timeline");
+});
+
+test("a sequence is made, run, saved, and run by the command line", async () => {
+  await preset("flow-02", "Figure 2: MAP");
+  await sendAndExpect("MAP SUCCESS");
+  await newest().locator("summary").click();
+  await newest().getByRole("button", { name: "Add as step, expecting this answer" }).click();
+  const expected = page.getByLabel("Expected of step 1");
+  await expected.waitFor();
+  assert.match(await expected.inputValue(), /result-code = SUCCESS\n.*assigned-external-port = 3938/s);
+  await page.getByRole("button", { name: "Add the packet as a step" }).click();
+  await page.getByLabel("Expected of step 2").fill("result-code = NO_RESOURCES");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByText("1 of 2 steps were not answered as expected.").waitFor();
+  await world.picture(page, "sequence");
+  await page.getByLabel("Expected of step 2").fill("result-code = 0\nlifetime = 1..20000");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByText("All 2 steps were answered as expected.").waitFor();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Save" }).click()]);
+  const file = join(world.directory, "mine.json");
+  await download.saveAs(file);
+  const said = run(join(process.env.PORTOLAN_BUILD, "apps", "portolan"), "send", "--sequence", file, "--server", "127.0.0.1", "--internal-address", client);
+  assert.match(said, /2 steps, 0 failed/);
+  await page.locator('input[type="file"]').setInputFiles(file);
+  assert.equal(await page.getByLabel("Name of step 1").inputValue(), "MAP 1");
+});
+
+test("a preset's sequence runs on the page", async () => {
+  await page.getByRole("button", { name: "Presets…" }).click();
+  await page.getByLabel("All figures").fill("flow-57");
+  await world.picture(page, "presets");
+  await page.locator('[data-preset="flow-57"]').getByRole("button", { name: "All steps as a sequence" }).click();
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByText("All 2 steps were answered as expected.").waitFor();
+});
+
+test("the keyboard alone is enough", async () => {
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("figure 61");
+  // To the button of the only preset left.
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await page.locator("dialog").waitFor({ state: "hidden" });
+  await octetsBecome((now) => now.length === 48);
+  const before = await page.locator(".exchanges > li").count();
+  await page.keyboard.press("Control+Enter");
+  await page.waitForFunction((count) => document.querySelectorAll(".exchanges > li").length > count, before);
+  await newest().getByText("ANNOUNCE SUCCESS", { exact: true }).waitFor();
+  // Every control has a name.
+  const nameless = await page.evaluate(() => [...document.querySelectorAll("button, a[href], input:not([hidden]), select, textarea")]
+    .filter((each) => !each.textContent.trim() && !each.getAttribute("aria-label") && !(each.labels?.length) && !each.closest("[hidden]"))
+    .map((each) => each.outerHTML));
+  assert.deepEqual(nameless, []);
+});
+
+test("on a phone nothing sticks out, and each view is there", async () => {
+  const cookies = await page.context().cookies();
+  const phone = await world.open(browser, null, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, colorScheme: "dark" });
+  await phone.context().addCookies(cookies);
+  await phone.goto(new URL(page.url()).origin);
+  for (const view of ["Compose", "Octets", "Timeline", "Sequence"]) {
+    await phone.locator(".tabs").getByRole("button", { name: view }).tap();
+    await phone.getByRole("heading", { name: view, exact: true }).waitFor();
+    const wide = await phone.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.equal(wide, 0, `${view} is ${wide} points too wide`);
+    await world.picture(phone, `phone-${view.toLowerCase()}`);
+  }
+  await phone.locator(".tabs").getByRole("button", { name: "Compose" }).tap();
+  await phone.getByLabel("Internal port", { exact: true }).fill("9090");
+  await phone.getByRole("button", { name: "Send", exact: true }).tap();
+  await phone.locator(".tabs").getByRole("button", { name: "Timeline" }).tap();
+  await phone.locator(".exchanges > li").first().getByText("MAP SUCCESS", { exact: true }).waitFor();
+  assert.deepEqual(phone.complaints, []);
+});
+
+test("light and dark", async () => {
+  const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await background();
+  await page.emulateMedia({ colorScheme: "dark" });
+  assert.notEqual(await background(), light);
+  await world.picture(page, "dark");
+  await page.locator("#theme").click();
+  assert.equal(await background(), light, "light is chosen");
+  await page.locator("#theme").click();
+  await page.emulateMedia({ colorScheme: "light" });
+  assert.notEqual(await background(), light, "dark is chosen");
+});
+
+test("what was sent and received is what tshark captured", async () => {
+  const timeline = JSON.parse(await (await page.request.get(`${origin()}/api/export?format=json`)).text())["portolan-timeline"];
+  const packets = timeline.filter((entry) => entry.octets !== undefined);
+  const file = join(world.directory, "exported.pcap");
+  writeFileSync(file, await (await page.request.get(`${origin()}/api/export?format=pcap`)).body());
+  const payloads = (name) => run("tshark", "-n", "-r", name, "-T", "fields", "-e", "udp.payload").trim().split("\n");
+  assert.deepEqual(payloads(file), packets.map((packet) => packet.octets));
+  // The command line's packets are in there too; announcements come in by another socket, so out of turn.
+  const ours = packets.filter((packet) => packet.kind !== "announced").map((packet) => packet.octets);
+  let seen = [];
+  for (let turn = 0; turn < 400 && seen.length < ours.length; ++turn) {
+    seen = payloads(captured);
+    await page.waitForTimeout(25);
+  }
+  let at = 0;
+  for (const each of seen) if (each === ours[at]) ++at;
+  assert.equal(at, ours.length, `the wire has not had ${ours[at]}`);
+  assert.ok(ours.length > 30);
+});
+
+test("what is decoded is what tshark decodes", async () => {
+  const timeline = JSON.parse(await (await page.request.get(`${origin()}/api/export?format=json`)).text())["portolan-timeline"];
+  const file = join(world.directory, "again.pcap");
+  writeFileSync(file, await (await page.request.get(`${origin()}/api/export?format=pcap`)).body());
+  const rows = run("tshark", "-n", "-r", file, "-T", "fields", "-E", "separator=|", "-e", "portcontrol.opcode", "-e", "portcontrol.result_code",
+    "-e", "portcontrol.map.internal_port", "-e", "portcontrol.map.rsp_assigned_external_port").split("\n");
+  const packets = timeline.filter((entry) => entry.octets !== undefined);
+  let compared = 0;
+  packets.forEach((packet, index) => {
+    const [opcode, result, internal, assigned] = rows[index].split("|");
+    const value = (name) => /^\d+/.exec(packet.fields.find((field) => field.name === name)?.value ?? "")?.[0];
+    const isMap = packet.octets.startsWith("0201") || packet.octets.startsWith("0281");
+    if (!isMap || packet.fields.some((field) => field.kind === "fault")) return;
+    ++compared;
+    assert.equal(value("Opcode"), opcode);
+    assert.equal(value("Internal Port"), internal);
+    if (packet.kind === "received") {
+      assert.equal(value("Result Code"), result);
+      assert.equal(value("Assigned External Port"), assigned);
+    }
+  });
+  assert.ok(compared > 10);
+});
+
+test("the exported test compiles, passes here, and fails elsewhere", async () => {
+  await page.getByRole("button", { name: "Clear" }).click();
+  await page.locator(".exchanges > li").first().waitFor({ state: "detached" });
+  await preset("flow-38", "Figure 38: MAP of SCTP");
+  await sendAndExpect("MAP UNSUPP_PROTOCOL");
+  const source = join(world.directory, "exchange_test.cpp");
+  writeFileSync(source, await (await page.request.get(`${origin()}/api/export?format=test`)).body());
+  assert.equal(readFileSync(source, "utf8").match(/^TEST\(/gm).length, 1);
+  const made = join(world.directory, "exchange_test");
+  run("g++", "-std=c++20", source, "-lgtest", "-lgtest_main", "-o", made);
+  // Requests of a socket at this address are answered; from another one the address is a mismatch.
+  run("env", "PCP_SERVER=198.51.100.1", made);
+  assert.throws(() => run("env", "PCP_SERVER=198.51.100.2", made));
+});
+
+test("nothing else was asked, and nothing complained", () => {
+  assert.deepEqual([...page.hosts], [new URL(page.url()).host]);
+  assert.deepEqual(page.complaints, []);
+});
