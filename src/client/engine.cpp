@@ -197,6 +197,8 @@ void Engine::advance_request(TimePoint now, Handle handle) {
 void Engine::give_up(TimePoint now, Handle handle, Request& request) {
   if (goes_by_nat_pmp(request)) {
     begin_pcp(now);
+    // Those that had been looked at have something to send again.
+    advance(now);
   } else if (request.mapping) {
     // It was only to be confirmed, and lives on until it expires.
     request.phase = Phase::granted;
