@@ -100,14 +100,12 @@ void Server::compare(TimePoint now, const ContractKey& key, const Endpoint& exte
   reconciliation_->waiting.push_back(std::move(repair));
 }
 
-/// Although there is no contract: what was under way will decide, or the operator wants it just there.
+/// Although there is no contract: an undo has it, or the operator wants it just there. What a batch under way
+/// made is not: nobody was told of it, it may be where something is that was promised, and the batch is
+/// carried out again.
 auto Server::is_owned(const ContractKey& key, const Endpoint& external) const -> bool {
-  if (in_flight_.contains(key.mapping)) {
-    const auto is_about_it = [&](const Item& item) { return item.key == key; };
-    const auto has_it = [&](const Batch& batch) { return std::ranges::any_of(batch.items, is_about_it); };
-    if (std::ranges::any_of(pipeline_, has_it)) return true;
-    if (undo_ && std::ranges::find(undo_->keys, key) != undo_->keys.end()) return true;
-  }
+  if (undo_ && in_flight_.contains(key.mapping) && std::ranges::find(undo_->keys, key) != undo_->keys.end())
+    return true;
   const auto wanted = key.is_peer() ? statics_.end() : statics_.find(key.mapping);
   return wanted != statics_.end() &&
          external == Endpoint{wanted->second.mapping.external_address, wanted->second.mapping.external_port};

@@ -5,6 +5,7 @@
 
 #include "server/server.h"
 #include "server/test_world.h"
+#include "wire/nat_pmp.h"
 
 namespace portolan::server {
 namespace {
@@ -342,6 +343,32 @@ TEST(Reconcile, batches_that_were_not_answered_are_carried_out_afterwards) {
       EXPECT_THAT(held_by(world), SizeIs(2));
     }
   }
+}
+
+// Found by the simulator. NAT-PMP gives nobody else the same port of the other protocol (RFC 6886 s3.3).
+TEST(Reconcile, what_a_batch_under_way_made_gives_way_to_what_was_promised) {
+  World world({.nat_pmp_addresses = {*Ipv4Address::parse("192.0.2.14")}});
+  const Port port = world.ask(MapAsk{.protocol = Protocol::tcp}).map().assigned_external_port;
+  // The device frees the port and gives it to another in one batch, and its answer is lost.
+  const MapAsk other{.from = "198.51.100.2", .internal_port = 3000};
+  std::vector<std::byte> octets(wire::nat_pmp::map_request_octets);
+  octets.resize(wire::nat_pmp::write_request(wire::nat_pmp::MapRequest{.protocol = Protocol::udp,
+                                                                       .internal_port = Port{3000},
+                                                                       .suggested_external_port = port,
+                                                                       .requested_lifetime_s = 3600},
+                                             octets));
+  const wire::Datagram deletion = encode(MapAsk{.lifetime_s = 0, .protocol = Protocol::tcp});
+  world.receive({{Endpoint{*IpAddress::parse("2001:db8:112::1"), Port{12345}},
+                  {deletion.octets().begin(), deletion.octets().end()}},
+                 {Endpoint{*IpAddress::parse(other.from), Port{12345}}, octets}});
+  world.disconnect(true);
+  ASSERT_EQ(world.nat.explicit_mappings(world.now).at(key_of(other)),
+            (Endpoint{*IpAddress::parse("192.0.2.14"), port}));
+  world.connect();
+  world.settle();
+  EXPECT_EQ(world.server.counters().moved, 0U) << "of the first one, which is being deleted";
+  EXPECT_THAT(held_by(world), SizeIs(1));
+  EXPECT_EQ(world.disagreement(), std::nullopt);
 }
 
 TEST(Reconcile, out_of_reach_for_too_long_is_a_network_failure_and_nothing_is_lost) {
