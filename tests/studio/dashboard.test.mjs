@@ -9,7 +9,8 @@ import { after, before, test } from "node:test";
 import { client, run, World } from "./world.mjs";
 
 const world = new World();
-const portolan = join(process.env.PORTOLAN_BUILD, "apps", "portolan");
+const program = (name) => join(process.env.PORTOLAN_BUILD, "apps", name);
+const portolan = program("portolan");
 let browser;
 let page;
 let origin;
@@ -19,7 +20,7 @@ before(async () => {
   const digest = (secret) => createHash("sha256").update(secret).digest("hex");
   writeFileSync(tokens, `looks read ${digest("read-secret")}\nchanges write ${digest("write-secret")}\n`);
   chmodSync(tokens, 0o600);
-  const server = await world.server("minimum_lifetime = 1", `[management]\nlisten = ["tcp:127.0.0.1:0"]\ntokens = "${tokens}"\n`);
+  const server = await world.server("minimum_lifetime = 1", `[management]\nlisten = ["tcp:127.0.0.1:0", "unix:${world.directory}/management.sock"]\ntokens = "${tokens}"\n`);
   origin = `http://${/at tcp:(\S+)/.exec(server.said)[1]}`;
   browser = await world.browser();
 });
@@ -52,6 +53,14 @@ test("a mapping appears as it is made, and goes as it expires", async () => {
   await row(`${client}:8080`).waitFor();
   await page.locator(".events").getByText("mapping-expired").waitFor();
   await row(`${client}:8080`).waitFor({ state: "detached" });
+});
+
+test("what portolanctl makes and deletes is seen", async () => {
+  const control = (...words) => run(program("portolanctl"), "--server", `unix:${world.directory}/management.sock`, "--yes", ...words);
+  control("add", "map", "tcp", "198.51.100.8", "81", "8081", "192.0.2.1");
+  await row("198.51.100.8:81").getByText("192.0.2.1:8081").waitFor();
+  control("delete", "map", "tcp", "198.51.100.8", "81");
+  await row("198.51.100.8:81").waitFor({ state: "detached" });
 });
 
 test("mappings are searched, added and deleted, with a question before", async () => {

@@ -49,6 +49,7 @@ export class OctetView {
   show(dissection: Dissection): void {
     this.octets = dissection.octets.match(/../g) ?? [];
     this.fields = dissection.fields;
+    this.chosen = -1;
     this.cursor = Math.min(this.cursor, this.octets.length);
     this.render();
   }

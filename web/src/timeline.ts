@@ -153,7 +153,7 @@ export class TimelineView {
     };
     on(details, { toggle: fill });
     fill();
-    return h("li", {}, details);
+    return h("li", { "data-kind": kind }, details);
   }
 
   private exchangeItem(exchange: Exchange, open = false): HTMLElement {
