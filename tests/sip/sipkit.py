@@ -32,7 +32,8 @@ class Phone:
     """portolan-phone on a host of the lab, run by a script: its events, one after the other."""
 
     def __init__(self, lab, host, *arguments, user="client4", first=()):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="portolan-phone-"))
+        self.folder = tempfile.TemporaryDirectory(prefix="portolan-phone-")  # ends with this
+        self.directory = pathlib.Path(self.folder.name)
         self.config = self.directory / "phone.conf"
         self.config.write_text(f'user = "{user}"\ndomain = "{DOMAIN}"\npassword = "pw-{user}"\n')
         self.errors = (self.directory / "errors").open("w+")
@@ -130,7 +131,8 @@ class Capture:
 
     def __init__(self, lab, host, interface="eth0"):
         self.lab, self.host, self.interface = lab, host, interface
-        self.file = pathlib.Path(tempfile.mkdtemp(prefix="portolan-sip-")) / "capture.pcap"
+        self.folder = tempfile.TemporaryDirectory(prefix="portolan-sip-")  # ends with this
+        self.file = pathlib.Path(self.folder.name) / "capture.pcap"
         self.process = lab.start(host, "tcpdump", "-i", interface, "-U", "--immediate-mode", "-B", "16384", "-w", self.file,
                                  stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         for line in self.process.stderr:
@@ -230,7 +232,8 @@ class HandheldPhone:
     """portolan-phone as a person uses it: lines typed, and what it says."""
 
     def __init__(self, lab, host, *arguments, user="client4"):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="portolan-phone-"))
+        self.folder = tempfile.TemporaryDirectory(prefix="portolan-phone-")  # ends with this
+        self.directory = pathlib.Path(self.folder.name)
         config = self.directory / "phone.conf"
         config.write_text(f'user = "{user}"\ndomain = "{DOMAIN}"\npassword = "pw-{user}"\n')
         self.output = self.directory / "said"

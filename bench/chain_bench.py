@@ -1,0 +1,220 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The whole chain in the lab (host, PCP server, NAT64, IPv4 side): milliseconds from nothing to being reachable, what PCP
+# adds to the set-up of a SIP call, how long a host is out of reach when a part restarts, and what being reachable costs
+# a host that does nothing.
+#
+# Needs: portoland portolan portolan-phone
+#
+# Rounds: 9
+#
+# Needs root. "Reachable" is seen from outside: the viewer sends a datagram to the external port each 2 ms, and the first
+# one that comes in on the host counts. docs/impact.md says what the numbers mean.
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+os.environ.setdefault("PORTOLAN_BUILD", os.environ.get("PORTOLAN_BENCH_BUILD", str(ROOT / "build/release")))
+sys.path[:0] = [str(ROOT / "tests/lab"), str(ROOT / "tests/sip")]
+from labkit import POOL, Lab, until  # noqa: E402  pylint: disable=wrong-import-position
+from sipkit import PEER, Capture, Phone  # noqa: E402  pylint: disable=wrong-import-position
+from test_many_calls import callee, sipp  # noqa: E402  pylint: disable=wrong-import-position
+
+PORT = 9000
+PROBE_S = 0.002
+CALLS = 20
+# An idle phone is watched for so long.
+IDLE_S = 60
+HOUR_S = 3600
+# Without PCP the path has to be kept open by traffic: RFC 5626 has a SIP phone send every 24 to 29 s over UDP.
+KEEPALIVE_S = (24 + 29) / 2
+
+
+SHOWN = {}
+
+
+def show(case, value):
+    SHOWN.setdefault(case, []).append(value)
+    print(f"round {case}\t{value:.3f}", flush=True)
+
+
+def now_ms():
+    return time.monotonic() * 1000
+
+
+class Probe:
+    """Sends to an external port from the viewer until told to end; when the host heard what."""
+
+    def __init__(self, lab, port=PORT):
+        self.host = lab.udp("handset-3g", port)
+        self.host.settimeout(30)
+        self.viewer = lab.udp("viewer")
+        self.sending = threading.Event()
+        self.sending.set()
+        self.thread = threading.Thread(target=self.send, args=((POOL, port),), daemon=True)
+        self.thread.start()
+
+    def send(self, to):
+        while self.sending.is_set():
+            with contextlib.suppress(OSError):  # what an ICMP error said of the last one
+                self.viewer.sendto(repr(time.monotonic()).encode(), to)
+            time.sleep(PROBE_S)
+
+    def first_after(self, moment_ms):
+        """Waits for a datagram that was sent after this moment; when it came."""
+        while True:
+            sent = float(self.host.recv(64)) * 1000
+            if sent >= moment_ms:
+                return now_ms()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sending.clear()
+        self.thread.join()
+        self.host.close()
+        self.viewer.close()
+
+
+@contextlib.contextmanager
+def keeping(lab):
+    """A client that keeps PORT mapped."""
+    client = lab.start("handset-3g", pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps/portolan", "map", "udp", PORT,
+                       "--keep", "--external-port", PORT, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+    try:
+        yield client
+    finally:
+        client.send_signal(signal.SIGTERM)
+        client.wait(20)
+
+
+def old_enough(lab):
+    """The server's new life is to be told from this one by its epoch (RFC 6887 s8.5)."""
+    until(lambda: lab.portolan("handset-3g", "announce")["epoch"] >= 4, 20, "an epoch of 4 s")
+
+
+def measure_reachable(lab, case):
+    """A client begins while the server is up."""
+    with Probe(lab) as probe:
+        began = now_ms()
+        with keeping(lab):
+            show(case, probe.first_after(began) - began)
+
+
+def measure_cold(lab, case):
+    """The client asks already when the server begins."""
+    lab.server("kill")
+    with Probe(lab) as probe, keeping(lab):
+        began = now_ms()
+        lab.server("start")
+        show(case, probe.first_after(began) - began)
+
+
+def measure_restart(lab, case):
+    """The server is killed and begins anew; what came in before counts no more."""
+    old_enough(lab)
+    with Probe(lab) as probe, keeping(lab):
+        probe.first_after(now_ms())
+        lab.server("kill")
+        began = now_ms()
+        lab.server("start")
+        show(case, probe.first_after(began) - began)
+
+
+def measure_client_restart(lab, case):
+    """The client is killed, and another one that knows nothing of it asks for the same port."""
+    client = lab.start("handset-3g", pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps/portolan-phone", "--user", "a",
+                       "--domain", "mysip.example", "--no-register", "--no-server", "--answer", "--json",
+                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    client.stdout.readline()
+    client.kill()
+    client.wait(10)
+    began = now_ms()
+    with Phone(lab, "handset-3g", "--no-register", "--no-server", "--answer", "--mapping-lifetime", 10) as phone:
+        phone.wait_for("mapped")
+        show(case, now_ms() - began)
+        phone.stop()
+
+
+def call_times(lab, *options):
+    """Of calls one after the other: from the end of one to the answer of the next."""
+    with Phone(lab, "handset-3g", "--no-server", "--no-register", "--call", f"sip:x@{PEER}:5070", "--calls", CALLS,
+               "--duration", 0, *options) as phone:
+        phone.end()
+    pairs = zip(phone.all_of("ended"), phone.all_of("active")[1:])
+    return statistics.median(answered["seen"] - before["seen"] for before, answered in pairs) * 1000
+
+
+def wakeups(process):
+    """How often it slept so far; `ip netns exec` became the program itself."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.MULTILINE)[1])
+
+
+def idle_costs(lab):
+    """What a client that keeps a port and an idle phone do, with lifetimes of an hour: datagrams of PCP and of SIP, in
+    both directions, and how often they wake."""
+    with Capture(lab, "handset-3g") as capture, keeping(lab) as client, Phone(lab, "handset-3g", "--answer") as phone:
+        phone.wait_for("registered")
+
+        def so_far():
+            capture.flush()
+            return (len(capture.fields("udp.port == 5351", "frame.number")),
+                    len(capture.fields("udp.port == 5060", "frame.number")), wakeups(client), wakeups(phone.process))
+        before = so_far()
+        time.sleep(IDLE_S)
+        after = so_far()
+        phone.stop()
+    return dict(zip(("pcp_datagrams", "sip_datagrams", "wakeups_of_client", "wakeups_of_phone"),
+                    (end - begin for begin, end in zip(before, after))))
+
+
+def measure_all(lab, durable, rounds):
+    with tempfile.TemporaryDirectory() as folder, sipp(lab, callee(pathlib.Path(folder), 0)):
+        for _ in range(rounds):
+            measure_reachable(lab, "asks, and is reachable")
+            measure_cold(lab, "server starts, host is reachable")
+            measure_restart(lab, "server restarts without its store")
+            measure_restart(durable, "server restarts with its store")
+            measure_client_restart(lab, "phone restarts after a kill")
+            show("call set up without PCP", call_times(lab, "--no-pcp"))
+            show("call set up with PCP", call_times(lab))
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    lab, durable = Lab(f"bench{os.getpid()}"), Lab(f"bench{os.getpid()}d")
+    print("unit ms", flush=True)
+    try:
+        lab.up("--scenario", "sip")
+        durable.up()
+        with_store = durable.running_configuration().replace('store = "memory"\n', "")
+        durable.server("stop")
+        (durable.state / "portoland.toml").write_text(with_store)
+        durable.server("start")
+        measure_all(lab, durable, rounds)
+        idle = {"seconds": IDLE_S, **idle_costs(lab), "keepalives_an_hour_without_pcp": HOUR_S / KEEPALIVE_S}
+        print("note idle: " + ", ".join(f"{name.replace('_', ' ')} {value:.0f}" for name, value in idle.items()))
+        times = {case: {"min": min(values), "median": statistics.median(values), "max": max(values)}
+                 for case, values in SHOWN.items()}
+        print("json " + json.dumps({"bench": "chain", "ms": times, "idle": idle}))
+    finally:
+        lab.down()
+        durable.down()
+
+
+if __name__ == "__main__":
+    main()
