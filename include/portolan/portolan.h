@@ -91,7 +91,7 @@ typedef enum portolan_event_kind {
   PORTOLAN_EVENT_LOST = 5,      /**< it is gone, and asked for again */
   PORTOLAN_EVENT_SILENT = 6,    /**< the server has not answered `transmissions` requests; they go on */
   PORTOLAN_EVENT_RESTARTED = 7, /**< the server forgot its mappings; they are asked for again */
-  PORTOLAN_EVENT_NAT64_PREFIX = 8, /**< the server told its NAT64's prefix: portolan_nat64_prefix() */
+  PORTOLAN_EVENT_NAT64_PREFIX = 8, /**< a NAT64's prefix is known, or another: portolan_nat64_prefix() */
   PORTOLAN_EVENT_VERSION =
       9 /**< the server speaks another protocol; `retry_after` says when it is tried again */
 } portolan_event_kind;
@@ -207,7 +207,9 @@ PORTOLAN_API portolan_status portolan_flush(portolan_client* client, int timeout
 PORTOLAN_API portolan_status portolan_next_event(portolan_client* client, portolan_event* event);
 
 /** The prefix by which this host reaches IPv4 addresses through a NAT64, once a server told it (a request
- * with PORTOLAN_NAT64_PREFIX asks for it), or a router advertised it (RFC 8781); PORTOLAN_NONE before. */
+ * with PORTOLAN_NAT64_PREFIX asks for it), a router advertised it (RFC 8781), or the DNS tells it (RFC 7050);
+ * PORTOLAN_NONE before. While nothing is known, a call begins to ask the DNS servers of resolv.conf for
+ * ipv4only.arpa, without waiting for them: PORTOLAN_EVENT_NAT64_PREFIX tells of what comes of it. */
 PORTOLAN_API portolan_status portolan_nat64_prefix(const portolan_client* client, portolan_address* prefix,
                                                    uint8_t* prefix_length);
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/address.h"
-#include "base/time.h"
+#include "io/dns_records.h"
 
 namespace portolan::io {
 
@@ -26,12 +26,6 @@ struct ScopedAddress {
 ///
 /// Errors  text that names the host and the cause
 [[nodiscard]] auto resolve(const std::string& host) -> std::expected<std::vector<ScopedAddress>, std::string>;
-
-/// IPv6 addresses of a name as the resolver's records have them, and how long they may be believed.
-struct Ipv6Records {
-  std::vector<IpAddress> addresses;
-  Seconds time_to_live{0};
-};
 
 /// The AAAA records of `name`, by the servers of resolv.conf, past the host's own names and orders of
 /// preference. The query has Checking Disabled clear, so that a DNS64 makes its addresses (RFC 7050 s3).

@@ -471,7 +471,7 @@ void portolan_process(portolan_client* client) {
 int portolan_timeout_ms(const portolan_client* client) {
   if (client == nullptr) return -1;
   if (client->runtime->has_events()) return 0;
-  const auto deadline = client->runtime->engine().next_deadline();
+  const auto deadline = client->runtime->next_deadline();
   if (!deadline) return -1;
   const auto left = std::chrono::ceil<portolan::Milliseconds>(*deadline - portolan::io::monotonic_now());
   return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, INT32_MAX));
@@ -525,11 +525,12 @@ portolan_status portolan_nat64_prefix(const portolan_client* client, portolan_ad
       *prefix_length = static_cast<std::uint8_t>(chosen.prefix.length());
       return PORTOLAN_OK;
     }
-    for (const auto& entry : client->runtime->advertised_prefixes()) {
+    for (const auto& entry : client->runtime->network_prefixes()) {
       *prefix = from_address(entry.prefix.address());
       *prefix_length = static_cast<std::uint8_t>(entry.prefix.length());
       return PORTOLAN_OK;
     }
+    client->runtime->ask_dns();
     return PORTOLAN_NONE;
   });
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
+#include <string_view>
 #include <utility>
 
 #include "discovery/host/look.h"
@@ -15,6 +16,14 @@ namespace {
 
 /// Datagrams taken from a socket at a time.
 constexpr std::size_t receive_at_once = 16;
+
+/// The DNS is asked again after this if no server answered, if there was no prefix, and never sooner after an
+/// answer.
+constexpr Seconds unanswered_pause{60};
+/// Changes of the network come in bursts.
+constexpr Seconds settle_time{1};
+constexpr Seconds without_prefix_pause = std::chrono::hours{1};
+constexpr Seconds answered_pause_min{60};
 
 auto options_for(const IpAddress& bind_address) -> io::UdpOptions {
   io::UdpOptions options;
@@ -109,13 +118,87 @@ void Runtime::take_news() {
   const io::NetworkNews news = watch_->take();
   for (const io::AdvertisedOptions& options : news.advertised)
     for (const discovery::Pref64& learned : discovery::parse_pref64_options(options.octets))
-      advertised_.learn(io::monotonic_now(), discovery::PrefixSource::router_advertisement,
-                        options.interface_index, learned);
-  if (news.has_changed) find_servers();
+      prefixes_.learn(io::monotonic_now(), discovery::PrefixSource::router_advertisement,
+                      options.interface_index, learned);
+  if (!news.has_changed) return;
+  find_servers();
+  // Another network may have another DNS64; a question under way goes the old way.
+  question_.reset();
+  ask_again_ = io::monotonic_now() + settle_time;
 }
 
-auto Runtime::advertised_prefixes() const -> std::vector<discovery::Nat64Prefixes::Entry> {
-  discovery::Nat64Prefixes prefixes = advertised_;
+void Runtime::ask_dns() {
+  if (std::exchange(asks_dns_, true)) return;
+  begin_question();
+  poll_.arm(next_deadline());
+}
+
+void Runtime::begin_question() {
+  question_.reset();
+  auto question = io::DnsQuestion::ask(std::string(discovery::ipv4only_name), io::monotonic_now());
+  if (!question) return take_answer(std::unexpected(question.error()));
+  question_ = std::move(*question);
+  watch_question();
+}
+
+void Runtime::watch_question() {
+  // Without being watched, the deadline looks at it.
+  static_cast<void>(poll_.add(question_->descriptor()));
+}
+
+void Runtime::proceed_question() {
+  const auto answer = question_->proceed(io::monotonic_now());
+  if (!answer) return watch_question();
+  question_.reset();
+  take_answer(*answer);
+}
+
+void Runtime::take_answer(const io::DnsQuestion::Answer& answer) {
+  const TimePoint now = io::monotonic_now();
+  if (!answer) {
+    // What was known holds for as long as it was said to.
+    ask_again_ = now + unanswered_pause;
+    return;
+  }
+  prefixes_.forget(discovery::PrefixSource::dns, 0);
+  const auto found = discovery::prefixes_of_answers(answer->addresses);
+  const Seconds lifetime = std::max(answer->time_to_live, answered_pause_min);
+  // Until the next answer has had its time.
+  for (const Prefix& prefix : found)
+    prefixes_.learn(now, discovery::PrefixSource::dns, 0,
+                    {.prefix = prefix, .lifetime = lifetime + unanswered_pause});
+  ask_again_ = now + (found.empty() ? without_prefix_pause : lifetime);
+}
+
+void Runtime::tell_prefixes() {
+  std::vector<Prefix> prefixes;
+  std::string_view source = to_string(discovery::PrefixSource::dns);
+  for (const auto& entry : network_prefixes()) {
+    prefixes.push_back(entry.prefix);
+    source = to_string(entry.source);
+  }
+  if (prefixes == told_prefixes_) return;
+  told_prefixes_ = prefixes;
+  client::Nat64PrefixesLearned learned;
+  for (const Prefix& prefix : prefixes) learned.prefixes.push_back({.prefix = prefix, .ipv4_prefixes = {}});
+  events_.push_back({.wish = {}, .server = std::string(source), .path = {}, .event = std::move(learned)});
+}
+
+auto Runtime::next_deadline() const -> std::optional<TimePoint> {
+  std::optional<TimePoint> next = engine_.next_deadline();
+  const auto consider = [&next](std::optional<TimePoint> when) {
+    if (when) next = next ? std::min(*next, *when) : when;
+  };
+  consider(prefixes_.next_deadline());
+  if (question_)
+    consider(question_->deadline());
+  else if (asks_dns_)
+    consider(ask_again_);
+  return next;
+}
+
+auto Runtime::network_prefixes() const -> std::vector<discovery::Nat64Prefixes::Entry> {
+  discovery::Nat64Prefixes prefixes = prefixes_;
   prefixes.advance(io::monotonic_now());
   return prefixes.in_use();
 }
@@ -135,7 +218,14 @@ void Runtime::step(std::optional<Nanoseconds> timeout) {
   for (auto& [family, listener] : listeners_)
     if (is_ready(listener.socket.descriptor())) receive_announcements(listener);
   if (watch_ && is_ready(watch_->descriptor())) take_news();
-  engine_.advance(io::monotonic_now());
+  const TimePoint now = io::monotonic_now();
+  if (question_ && (is_ready(question_->descriptor()) || now >= question_->deadline()))
+    proceed_question();
+  else if (!question_ && asks_dns_ && ask_again_ && now >= *ask_again_)
+    begin_question();
+  prefixes_.advance(now);
+  tell_prefixes();
+  engine_.advance(now);
   carry_out();
 }
 
@@ -183,7 +273,7 @@ void Runtime::carry_out() {
   match_sockets();
   for (const client::ClientSend& datagram : actions.send) send(datagram);
   std::ranges::move(actions.events, std::back_inserter(events_));
-  poll_.arm(engine_.next_deadline());
+  poll_.arm(next_deadline());
 }
 
 void Runtime::match_sockets() {

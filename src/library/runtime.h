@@ -15,6 +15,7 @@
 
 #include "client/client.h"
 #include "discovery/nat64_prefix.h"
+#include "io/dns_question.h"
 #include "io/network_watch.h"
 #include "io/plain/poll_set.h"
 #include "io/system.h"
@@ -50,8 +51,13 @@ class Runtime {
   /// Ends the present or the next step()'s wait. Any thread, and signal handlers.
   void wake() const { poll_.wake(); }
 
-  /// Prefixes of the network's NAT64 as routers advertise them.
-  [[nodiscard]] auto advertised_prefixes() const -> std::vector<discovery::Nat64Prefixes::Entry>;
+  /// Asks the DNS for the prefix of the network's NAT64 too (RFC 7050), from now on.
+  void ask_dns();
+  /// Prefixes of the network's NAT64 that are in use, as routers advertise them, or else as the DNS tells.
+  [[nodiscard]] auto network_prefixes() const -> std::vector<discovery::Nat64Prefixes::Entry>;
+
+  /// When step() has something to do, unless the descriptor says so before.
+  [[nodiscard]] auto next_deadline() const -> std::optional<TimePoint>;
 
   [[nodiscard]] auto take_events() -> std::vector<client::ClientEvent> { return std::exchange(events_, {}); }
   [[nodiscard]] auto has_events() const -> bool { return !events_.empty(); }
@@ -75,6 +81,12 @@ class Runtime {
   Runtime(client::Speech speech, bool uses_anycast, io::PollSet poll, std::optional<io::NetworkWatch> watch);
 
   void take_news();
+  void begin_question();
+  void proceed_question();
+  void take_answer(const io::DnsQuestion::Answer& answer);
+  void watch_question();
+  /// An event, if what is in use has changed.
+  void tell_prefixes();
   void find_servers();
   [[nodiscard]] auto named_servers() const -> std::vector<client::Server>;
   void receive(PathSocket& from);
@@ -87,7 +99,12 @@ class Runtime {
   io::PollSet poll_;
   std::optional<io::NetworkWatch> watch_;
   bool uses_anycast_;
-  discovery::Nat64Prefixes advertised_;
+  discovery::Nat64Prefixes prefixes_;
+  std::vector<Prefix> told_prefixes_;
+  bool asks_dns_ = false;
+  std::optional<io::DnsQuestion> question_;
+  /// When to ask again, while there is no question.
+  std::optional<TimePoint> ask_again_;
   io::SystemRandom random_;
   client::Client engine_;
   std::vector<NamedServer> named_;

@@ -147,6 +147,11 @@ class Description {
     return server() + " speaks NAT-PMP only";
   }
   auto operator()(const client::Nat64PrefixesLearned& happened) const -> std::string {
+    if (event_.path.server.port == Port{} && happened.prefixes.empty())
+      return "nothing is known any more of a NAT64 of this network";
+    if (event_.path.server.port == Port{})
+      return "the network has a NAT64 with prefix " + to_string(happened.prefixes.front().prefix) + ", by " +
+             event_.server;
     if (happened.prefixes.empty()) return "nothing is known any more of the NAT64 of " + server();
     return server() + " has a NAT64 with prefix " + to_string(happened.prefixes.front().prefix);
   }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What an answer of the DNS (RFC 1035) says of IPv6 addresses. No I/O.
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/time.h"
+
+namespace portolan::io {
+
+/// IPv6 addresses of a name as the resolver's records have them, and how long they may be believed.
+struct Ipv6Records {
+  std::vector<IpAddress> addresses;
+  Seconds time_to_live{0};
+};
+
+/// AAAA records taken of one answer.
+inline constexpr unsigned ipv6_records_max = 64;
+
+/// The AAAA records of a message, whatever name they are of. Errors  text: it is malformed
+[[nodiscard]] auto parse_ipv6_records(std::span<const std::byte> answer)
+    -> std::expected<Ipv6Records, std::string>;
+
+}  // namespace portolan::io
