@@ -126,6 +126,7 @@ class Fuzzed {
             .reload = [] { return std::expected<void, std::vector<std::string>>{}; },
             .changes = [](const std::string&, const std::string&) {},
             .refused = [](const std::string&, const std::string&) {},
+            .pages = {},
             .metrics = {}}};
 };
 
