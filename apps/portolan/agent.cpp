@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -73,6 +74,41 @@ auto Agent::restore(const AgentConfig& config) -> std::expected<void, std::strin
   for (StoredMapping& each : *stored)
     if (each.is_asked && !entries_.contains(key_of(each.wish)) && entries_.size() < agent_mappings_max)
       add(std::move(each));
+  keeper_->carry_out();
+  save();
+  return {};
+}
+
+auto Agent::reload(const AgentConfig& config) -> std::expected<void, std::string> {
+  std::set<std::string> named;
+  for (const client::Wish& wish : config.wishes) named.insert(key_of(wish));
+  const auto stays = [&named](const auto& entry) {
+    return entry.second.is_asked && !named.contains(entry.first);
+  };
+  const auto asked = static_cast<std::size_t>(std::ranges::count_if(entries_, stays));
+  if (named.size() + asked > agent_mappings_max)
+    return std::unexpected(
+        fmt::format("with those that were asked for these are more than {} mappings: drop some first",
+                    agent_mappings_max));
+  if (!keeper_->has_room(named.size()))
+    return std::unexpected("too many mappings are being dropped: reload it again when servers have answered");
+  for (const auto& [key, entry] : entries_)
+    if (!entry.is_asked && !named.contains(key)) keeper_->remove(entry.id);
+  std::erase_if(entries_,
+                [&](const auto& entry) { return !entry.second.is_asked && !named.contains(entry.first); });
+  for (const client::Wish& wish : config.wishes) {
+    const auto known = entries_.find(key_of(wish));
+    if (known != entries_.end()) known->second.is_asked = false;
+    if (known != entries_.end() && known->second.wish == wish) continue;
+    StoredMapping mapping;
+    if (known != entries_.end()) {
+      mapping = stored(known->second);
+      keeper_->forget(known->second.id);
+    }
+    mapping.wish = wish;
+    add(std::move(mapping));
+  }
+  keeper_->use(config.keeper);
   keeper_->carry_out();
   save();
   return {};
@@ -202,7 +238,7 @@ auto Agent::drop_asked(const client::Wish& wish) -> std::string {
   const auto known = entries_.find(key);
   if (known == entries_.end()) return fmt::format("mapping {} is not kept here", key);
   if (!known->second.is_asked)
-    return fmt::format("mapping {} is in the agent's file: remove it there and restart the agent", key);
+    return fmt::format("mapping {} is in the agent's file: remove it there and reload the agent", key);
   keeper_->remove(known->second.id);
   entries_.erase(known);
   return {};
@@ -220,6 +256,24 @@ auto read_config(const std::filesystem::path& path, bool is_given)
   return parse_agent_config(*text, path.string());
 }
 
+void say(const std::string& line) {
+  fmt::print("{}\n", line);
+  static_cast<void>(std::fflush(stdout));
+}
+
+/// A file with a mistake changes nothing.
+void reload(const AgentCommand& command, Agent& agent) {
+  auto config = read_config(command.config, command.is_config_given);
+  if (!config) {
+    for (const std::string& error : config.error()) say(error);
+    return say(fmt::format("{} is not used: what it said before goes on", command.config));
+  }
+  config->keeper.server_port = command.server_port;
+  if (const auto reloaded = agent.reload(*config); !reloaded)
+    return say(fmt::format("{} is not used: {}", command.config, reloaded.error()));
+  say(fmt::format("{} is read again: {} mappings", command.config, config->wishes.size()));
+}
+
 }  // namespace
 
 auto run_agent(const AgentCommand& command) -> int {
@@ -234,16 +288,14 @@ auto run_agent(const AgentCommand& command) -> int {
   }
   config->keeper.server_port = command.server_port;
   io::EventLoop loop;
-  const auto agent = Agent::open(loop, *config, command.state, command.socket, [](const std::string& line) {
-    fmt::print("{}\n", line);
-    static_cast<void>(std::fflush(stdout));
-  });
+  const auto agent = Agent::open(loop, *config, command.state, command.socket, say);
   if (!agent) {
     fmt::print(stderr, "portolan: {}\n", agent.error());
     return exit_usage;
   }
   // Mappings outlive the agent: it asks for them again when it is back.
   const auto interrupted = loop.on_signal({SIGINT, SIGTERM}, [&loop](int) { loop.stop(); });
+  const auto reloads = loop.on_signal({SIGHUP}, [&](int) { reload(command, **agent); });
   static_cast<void>(io::notify_service_manager("READY=1"));
   loop.run();
   return exit_success;

@@ -33,6 +33,10 @@ class Agent {
                                  const std::filesystem::path& state, const std::filesystem::path& socket,
                                  std::function<void(const std::string&)> say)
       -> std::expected<std::unique_ptr<Agent>, std::string>;
+  /// Keeps what the file says now. What it says as before is not touched, what it says in other words is
+  /// asked for by the nonces that it has, what it names no more is deleted. Errors  text: there would be too
+  /// many; nothing has changed
+  [[nodiscard]] auto reload(const AgentConfig& config) -> std::expected<void, std::string>;
   Agent(const Agent&) = delete;
   auto operator=(const Agent&) -> Agent& = delete;
 

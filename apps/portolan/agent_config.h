@@ -27,7 +27,8 @@ struct AgentConfig {
   std::vector<client::Wish> wishes;
 };
 
-/// Names a mapping of an agent, which has one of a name: "tcp 8080 ipv4".
+/// Names a mapping of an agent, which has one of a name: "tcp 8080 ipv4", with "to 198.51.100.7:5060" behind
+/// that of a connection, and "for 2001:db8::7" of another host.
 [[nodiscard]] auto key_of(const client::Wish& wish) -> std::string;
 
 /// Reads the file's text. Errors: each mistake as "FILE:LINE: key = value: problem and remedy"

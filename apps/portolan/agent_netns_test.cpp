@@ -89,6 +89,82 @@ TEST_F(AgentTest, mappings_of_its_file_are_kept_and_listed) {
   for (const auto& got : server->got()) EXPECT_NE(got.lifetime_s, 0U) << "mappings outlive the agent";
 }
 
+TEST_F(AgentTest, a_file_read_again_touches_only_what_it_says_in_other_words) {
+  const auto server = router();
+  configure_ipv6();
+  const std::string unchanged = "[[mapping]]\nprotocol = \"tcp\"\nport = 8080\n";
+  write("agent.toml", unchanged +
+                          "[[mapping]]\nprotocol = \"tcp\"\nport = 8081\n"
+                          "[[mapping]]\nprotocol = \"tcp\"\nport = 8082\nlifetime = 600\n");
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("tcp 8082 ipv4: [2001:db8:112::2]:8082 is reachable"));
+  EXPECT_EQ(ask({"map", "udp", "5060", "--keep"}).status, exit_success);
+  write("agent.toml", "[[mapping]]\nprotocol = \"tcp\"\nport = 0\n");
+  agent.signal(SIGHUP);
+  ASSERT_TRUE(agent.wait_for("agent.toml:3: mapping.port = 0: must be a number from 1 to 65535"));
+  ASSERT_TRUE(agent.wait_for("agent.toml is not used: what it said before goes on"));
+  const auto before = server->got();
+  write("agent.toml",
+        unchanged +
+            "[[mapping]]\nprotocol = \"tcp\"\nport = 8082\nlifetime = 900\n"
+            "[[mapping]]\nprotocol = \"udp\"\nport = 5060\n"
+            "[[mapping]]\nprotocol = \"tcp\"\nport = 8083\nfilters = [\"2001:db8:64::/96\"]\n"
+            "[[mapping]]\nprotocol = \"udp\"\nport = 7\npeer = \"2001:db8:64::1\"\npeer_port = 9\n");
+  agent.signal(SIGHUP);
+  ASSERT_TRUE(agent.wait_for("agent.toml is read again: 5 mappings"));
+  ASSERT_TRUE(agent.wait_for("tcp 8081 ipv4: dropped at the PCP server fe80::1%eth0"));
+  ASSERT_TRUE(
+      agent.wait_for("udp 7 ipv4 to [2001:db8:64::1]:9: [2001:db8:112::2]:7 reaches "
+                     "[2001:db8:64::1]:9 from 192.0.2.14:40000"));
+  ASSERT_TRUE(list_says("tcp 8083 ipv4: [2001:db8:112::2]:8083 is reachable at 192.0.2.14:40000"));
+  const auto requests = [&server, &before](std::uint16_t port) {
+    std::vector<TestServer::Got> found;
+    const auto got = server->got();
+    for (std::size_t i = before.size(); i < got.size(); ++i)
+      if (got[i].map && got[i].map->internal_port.value == port) found.push_back(got[i]);
+    return found;
+  };
+  EXPECT_THAT(requests(8080), IsEmpty()) << "as before";
+  EXPECT_THAT(requests(5060), IsEmpty()) << "asked for before, and the same";
+  ASSERT_THAT(requests(8081), SizeIs(1));
+  EXPECT_EQ(requests(8081)[0].lifetime_s, 0U);
+  ASSERT_THAT(requests(8082), SizeIs(1));
+  EXPECT_EQ(requests(8082)[0].lifetime_s, 900U);
+  const auto earlier = std::ranges::find_if(
+      before, [](const TestServer::Got& got) { return got.map && got.map->internal_port.value == 8082; });
+  EXPECT_EQ(requests(8082)[0].map->nonce, earlier->map->nonce) << "the same mapping";
+  EXPECT_THAT(ask({"drop", "udp", "5060"}).err, HasSubstr("is in the agent's file"));
+}
+
+TEST_F(AgentTest, other_servers_are_asked_when_the_file_names_them) {
+  const auto server = router();
+  configure_ipv6();
+  write("agent.toml", web);
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("tcp 8080 ipv4: [2001:db8:112::2]:8080 is reachable"));
+  // The router itself, by another name.
+  write("agent.toml", "servers = [\"2001:db8:112::1\"]\n" + web);
+  agent.signal(SIGHUP);
+  ASSERT_TRUE(agent.wait_for("asking the PCP server 2001:db8:112::1 from 2001:db8:112::2"));
+}
+
+TEST_F(AgentTest, a_connection_and_another_hosts_mapping_are_kept_and_dropped_by_their_names) {
+  const auto server = router();
+  configure_ipv6();
+  Program agent(agent_arguments());
+  ASSERT_TRUE(agent.wait_for("asking the PCP server"));
+  const Ended peer = ask({"peer", "udp", "5060", "2001:db8:64::1", "5061", "--keep"});
+  EXPECT_EQ(peer.status, exit_success) << peer.err;
+  EXPECT_THAT(peer.out, HasSubstr("reaches [2001:db8:64::1]:5061 from 192.0.2.14:40000"));
+  ASSERT_TRUE(list_says("udp 5060 ipv4 to [2001:db8:64::1]:5061: [2001:db8:112::2]:5060 reaches"));
+  EXPECT_EQ(ask({"drop", "udp", "5060"}).status, exit_refused) << "that would be a MAP mapping";
+  EXPECT_EQ(ask({"drop", "udp", "5060", "--peer-address", "2001:db8:64::1"}).status, exit_usage);
+  EXPECT_EQ(ask({"drop", "udp", "5060", "--peer-address", "2001:db8:64::1", "--peer-port", "5061"}).status,
+            exit_success);
+  ASSERT_TRUE(agent.wait_for("udp 5060 ipv4 to [2001:db8:64::1]:5061: dropped"));
+  EXPECT_THAT(ask({"list"}).out, IsEmpty());
+}
+
 TEST_F(AgentTest, a_mapping_that_is_not_granted_makes_list_end_with_1) {
   configure_ipv6();  // to a router that is not there
   write("agent.toml", web);
@@ -321,7 +397,7 @@ TEST_F(AgentTest, what_makes_no_sense_gets_an_answer_that_says_so) {
   };
   EXPECT_THAT(answer(padded(agent_line_octets_max - 1)), HasSubstr("done"));
   EXPECT_THAT(answer(padded(agent_line_octets_max)), HasSubstr("done"));
-  EXPECT_THAT(answer(padded(agent_line_octets_max + 1)), HasSubstr("at most 4096 octets"));
+  EXPECT_THAT(answer(padded(agent_line_octets_max + 1)), HasSubstr("at most 8192 octets"));
 }
 
 TEST_F(AgentTest, askers_beyond_the_limit_are_sent_away) {

@@ -60,6 +60,36 @@ void add_name(CLI::App& app, client::Wish& wish) {
       ->required();
   add_external(app,
                [&wish](Family family) { wish.suggested_external_address = IpAddress::unspecified(family); });
+  const auto peer = [&wish]() -> Endpoint& {
+    if (!wish.remote_peer) wish.remote_peer.emplace();
+    return *wish.remote_peer;
+  };
+  auto* const address = app.add_option_function<std::string>(
+      "--peer-address",
+      [peer](const std::string& text) { peer().address = arguments::parse_address("--peer-address", text); },
+      "other end of the connection that it is for");
+  auto* const port = app.add_option_function<std::string>(
+      "--peer-port",
+      [peer](const std::string& text) {
+        peer().port = parse_port("--peer-port", text, "is no port: give a number from 1 to 65535");
+      },
+      "and its port");
+  address->type_name("ADDRESS")->needs(port);
+  port->type_name("PORT")->needs(address);
+  app.add_option_function<std::string>(
+         "--third-party",
+         [&wish](const std::string& text) {
+           wish.third_party = arguments::parse_address("--third-party", text);
+         },
+         "host that it is for, instead of this one")
+      ->type_name("ADDRESS");
+  app.add_option_function<std::string>(
+         "--third-party-id",
+         [&wish](const std::string& text) {
+           wish.third_party_id = arguments::parse_hex("--third-party-id", text);
+         },
+         "and its identifier")
+      ->type_name("HEX");
 }
 
 }  // namespace

@@ -9,7 +9,10 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/protocol_ports.h"
 #include "portolan/agent_config.h"
+#include "portolan/dissection_report.h"
+#include "portolan/texts.h"
 
 namespace portolan {
 namespace {
@@ -65,8 +68,41 @@ auto json_of(const client::Wish& wish) -> Json {
   if (!wish.suggested_external_address.is_unspecified())
     json["suggested-external-address"] = to_string(wish.suggested_external_address);
   if (wish.prefer_failure) json["prefer-failure"] = true;
+  if (wish.remote_peer) {
+    json["remote-peer-address"] = to_string(wish.remote_peer->address);
+    json["remote-peer-port"] = wish.remote_peer->port.value;
+  }
+  if (wish.third_party) json["third-party"] = to_string(*wish.third_party);
+  if (wish.third_party_id) json["third-party-id"] = plain_hex(*wish.third_party_id);
+  for (const RemoteFilter& filter : wish.filters) json["filters"].push_back(text_of(filter));
   if (wish.description) json["description"] = *wish.description;
   return json;
+}
+
+auto filters_of(const Json& json) -> std::vector<RemoteFilter> {
+  std::vector<RemoteFilter> filters;
+  const auto list = json.find("filters");
+  if (list == json.end()) return filters;
+  if (!list->is_array()) throw Wrong("\"filters\" is no list");
+  for (const Json& each : *list) {
+    const auto filter = each.is_string() ? parse_remote_filter(each.get<std::string>()) : std::nullopt;
+    if (!filter) throw Wrong("\"filters\" has one that is none");
+    filters.push_back(*filter);
+  }
+  return filters;
+}
+
+/// What a plain MAP has no words for.
+void add_options(const Json& json, client::Wish& wish) {
+  if (json.contains("remote-peer-address"))
+    wish.remote_peer = Endpoint{.address = address_at(json, "remote-peer-address"),
+                                .port = port_at(json, "remote-peer-port")};
+  if (json.contains("third-party")) wish.third_party = address_at(json, "third-party");
+  if (json.contains("third-party-id")) {
+    wish.third_party_id = parse_octets(text_at(json, "third-party-id"));
+    if (!wish.third_party_id) throw Wrong("\"third-party-id\" is no pairs of hexadecimal digits");
+  }
+  wish.filters = filters_of(json);
 }
 
 auto wish_of(const Json& json) -> client::Wish {
@@ -92,7 +128,9 @@ auto wish_of(const Json& json) -> client::Wish {
     wish.lifetime =
         Seconds{number_at(json, "wanted-lifetime", agent_lifetime_min.count(), agent_lifetime_max.count())};
   if (json.contains("description")) wish.description = text_at(json, "description");
-  if (wish.internal_port.value == 0) throw Wrong("\"internal-port\" is 0: name one port");
+  add_options(json, wish);
+  if (wish.internal_port.value == 0 && has_ports(wish.protocol))
+    throw Wrong("\"internal-port\" is 0: name one port");
   if (const auto error = error_in(wish)) throw Wrong(std::string(to_string(*error)));
   return wish;
 }
@@ -151,6 +189,7 @@ auto mapping_of(const Json& json, TimeOf time_of) -> StoredMapping {
   if (!list->is_array() || list->size() > client::servers_max) throw Wrong("\"held\" is no list of few");
   for (const Json& each : *list) {
     client::Held held = held_of(each, mapping.wish.protocol, mapping.nonces);
+    held.mapping.remote_peer = mapping.wish.remote_peer;
     held.mapping.expires = time_of(number_at(each, "expires", 0, INT64_MAX / 1'000'000'000));
     mapping.held.push_back(std::move(held));
   }

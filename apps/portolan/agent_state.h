@@ -20,7 +20,7 @@ namespace portolan {
 
 /// A larger state file is not read, and a longer line of the socket is refused.
 inline constexpr std::size_t agent_state_octets_max = 4194304;
-inline constexpr std::size_t agent_line_octets_max = 4096;
+inline constexpr std::size_t agent_line_octets_max = 8192;
 
 struct StoredMapping {
   client::Wish wish;
@@ -43,7 +43,7 @@ struct AgentRequest {
   Kind kind = Kind::list;
   client::Wish wish = {};  ///< of drop, what key_of() names
 };
-/// Whether an agent can be asked for the wish: its words have no filters, third parties or peers.
+/// Whether an agent can be asked for the wish: its words have no port sets.
 [[nodiscard]] auto is_for_agent(const client::Wish& wish) -> bool;
 [[nodiscard]] auto encode_request(const AgentRequest& request) -> std::string;
 /// Errors  what is wrong, for who asks

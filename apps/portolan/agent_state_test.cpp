@@ -2,6 +2,7 @@
 #include "portolan/agent_state.h"
 
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -123,17 +124,68 @@ TEST(AgentRequests, each_kind_arrives_as_it_was_sent) {
   }
 }
 
+/// One for a connection, one with filters, one for another host.
+auto wishes_with_options() -> std::vector<client::Wish> {
+  std::vector<client::Wish> wishes(3, example().wish);
+  wishes[0].remote_peer = Endpoint{*IpAddress::parse("2001:db8:64::c633:6407"), Port{5060}};
+  wishes[1].filters = {{.remote_peers = *Prefix::parse("2001:db8::/32"), .remote_port = {}},
+                       {.remote_peers = *Prefix::parse("198.51.100.7/32"), .remote_port = Port{5060}}};
+  wishes[2].third_party = *IpAddress::parse("2001:db8::7");
+  wishes[2].third_party_id = {std::byte{0x0a}, std::byte{0xff}};
+  return wishes;
+}
+
+TEST(AgentState, options_of_all_kinds_are_remembered) {
+  for (const client::Wish& wish : wishes_with_options()) {
+    StoredMapping mapping = example();
+    mapping.wish = wish;
+    mapping.held[0].mapping.remote_peer = wish.remote_peer;
+    const auto state = parse_state(encode_state({mapping}, now, wall_now), now, wall_now);
+    ASSERT_TRUE(state) << state.error();
+    EXPECT_EQ(state->at(0).wish, wish);
+    EXPECT_EQ(state->at(0).held[0].mapping, mapping.held[0].mapping) << "else it would be asked for anew";
+  }
+}
+
+TEST(AgentRequests, options_of_all_kinds_arrive) {
+  for (const client::Wish& wish : wishes_with_options()) {
+    EXPECT_TRUE(is_for_agent(wish));
+    const auto arrived = parse_request(encode_request({.kind = AgentRequest::Kind::add, .wish = wish}));
+    ASSERT_TRUE(arrived) << arrived.error();
+    EXPECT_EQ(arrived->wish, wish);
+  }
+}
+
+TEST(AgentRequests, options_that_make_no_sense_are_refused_with_the_reason) {
+  const auto why = [](std::string_view rest) {
+    const auto request = parse_request(
+        fmt::format(R"({{"do":"add","protocol":"tcp","internal-port":80,"external":"ipv4",{}}})", rest));
+    return request ? "it is accepted" : request.error();
+  };
+  EXPECT_THAT(why(R"("remote-peer-address":"x")"), HasSubstr("\"remote-peer-address\" is no address"));
+  EXPECT_THAT(why(R"("remote-peer-address":"2001:db8::1")"), HasSubstr("\"remote-peer-port\" is no number"));
+  EXPECT_THAT(why(R"("filters":"2001:db8::/32")"), HasSubstr("\"filters\" is no list"));
+  EXPECT_THAT(why(R"("filters":[7])"), HasSubstr("\"filters\" has one that is none"));
+  EXPECT_THAT(why(R"("filters":["2001:db8::/32,70000"])"), HasSubstr("\"filters\" has one that is none"));
+  EXPECT_THAT(why(R"("third-party-id":"0")"), HasSubstr("no pairs of hexadecimal digits"));
+  EXPECT_THAT(why(R"("third-party-id":"0a")"), HasSubstr("needs its address"));
+}
+
 TEST(AgentRequests, wishes_that_they_have_no_words_for_are_known) {
   client::Wish wish = example().wish;
   wish.prefer_failure = true;
   wish.suggested_external_address = *IpAddress::parse("192.0.2.14");
   EXPECT_TRUE(is_for_agent(wish));
-  client::Wish filtered = wish;
-  filtered.filters = {{.remote_peers = *Prefix::parse("2001:db8::/32"), .remote_port = {}}};
-  EXPECT_FALSE(is_for_agent(filtered));
-  client::Wish whole = wish;
-  whole.third_party = *IpAddress::parse("2001:db8::7");
-  EXPECT_FALSE(is_for_agent(whole));
+  client::Wish several = wish;
+  several.prefer_failure = false;
+  several.port_count = 2;
+  EXPECT_FALSE(is_for_agent(several));
+  client::Wish long_winded = wish;
+  // Written as six characters each: the longest line of the socket.
+  long_winded.description = std::string(1000, '\x01');
+  EXPECT_TRUE(is_for_agent(long_winded));
+  EXPECT_LE(encode_request({.kind = AgentRequest::Kind::add, .wish = long_winded}).size(),
+            agent_line_octets_max);
   client::Wish brief = wish;
   brief.lifetime = Seconds{119};
   EXPECT_FALSE(is_for_agent(brief));

@@ -7,6 +7,8 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "portolan/texts.h"
+
 namespace portolan::arguments {
 
 void refuse(const std::string& argument, const std::string& text, std::string_view remedy) {
@@ -33,19 +35,11 @@ auto parse_address(const std::string& argument, const std::string& text) -> IpAd
 }
 
 auto parse_filter(const std::string& argument, const std::string& text) -> RemoteFilter {
-  const std::size_t comma = std::min(text.find(','), text.size());
-  const std::string remote = text.substr(0, comma);
-  RemoteFilter filter;
-  if (const auto prefix = Prefix::parse(remote))
-    filter.remote_peers = *prefix;
-  else if (const auto address = IpAddress::parse(remote))
-    filter.remote_peers = Prefix(*address, 128);
-  else
-    refuse(argument, text, "is no filter: give 192.0.2.0/24 or 2001:db8::7, with a port 2001:db8::7,5060");
-  if (comma != text.size())
-    filter.remote_port =
-        parse_port(argument, text.substr(comma + 1), "is no port: give 1 to 65535, or 0 for all ports");
-  return filter;
+  if (const auto filter = parse_remote_filter(text)) return *filter;
+  const std::size_t comma = text.find(',');
+  if (comma != std::string::npos && parse_remote_filter(text.substr(0, comma)))
+    refuse(argument, text.substr(comma + 1), "is no port: give 1 to 65535, or 0 for all ports");
+  refuse(argument, text, "is no filter: give 192.0.2.0/24 or 2001:db8::7, with a port 2001:db8::7,5060");
 }
 
 auto parse_hex(const std::string& argument, std::string_view text) -> std::vector<std::byte> {

@@ -13,6 +13,8 @@
 #include "io/system.h"
 #include "portolan/agent_config.h"
 #include "portolan/commands.h"
+#include "portolan/dissection_report.h"
+#include "portolan/keeper_report.h"
 #include "portolan/report.h"
 
 namespace portolan {
@@ -81,15 +83,25 @@ class Conversation {
   bool is_over_ = false;
 };
 
-auto text_of(const StoredMapping& mapping, TimePoint now) -> std::string {
+auto listed_text(const StoredMapping& mapping, TimePoint now) -> std::string {
   const std::string key = key_of(mapping.wish);
   if (mapping.held.empty()) return fmt::format("{}: not reachable now\n", key);
   std::string text;
   for (const client::Held& held : mapping.held)
-    text += fmt::format("{}: {} is reachable at {}, for {} s (PCP server {})\n", key, held.mapping.internal,
-                        held.mapping.external,
+    text += fmt::format("{}: {}, for {} s (PCP server {})\n", key, place_text(held.mapping),
                         std::chrono::round<Seconds>(held.mapping.expires - now).count(), held.server);
   return text;
+}
+
+auto drop_command(const client::Wish& wish) -> std::string {
+  std::string command = fmt::format("portolan drop {} {}", wish.protocol, wish.internal_port);
+  if (!wish.suggested_external_address.is_ipv4()) command += " --external ipv6";
+  if (wish.remote_peer)
+    command +=
+        fmt::format(" --peer-address {} --peer-port {}", wish.remote_peer->address, wish.remote_peer->port);
+  if (wish.third_party) command += fmt::format(" --third-party {}", *wish.third_party);
+  if (wish.third_party_id) command += " --third-party-id " + plain_hex(*wish.third_party_id);
+  return command;
 }
 
 }  // namespace
@@ -101,7 +113,7 @@ auto run_ask_agent(const AskAgentCommand& command) -> int {
     if (command.is_json)
       fmt::print("{}\n", line);
     else
-      fmt::print("{}", text_of(mapping, io::monotonic_now()));
+      fmt::print("{}", listed_text(mapping, io::monotonic_now()));
   });
   const auto outcome = conversation.run(command.request, answer_max);
   using End = Conversation::End;
@@ -142,11 +154,8 @@ auto hand_to_agent(const MapCommand& command) -> std::optional<int> {
   const std::string why =
       outcome.end == End::refused
           ? outcome.why
-          : fmt::format(
-                "no PCP server has answered within {} s; the agent goes on asking, until you `portolan drop "
-                "{} "
-                "{}`",
-                command.common.timeout.count(), command.wish.protocol, command.wish.internal_port);
+          : fmt::format("no PCP server has answered within {} s; the agent goes on asking, until you `{}`",
+                        command.common.timeout.count(), drop_command(command.wish));
   if (command.common.is_json) fmt::print("{}\n", failed_json(asked, why));
   fmt::print(stderr, "portolan: {}\n", why);
   return outcome.end == End::refused ? exit_refused : exit_no_answer;

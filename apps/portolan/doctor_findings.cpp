@@ -55,15 +55,24 @@ auto options_text(const std::vector<OptionSeen>& options) -> std::string {
   return text;
 }
 
-auto of_answering(const ServerSeen& server) -> Finding {
+/// Which device does it nobody tells. The way to a server beyond the link leads by the routers.
+auto nat_remedy(const ServerSeen& server, const HostSeen& host) -> std::string {
+  const bool is_on_link = server.origin == discovery::Origin::default_router || host.routers.empty();
+  return fmt::format(
+      "{}: have it speak PCP or NAT-PMP, or move this host to its other side",
+      is_on_link ? "this NAT is before the router, on the link or on this host itself"
+                 : fmt::format("the way there leads by {}, which does this NAT, or else a device behind it",
+                               list_text(host.routers)));
+}
+
+auto of_answering(const ServerSeen& server, const HostSeen& host) -> Finding {
   if (server.is_behind_nat())
     return {
         State::problem, "nat-on-path",
         fmt::format("there is a NAT between this host and the PCP server at {}, which saw another address "
                     "than {}: mappings that it makes would lead nowhere",
                     title(server), server.client_address),
-        "have the device that does this NAT, most often the default router, speak PCP or NAT-PMP, or move "
-        "this host to its other side"};
+        nat_remedy(server, host)};
   if (server.other_version)
     return {State::problem, "version",
             fmt::format("the server at {} does not speak PCP version 2, but {}", title(server),
@@ -256,7 +265,7 @@ auto findings_of(const std::vector<ServerSeen>& servers, const HostSeen& host, c
              "connect this host to a network with a router, or name the server with --server"}};
   for (const ServerSeen& server : servers) {
     if (!server.answers()) continue;
-    findings.push_back(of_answering(server));
+    findings.push_back(of_answering(server, host));
     if (findings.back().state == State::problem) continue;
     if (server.mapping)
       findings.push_back(of_mapping(server));

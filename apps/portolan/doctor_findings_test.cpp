@@ -128,6 +128,19 @@ TEST(Findings, a_nat_on_the_path_is_named) {
   EXPECT_THAT(ids(examined({refusing(ResultCode::address_mismatch)})), ElementsAre("nat-on-path!"));
 }
 
+TEST(Findings, where_a_nat_may_be_is_told_as_far_as_it_is_known) {
+  HostSeen host;
+  host.routers = {"fe80::1%eth0"};
+  ServerSeen seen = refusing(ResultCode::address_mismatch);
+  const auto remedy = [&] { return findings_of({seen}, host, {}, Seconds{4}).at(0).remedy; };
+  seen.origin = discovery::Origin::default_router;
+  EXPECT_THAT(remedy(), HasSubstr("this NAT is before the router"));
+  seen.origin = discovery::Origin::told;
+  EXPECT_THAT(remedy(), HasSubstr("the way there leads by fe80::1%eth0, which does this NAT, or else"));
+  host.routers.clear();
+  EXPECT_THAT(remedy(), HasSubstr("on the link or on this host itself"));
+}
+
 TEST(Findings, another_nat_behind_the_server_is_seen_by_its_address) {
   for (const std::string_view text : {"10.0.0.1", "172.31.0.1", "192.168.1.1", "100.64.0.1"}) {
     ServerSeen seen = answering();

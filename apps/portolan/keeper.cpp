@@ -64,24 +64,51 @@ void Keeper::look() {
   carry_out();
 }
 
+void Keeper::use(KeeperSettings settings) {
+  if (settings == settings_) return;
+  settings_ = std::move(settings);
+  told_.clear();
+  lookup_.reset();
+  lookup_failure_.clear();
+  resolve_again_.disarm();
+  look();
+}
+
 /// Names are looked up until each is known.
 void Keeper::add_told_servers(std::vector<std::string>& remarks) {
   while (told_.size() < settings_.servers.size()) {
     const std::string& name = settings_.servers[told_.size()];
-    const auto addresses = io::resolve(name);
+    const auto addresses = io::resolve_address(name);
     if (!addresses) {
-      remarks.push_back(addresses.error());
-      resolve_again_.arm(io::monotonic_now() + resolve_pause);
+      look_up(name);
       break;
     }
-    discovery::Findings::Told told;
-    for (const io::ScopedAddress& each : *addresses) {
-      if (told.addresses.size() < discovery::server_addresses_max) told.addresses.push_back(each.address);
-      if (each.interface_index != 0) told.interface = {.index = each.interface_index, .name = each.interface};
-    }
-    told_.push_back(std::move(told));
+    take(*addresses);
   }
+  if (!lookup_failure_.empty()) remarks.push_back(lookup_failure_);
   view_.findings.told = told_;
+}
+
+void Keeper::take(const std::vector<io::ScopedAddress>& addresses) {
+  discovery::Findings::Told told;
+  for (const io::ScopedAddress& each : addresses) {
+    if (told.addresses.size() < discovery::server_addresses_max) told.addresses.push_back(each.address);
+    if (each.interface_index != 0) told.interface = {.index = each.interface_index, .name = each.interface};
+  }
+  told_.push_back(std::move(told));
+}
+
+void Keeper::look_up(const std::string& name) {
+  if (lookup_ || resolve_again_.is_armed()) return;
+  lookup_ = io::NameLookup::start(loop_, name, [this](const auto& addresses) {
+    lookup_.reset();
+    lookup_failure_ = addresses ? "" : addresses.error();
+    if (addresses)
+      take(*addresses);
+    else
+      resolve_again_.arm(io::monotonic_now() + resolve_pause);
+    look();
+  });
 }
 
 void Keeper::tell_servers() {
@@ -91,7 +118,8 @@ void Keeper::tell_servers() {
   // A list of servers that were told is the only one, also while its names are not resolved.
   if (settings_.servers.empty() || !told_.empty())
     servers_ = discovery::client_servers(view_, settings_.server_port, remarks);
-  if (servers_.empty()) remarks.emplace_back("there is no PCP server to ask now; waiting for the network");
+  if (servers_.empty() && !lookup_)
+    remarks.emplace_back("there is no PCP server to ask now; waiting for the network");
   note_news(std::move(remarks));
   note_address_changes(before);
   client_.set_servers(io::monotonic_now(), servers_);

@@ -21,6 +21,7 @@
 #include "discovery/host/look.h"
 #include "discovery/nat64_prefix.h"
 #include "io/event_loop.h"
+#include "io/name_lookup.h"
 #include "io/network_watch.h"
 #include "io/system.h"
 #include "io/udp.h"
@@ -34,6 +35,8 @@ struct KeeperSettings {
   /// Asked behind a router that is silent. Off unless wanted: who waits at another address misses that the
   /// router is back.
   bool uses_anycast = false;
+
+  auto operator==(const KeeperSettings&) const -> bool = default;
 };
 
 class Keeper {
@@ -59,13 +62,20 @@ class Keeper {
   Keeper(const Keeper&) = delete;
   auto operator=(const Keeper&) -> Keeper& = delete;
 
-  /// Whether one more may be added: those that are being deleted count until the server has answered.
-  [[nodiscard]] auto has_room() const -> bool { return client_.wish_count() < client::Client::wishes_max; }
+  /// Asks other servers from now on; mappings at those that stay are kept.
+  void use(KeeperSettings settings);
+
+  /// Whether so many may be added: those that are being deleted count until the server has answered.
+  [[nodiscard]] auto has_room(std::size_t more = 1) const -> bool {
+    return client_.wish_count() + more <= client::Client::wishes_max;
+  }
   /// As Client::add(). `name` is what people call the mapping.
   auto add(std::string name, const client::ClientWish& wish, std::vector<client::Held> held = {},
            client::Nonces nonces = {}) -> client::WishId;
   /// As Client::remove().
   void remove(client::WishId id);
+  /// As Client::forget().
+  void forget(client::WishId id) { client_.forget(id); }
   /// The name of what happened, empty if it is about a server; also of mappings that are being deleted.
   [[nodiscard]] auto name_of(const client::ClientEvent& event) const -> std::string;
 
@@ -94,6 +104,8 @@ class Keeper {
   void look();
   void tell_servers();
   void add_told_servers(std::vector<std::string>& remarks);
+  void take(const std::vector<io::ScopedAddress>& addresses);
+  void look_up(const std::string& name);
   void note_news(std::vector<std::string> remarks);
   void note_address_changes(const std::vector<client::Server>& before);
 
@@ -112,6 +124,9 @@ class Keeper {
   client::Client client_;
   discovery::View view_;
   std::vector<discovery::Findings::Told> told_;
+  /// Of the first name that is not known yet.
+  std::optional<io::NameLookup> lookup_;
+  std::string lookup_failure_;
   std::vector<client::Server> servers_;
   std::map<client::WishId, std::string> names_;
   std::vector<std::string> noted_;

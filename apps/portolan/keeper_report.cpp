@@ -28,8 +28,8 @@ struct Line {
   const client::ClientEvent& event;
 
   auto operator()(const client::Granted& granted) const -> std::string {
-    return fmt::format("{}: {} is reachable at {}, for {} s (PCP server {})", name, granted.mapping.internal,
-                       granted.mapping.external, granted.mapping.lifetime.count(), event.server);
+    return fmt::format("{}: {}, for {} s (PCP server {})", name, place_text(granted.mapping),
+                       granted.mapping.lifetime.count(), event.server);
   }
   auto operator()(const client::Changed& changed) const -> std::string {
     return fmt::format("{}: {} moved from {} to {}, for {} s (PCP server {})", name, changed.mapping.internal,
@@ -47,8 +47,12 @@ struct Line {
     return fmt::format("{}: the PCP server {} says {}; asking again in {} s", name, event.server,
                        to_string(refused.result), refused.lifetime.count());
   }
-  auto operator()(const client::Deleted&) const -> std::string {
-    return fmt::format("{}: dropped at the PCP server {}", name, event.server);
+  auto operator()(const client::Deleted& deleted) const -> std::string {
+    // That of a connection can't be deleted, and traffic may keep any.
+    const std::string rest = deleted.remaining > Seconds{0}
+                                 ? fmt::format(", where it ends in {} s", deleted.remaining.count())
+                                 : "";
+    return fmt::format("{}: dropped at the PCP server {}{}", name, event.server, rest);
   }
   auto operator()(const client::ServerRestarted&) const -> std::string {
     return fmt::format("the PCP server {} lost its state; asking again for all mappings", event.server);
@@ -76,6 +80,12 @@ struct Line {
 };
 
 }  // namespace
+
+auto place_text(const client::Mapping& mapping) -> std::string {
+  if (mapping.remote_peer)
+    return fmt::format("{} reaches {} from {}", mapping.internal, *mapping.remote_peer, mapping.external);
+  return fmt::format("{} is reachable at {}", mapping.internal, mapping.external);
+}
 
 auto event_line(const std::string& name, const client::ClientEvent& event) -> std::string {
   return std::visit(Line{.name = name, .event = event}, event.event);

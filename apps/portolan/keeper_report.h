@@ -13,6 +13,9 @@ namespace portolan {
 /// gives it.
 [[nodiscard]] auto event_line(const std::string& name, const client::ClientEvent& event) -> std::string;
 
+/// "[2001:db8::7]:80 is reachable at 192.0.2.14:40000", or where it reaches its peer from.
+[[nodiscard]] auto place_text(const client::Mapping& mapping) -> std::string;
+
 /// Whether the event changes what is held.
 [[nodiscard]] auto changes_mapping(const client::Event& event) -> bool;
 

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <string>
 
 #include <fmt/format.h>
@@ -20,8 +21,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-using testing::IsEmpty;
-using testing::StartsWith;
+using testing::SizeIs;
 
 /// A program in Python; `portolan run` passes SIGUSR1 on, which ends its next step().
 auto python(const std::string& text, std::vector<std::string> options = {}) -> std::vector<std::string> {
@@ -175,6 +175,30 @@ step()
   program.signal(SIGUSR1);
   EXPECT_EQ(program.end().status, exit_success);
   EXPECT_EQ(deletions(8080), 1) << "at the end";
+}
+
+TEST_F(RunTest, sockets_beyond_the_limit_are_told_of) {
+  Program program(python(R"(
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (2000, 2000))
+def opened():
+  s = socket(AF_INET6, SOCK_DGRAM)
+  s.bind(("2001:db8:112::2", 0))
+  return s
+all = [opened() for _ in range(1024)]
+step()
+all.append(opened())
+step()
+)"));
+  ASSERT_TRUE(program.wait_for("is reachable at"));
+  program.signal(SIGUSR1);
+  ASSERT_TRUE(program.wait_for("portolan: there are 1024 sockets: those beyond get no mapping"));
+  program.signal(SIGTERM);
+  program.end();
+  std::set<Port> ports;
+  for (const auto& got : server->got())
+    if (got.lifetime_s != 0) ports.insert(got.map->internal_port);
+  EXPECT_THAT(ports, SizeIs(testing::Le(1024)));
 }
 
 TEST_F(RunTest, sockets_that_nobody_else_could_reach_are_not_mapped) {

@@ -180,7 +180,9 @@ void add_peer(CLI::App& app, MapCommand& command) {
   add_lifetime(app, wish, "is no lifetime: give seconds from 1 to 4294967295");
   add_common(app, command);
   add_nonce(app, wish);
-  app.add_flag("--keep", command.is_kept, "stay, and renew the mapping until Ctrl-C");
+  app.add_flag("--keep", command.is_kept,
+               "have the agent keep the mapping; without an agent, stay, and renew it until Ctrl-C");
+  add_socket(app, command.agent_socket);
 }
 
 void check_combination(const MapCommand& command) {

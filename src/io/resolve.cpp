@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -40,10 +41,9 @@ auto to_scoped_address(const addrinfo& info) -> ScopedAddress {
   return scoped;
 }
 
-}  // namespace
-
-auto resolve(const std::string& host) -> std::expected<std::vector<ScopedAddress>, std::string> {
+auto look_up(const std::string& host, int flags) -> std::expected<std::vector<ScopedAddress>, std::string> {
   addrinfo hints{};
+  hints.ai_flags = flags;
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_DGRAM;
   addrinfo* results = nullptr;
@@ -60,6 +60,17 @@ auto resolve(const std::string& host) -> std::expected<std::vector<ScopedAddress
       addresses.push_back(to_scoped_address(*info));
   if (addresses.empty()) return std::unexpected(fmt::format("{}: the name has no address", host));
   return addresses;
+}
+
+}  // namespace
+
+auto resolve(const std::string& host) -> std::expected<std::vector<ScopedAddress>, std::string> {
+  return look_up(host, 0);
+}
+
+auto resolve_address(const std::string& host) -> std::optional<std::vector<ScopedAddress>> {
+  auto addresses = look_up(host, AI_NUMERICHOST);
+  return addresses ? std::optional(std::move(*addresses)) : std::nullopt;
 }
 
 }  // namespace portolan::io

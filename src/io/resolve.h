@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct ScopedAddress {
 ///
 /// Errors  text that names the host and the cause
 [[nodiscard]] auto resolve(const std::string& host) -> std::expected<std::vector<ScopedAddress>, std::string>;
+
+/// As resolve(), of an address: nothing if `host` is none, or its zone is not there. Never blocks.
+[[nodiscard]] auto resolve_address(const std::string& host) -> std::optional<std::vector<ScopedAddress>>;
 
 /// The AAAA records of `name`, by the servers of resolv.conf, past the host's own names and orders of
 /// preference. The query has Checking Disabled clear, so that a DNS64 makes its addresses (RFC 7050 s3).

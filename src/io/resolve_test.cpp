@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "io/resolve.h"
 
+#include <optional>
+#include <utility>
+#include <vector>
+
 #include <gtest/gtest.h>
+
+#include "io/event_loop.h"
+#include "io/name_lookup.h"
 
 namespace portolan::io {
 namespace {
@@ -22,6 +29,40 @@ TEST(Resolve, a_link_local_address_keeps_its_zone) {
   ASSERT_TRUE(router) << router.error();
   EXPECT_EQ(router->front().interface, "lo");
   EXPECT_EQ(router->front().interface_index, 1U);
+}
+
+TEST(Resolve, an_address_needs_no_resolver) {
+  EXPECT_EQ(to_string(resolve_address("192.0.2.1")->front().address), "192.0.2.1");
+  EXPECT_EQ(resolve_address("fe80::1%lo")->front().interface, "lo");
+  EXPECT_FALSE(resolve_address("localhost"));
+  EXPECT_FALSE(resolve_address("fe80::1%no-such-link"));
+  EXPECT_FALSE(resolve_address(""));
+}
+
+TEST(NameLookup, answers_while_the_loop_runs) {
+  EventLoop loop;
+  std::vector<ScopedAddress> found;
+  const auto lookup = NameLookup::start(loop, "localhost", [&](auto addresses) {
+    ASSERT_TRUE(addresses) << addresses.error();
+    found = std::move(*addresses);
+    loop.stop();
+  });
+  EXPECT_TRUE(found.empty()) << "not before the loop runs";
+  loop.run();
+  ASSERT_FALSE(found.empty());
+  EXPECT_TRUE(to_string(found.front().address) == "127.0.0.1" || to_string(found.front().address) == "::1");
+}
+
+TEST(NameLookup, that_is_destroyed_never_answers) {
+  EventLoop loop;
+  bool has_answered = false;
+  {
+    const auto lookup = NameLookup::start(loop, "localhost", [&](auto) { has_answered = true; });
+  }
+  // A later one's answer comes behind.
+  const auto later = NameLookup::start(loop, "localhost", [&](auto) { loop.stop(); });
+  loop.run();
+  EXPECT_FALSE(has_answered);
 }
 
 TEST(Resolve, errors_name_the_host) {

@@ -172,7 +172,7 @@ def test_a_nat_on_the_path(lab, tmp_path):
         found = ask("--server", "2001:db8:113::1")["nat-on-path"]
         assert "there is a NAT between this host and the PCP server at 2001:db8:113::1" in found["text"]
         assert "2001:db8:99::2" in found["text"]
-        assert "most often the default router" in found["remedy"]
+        assert "leads by 2001:db8:99::1%eth0, which does this NAT, or else a device behind it" in found["remedy"]
     finally:
         behind.close()
         lab.output("laptop", "nft", "delete", "table", "ip6", "t")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What libportolan asks the DNS, and that nothing waits for the answer. resolv.conf is this run's own, in the mount
+"""What the client asks the DNS, and that nothing waits for the answer. resolv.conf is this run's own, in the mount
 namespace that CTest made for it; so is the network."""
 
 import contextlib
@@ -12,9 +12,11 @@ import time
 
 import pytest
 from binding import OK, Client
-from hosts import ip
+from hosts import Host, ip
+from server import Server
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+PORTOLAN = os.environ["PORTOLAN_PROGRAM"]
 NAT64_PREFIX = 8
 A, AAAA = 1, 28
 RECORDS = ["2001:db8:64::c000:aa", "2001:db8:64::c000:ab"]
@@ -40,9 +42,10 @@ def resolv_conf(tmp_path):
 class Resolver:
     """A DNS server without a thread: it gets and answers what the test tells it to."""
 
-    def __init__(self, address="127.0.0.1"):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((address, 53))
+    def __init__(self, address="127.0.0.1", host=None):
+        with host.entered() if host else contextlib.nullcontext():
+            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.socket.bind((address, 53))
         self.socket.settimeout(20)
 
     def __enter__(self):
@@ -205,3 +208,53 @@ def test_unbounds_dns64_tells_the_prefix(prefix, resolv_conf, unbound):  # pylin
     resolv_conf("nameserver 127.0.0.1\n")
     with library(prefix) as client:
         run_until(client, lambda: client.nat64_prefix() == PREFIX)
+
+
+@contextlib.contextmanager
+def agent(host, folder, config):
+    (folder / "agent.toml").write_text(config, encoding="utf-8")
+    command = [PORTOLAN, "agent", "--config", folder / "agent.toml", "--state", folder / "agent.json", "--socket",
+               folder / "agent.sock"]
+    with host.entered():
+        # pylint: disable=consider-using-with
+        running = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    try:
+        yield running
+    finally:
+        running.terminate()
+        assert running.wait(timeout=20) == 0
+        running.stdout.close()
+
+
+def test_the_agent_looks_up_names_and_does_all_else_meanwhile(tmp_path, resolv_conf):
+    resolv_conf("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
+    host = Host()
+    host.connect("lan0", ["192.0.2.1/24"], ["192.0.2.2/24"])
+    host.route("192.0.2.1")
+    config = 'servers = ["pcp.example"]\n[[mapping]]\nprotocol = "tcp"\nport = 8080\n'
+    with Server(address="192.0.2.1", port=5351), Resolver(host=host) as resolver, agent(host, tmp_path, config) as kept:
+        assert resolver.question()[0] == "pcp.example"
+        # The agent gets no answer before this is over.
+        listed = subprocess.run([PORTOLAN, "list", "--socket", tmp_path / "agent.sock"], check=False, text=True,
+                                timeout=60, stdout=subprocess.PIPE)
+        assert (listed.returncode, listed.stdout) == (1, "tcp 8080 ipv4: not reachable now\n")
+        resolver.answer(["192.0.2.1"])
+        assert resolver.question()[0] == "pcp.example"
+        resolver.answer(["192.0.2.1"])
+        lines = []
+        for line in kept.stdout:
+            lines.append(line)
+            if "is reachable at" in line:
+                break
+        assert lines[0] == "asking the PCP server 192.0.2.1 from 192.0.2.2\n"
+        assert "tcp 8080 ipv4: 192.0.2.2:8080 is reachable at 192.0.2.14:40000" in lines[-1]
+    ip("link", "del", "lan0")
+    host.close()
+
+
+def test_the_agent_ends_while_a_name_is_looked_up(tmp_path, resolv_conf):
+    resolv_conf("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
+    host = Host()
+    with Resolver(host=host) as resolver, agent(host, tmp_path, 'servers = ["pcp.example"]\n'):
+        resolver.question()
+    host.close()
