@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -288,14 +289,16 @@ auto run_agent(const AgentCommand& command) -> int {
   }
   config->keeper.server_port = command.server_port;
   io::EventLoop loop;
-  const auto agent = Agent::open(loop, *config, command.state, command.socket, say);
-  if (!agent) {
-    fmt::print(stderr, "portolan: {}\n", agent.error());
+  // Before anything begins. Mappings outlive the agent: it asks for them again when it is back.
+  const auto interrupted = loop.on_signal({SIGINT, SIGTERM}, [&loop](int) { loop.stop(); });
+  std::unique_ptr<Agent> agent;
+  const auto reloads = loop.on_signal({SIGHUP}, [&](int) { reload(command, *agent); });
+  auto opened = Agent::open(loop, *config, command.state, command.socket, say);
+  if (!opened) {
+    fmt::print(stderr, "portolan: {}\n", opened.error());
     return exit_usage;
   }
-  // Mappings outlive the agent: it asks for them again when it is back.
-  const auto interrupted = loop.on_signal({SIGINT, SIGTERM}, [&loop](int) { loop.stop(); });
-  const auto reloads = loop.on_signal({SIGHUP}, [&](int) { reload(command, **agent); });
+  agent = std::move(*opened);
   static_cast<void>(io::notify_service_manager("READY=1"));
   loop.run();
   return exit_success;
