@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <csignal>
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -176,18 +175,9 @@ class Session {
 
 }  // namespace
 
-auto run_interactive(const Options& options, sip::Phone& phone) -> int {
-  auto sound = sound_of(options);
-  if (!sound) {
-    fmt::print(stderr, "portolan-phone: {}\n", sound.error());
-    return exit_usage;
-  }
-  auto signals = io::Signals::open({SIGINT, SIGTERM});
-  if (!signals) {
-    fmt::print(stderr, "portolan-phone: {}\n", to_string(signals.error()));
-    return exit_system;
-  }
-  return Session(options, phone, std::move(*sound)).run(*signals);
+auto run_interactive(const Options& options, sip::Phone& phone, media::AudioSource sound,
+                     io::Signals& signals) -> int {
+  return Session(options, phone, std::move(sound)).run(signals);
 }
 
 }  // namespace portolan::phone

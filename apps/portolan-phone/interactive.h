@@ -3,11 +3,14 @@
 // A phone that a person uses: commands come in by lines, what happens is told between them.
 #pragma once
 
+#include "io/signals.h"
+#include "media/audio.h"
 #include "portolan-phone/options.h"
 
 namespace portolan::phone {
 
 /// Until "quit" or the end of the input. Out  exit status
-[[nodiscard]] auto run_interactive(const Options& options, sip::Phone& phone) -> int;
+[[nodiscard]] auto run_interactive(const Options& options, sip::Phone& phone, media::AudioSource sound,
+                                   io::Signals& signals) -> int;
 
 }  // namespace portolan::phone

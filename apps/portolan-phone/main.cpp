@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // portolan-phone: a SIP phone that PCP makes reachable.
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
+#include "io/signals.h"
 #include "io/system.h"
 #include "portolan-phone/interactive.h"
 #include "portolan-phone/options.h"
@@ -42,8 +45,18 @@ auto run(Options options) -> int {
     fmt::print(stderr, "portolan-phone: {}\n", phone.error());
     return exit_system;
   }
-  return options.call.empty() && !options.answers ? run_interactive(options, **phone)
-                                                  : run_script(options, **phone);
+  auto sound = sound_of(options);
+  if (!sound) {
+    fmt::print(stderr, "portolan-phone: {}\n", sound.error());
+    return exit_usage;
+  }
+  auto signals = io::Signals::open({SIGINT, SIGTERM});
+  if (!signals) {
+    fmt::print(stderr, "portolan-phone: {}\n", to_string(signals.error()));
+    return exit_system;
+  }
+  const bool is_interactive = options.call.empty() && !options.answers;
+  return (is_interactive ? run_interactive : run_script)(options, **phone, *std::move(sound), *signals);
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 #include "portolan-phone/script.h"
 
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <map>
@@ -198,18 +197,9 @@ auto save_recording(const Options& options, const sip::PhoneEvent& ended)
   return {};
 }
 
-auto run_script(const Options& options, sip::Phone& phone) -> int {
-  auto sound = sound_of(options);
-  if (!sound) {
-    fmt::print(stderr, "portolan-phone: {}\n", sound.error());
-    return exit_usage;
-  }
-  auto signals = io::Signals::open({SIGINT, SIGTERM});
-  if (!signals) {
-    fmt::print(stderr, "portolan-phone: {}\n", to_string(signals.error()));
-    return exit_system;
-  }
-  return Script(options, phone, std::move(*sound)).run(*signals);
+auto run_script(const Options& options, sip::Phone& phone, media::AudioSource sound, io::Signals& signals)
+    -> int {
+  return Script(options, phone, std::move(sound)).run(signals);
 }
 
 }  // namespace portolan::phone

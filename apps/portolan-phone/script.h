@@ -6,6 +6,7 @@
 #include <expected>
 #include <string>
 
+#include "io/signals.h"
 #include "media/audio.h"
 #include "portolan-phone/options.h"
 
@@ -21,6 +22,7 @@ namespace portolan::phone {
     -> std::expected<void, std::string>;
 
 /// Makes or answers calls. Out  exit status
-[[nodiscard]] auto run_script(const Options& options, sip::Phone& phone) -> int;
+[[nodiscard]] auto run_script(const Options& options, sip::Phone& phone, media::AudioSource sound,
+                              io::Signals& signals) -> int;
 
 }  // namespace portolan::phone
