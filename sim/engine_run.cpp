@@ -340,6 +340,8 @@ void EngineRun::change_pool() {
 void EngineRun::lose_device() {
   if (world_.is_connected) has_missed_events_ = has_missed_events_ && !world_.is_reconciled;
   const bool has_done_next = choices_.one_in(2);
+  // What the device deleted, unanswered, traffic might take for good.
+  is_gated_ = is_gated_ || has_done_next;
   if (choices_.one_in(2)) return world_.disconnect(has_done_next);
   world_.restart_device(device_config(), has_done_next);
   static_cast<void>(world_.nat.set_pool(world_.now, pool_));

@@ -204,6 +204,7 @@ inline void write(const device::Install& install, v1::Operation& operation) {
   out.set_preserve_parity(install.preserve_parity);
   write_range(install.external_ports, [&] { return out.mutable_external_ports(); });
   out.set_reserves_companion(install.reserves_companion);
+  out.set_is_restoration(install.is_restoration);
   out.set_is_bound_to_address(install.is_bound_to_address);
   write_address(install.given_address, *out.mutable_given_address());
 }
@@ -220,6 +221,7 @@ inline auto read(const v1::Install& in, Faults& faults) -> device::Install {
           .preserve_parity = in.preserve_parity(),
           .external_ports = read_range(in.has_external_ports(), in.external_ports(), faults),
           .reserves_companion = in.reserves_companion(),
+          .is_restoration = in.is_restoration(),
           .is_bound_to_address = in.is_bound_to_address(),
           .given_address = read_address(in.given_address())};
 }

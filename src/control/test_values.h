@@ -89,6 +89,7 @@ class Draw {
                                .preserve_parity = flag(),
                                .external_ports = range(),
                                .reserves_companion = flag(),
+                               .is_restoration = flag(),
                                .is_bound_to_address = flag(),
                                .given_address = address()};
       case 1: return device::Remove{.key = key(), .port_count = port_count()};

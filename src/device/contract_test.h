@@ -444,6 +444,18 @@ TYPED_TEST_P(DeviceContract, a_set_goes_on_from_an_implicit_mapping_of_its_first
   EXPECT_EQ(made->port_count, 2);
 }
 
+TYPED_TEST_P(DeviceContract, a_removed_set_comes_back_around_what_traffic_keeps) {
+  Install wanted = this->wish(this->key(1, 3000), 4000, 3);
+  wanted.match = Match::exact;
+  ASSERT_TRUE(this->apply(wanted));
+  ASSERT_TRUE(this->out(this->key(1, 3001)));
+  ASSERT_TRUE(this->remove(this->key(1, 3000)));
+  const Result back = this->apply(wanted);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(this->external_of(back), this->at(4000));
+  EXPECT_EQ(back->port_count, 3);
+}
+
 TYPED_TEST_P(DeviceContract, a_filter_of_a_set_is_one_of_all_its_ports) {
   Install wanted = this->wish(this->key(1, 3000), 4000, 2);
   ASSERT_TRUE(this->apply(wanted));
@@ -625,7 +637,8 @@ REGISTER_TYPED_TEST_SUITE_P(
     a_set_expires_and_is_renewed_as_a_whole_and_keeps_its_size,
     a_set_that_does_not_fit_is_moved_or_with_exact_cut, parity_is_kept_when_asked,
     a_set_stops_before_ports_that_nobody_gets, a_later_port_of_a_set_has_no_mapping_of_its_own,
-    a_set_goes_on_from_an_implicit_mapping_of_its_first_port, a_filter_of_a_set_is_one_of_all_its_ports,
+    a_set_goes_on_from_an_implicit_mapping_of_its_first_port,
+    a_removed_set_comes_back_around_what_traffic_keeps, a_filter_of_a_set_is_one_of_all_its_ports,
     what_only_traffic_made_is_not_removed, removing_again_under_live_traffic_is_answered_like_the_first_time,
     a_peer_mapping_is_made_where_suggested_and_used_by_traffic,
     a_peer_mapping_that_cannot_be_where_suggested_is_refused,

@@ -80,13 +80,14 @@ enum class Match : std::uint8_t {
 ///         Companion: with `reserves_companion` the port of the same number for the other one of TCP and UDP
 ///         stays free for the same internal address, as long as the mapping lives; a new place is one where
 ///         that is so (RFC 6886 s3.3). Only IPv4 hosts can have that wish: a NAT64 knows none.
-///         Range: a new place, also one after the pool has changed, is looked for in `external_ports`, and
-///         every port of a set is in it. What is suggested beyond is not to be had. A mapping that exists,
-///         implicit or explicit, stays where it is.
-///         Given address: a new place is at `given_address` if it can be, as long as the device has that
-///         address; another one that is suggested is not to be had then. A mapping that exists, implicit or
-///         explicit, stays where it is. Bound: when its external address leaves the pool, a mapping with
-///         `is_bound_to_address` as last asked for is lost instead of moved (RFC 6887 s14.2).
+///         Restoration: what was promised before others had wishes comes back where their companions are,
+///         too. Range: a new place, also one after the pool has changed, is looked for in `external_ports`,
+///         and every port of a set is in it. What is suggested beyond is not to be had. A mapping that
+///         exists, implicit or explicit, stays where it is. Given address: a new place is at `given_address`
+///         if it can be, as long as the device has that address; another one that is suggested is not to be
+///         had then. A mapping that exists, implicit or explicit, stays where it is. Bound: when its external
+///         address leaves the pool, a mapping with `is_bound_to_address` as last asked for is lost instead of
+///         moved (RFC 6887 s14.2).
 struct Install {
   MappingKey key;
   IpAddress external_address;
@@ -99,6 +100,7 @@ struct Install {
   bool preserve_parity = false;
   PortRange external_ports{};
   bool reserves_companion = false;
+  bool is_restoration = false;
   bool is_bound_to_address = false;
   IpAddress given_address{};  ///< unspecified: none
 

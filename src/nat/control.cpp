@@ -157,22 +157,25 @@ auto Nat64::bind_set(const InternalEndpoint& first, std::uint32_t number, const 
     if (!made) return refused(made.error() == DropReason::ports_exhausted);
     ++counters_.bindings_made;
     number = *made;
-  } else if (number == 0) {
-    // What is bound already lies elsewhere: the set ends before it.
-    count = std::min(count, bindings_.room(first.address));
-    for (std::uint32_t i = 1; i < count; ++i)
-      if (bindings_.find(ith(i)) != 0) count = i;
-    if (count == 0) return refused(false);
-    const auto run = bindings_.choose_run(first, wanted, count);
-    if (!run) return refused(true);
-    count = run->count;
-    number = make_at(0, *run);
-    for (std::uint32_t i = 1; i < count; ++i) make_at(i, *run);
   } else {
-    // The implicit binding stays where it is; the next ports must fit there.
-    const Run run{
-        .pool_index = bindings_[number].pool_index, .port = bindings_[number].external_port, .count = 1};
-    std::uint32_t i = 1;
+    Run run;
+    if (number == 0) {
+      std::uint32_t unbound = std::min(count, bindings_.room(first.address));
+      for (std::uint32_t i = 1; i < unbound; ++i)
+        if (bindings_.find(ith(i)) != 0) unbound = i;
+      if (unbound == 0) return refused(false);
+      const auto chosen = bindings_.choose_run(first, wanted, unbound);
+      if (!chosen) return refused(true);
+      run = *chosen;
+      number = make_at(0, run);
+      for (std::uint32_t i = 1; i < run.count; ++i) make_at(i, run);
+    } else {
+      // An implicit binding of the first port stays where it is.
+      const Binding& binding = bindings_[number];
+      run = {.pool_index = binding.pool_index, .port = binding.external_port, .count = 1};
+    }
+    // The next ports must fit there: implicit bindings of a set that was removed do.
+    std::uint32_t i = run.count;
     for (; i < count && run.port + i < 65536U; ++i) {
       const auto port = static_cast<std::uint16_t>(run.port + i);
       if (const std::uint32_t next = bindings_.find(ith(i)); next != 0) {

@@ -39,6 +39,7 @@ void append_restoring(TimePoint now, const Contract& contract, std::vector<devic
                                           .port_count = contract.port_count,
                                           .preserve_parity = contract.preserve_parity,
                                           .reserves_companion = contract.format == Format::nat_pmp,
+                                          .is_restoration = true,
                                           .is_bound_to_address = contract.prefer_failure});
 }
 

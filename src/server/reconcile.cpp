@@ -268,6 +268,7 @@ void Server::append_operations(TimePoint now, Repair& repair,
     if (repair.kind == Repair::Kind::move) {
       auto& install = std::get<device::Install>(operations.back());
       install.match = device::Match::suggested;
+      install.is_restoration = false;
       install.external_ports = asker_of(key.mapping.internal_address, {}).policy->external_ports;
       if (repair.held_at) {
         install.external_address = repair.held_at->address;

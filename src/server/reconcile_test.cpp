@@ -41,6 +41,18 @@ auto held_by(const World& world) -> std::vector<MappingKey> {
   return keys;
 }
 
+auto by_nat_pmp(Protocol protocol, std::uint16_t internal_port, Port suggested_external_port)
+    -> std::vector<std::byte> {
+  std::vector<std::byte> octets(wire::nat_pmp::map_request_octets);
+  octets.resize(wire::nat_pmp::write_request(
+      wire::nat_pmp::MapRequest{.protocol = protocol,
+                                .internal_port = Port{internal_port},
+                                .suggested_external_port = suggested_external_port,
+                                .requested_lifetime_s = 3600},
+      octets));
+  return octets;
+}
+
 void fill(World& world, int hosts) {
   for (int i = 0; i < hosts; ++i) {
     const std::string from = host(i);
@@ -351,16 +363,11 @@ TEST(Reconcile, what_a_batch_under_way_made_gives_way_to_what_was_promised) {
   const Port port = world.ask(MapAsk{.protocol = Protocol::tcp}).map().assigned_external_port;
   // The device frees the port and gives it to another in one batch, and its answer is lost.
   const MapAsk other{.from = "198.51.100.2", .internal_port = 3000};
-  std::vector<std::byte> octets(wire::nat_pmp::map_request_octets);
-  octets.resize(wire::nat_pmp::write_request(wire::nat_pmp::MapRequest{.protocol = Protocol::udp,
-                                                                       .internal_port = Port{3000},
-                                                                       .suggested_external_port = port,
-                                                                       .requested_lifetime_s = 3600},
-                                             octets));
   const wire::Datagram deletion = encode(MapAsk{.lifetime_s = 0, .protocol = Protocol::tcp});
   world.receive({{Endpoint{*IpAddress::parse("2001:db8:112::1"), Port{12345}},
                   {deletion.octets().begin(), deletion.octets().end()}},
-                 {Endpoint{*IpAddress::parse(other.from), Port{12345}}, octets}});
+                 {Endpoint{*IpAddress::parse(other.from), Port{12345}},
+                  by_nat_pmp(Protocol::udp, other.internal_port, port)}});
   world.disconnect(true);
   ASSERT_EQ(world.nat.explicit_mappings(world.now).at(key_of(other)),
             (Endpoint{*IpAddress::parse("192.0.2.14"), port}));
@@ -371,6 +378,29 @@ TEST(Reconcile, what_a_batch_under_way_made_gives_way_to_what_was_promised) {
   EXPECT_EQ(world.disagreement(), std::nullopt);
 }
 
+// Found by the simulator.
+TEST(Reconcile, what_was_promised_comes_back_where_another_wishes_a_companion) {
+  World world({.nat_pmp_addresses = {*Ipv4Address::parse("192.0.2.14")}});
+  const char* const host = "198.51.100.1";
+  world.ask(host, by_nat_pmp(Protocol::tcp, 5000, Port{5000}));
+  world.restart_device(World::default_device());
+  world.connect();
+  world.settle();
+  const MapAsk promised{.from = "198.51.100.2", .suggested_external_port = 5000};
+  ASSERT_EQ(world.ask(promised).map().assigned_external_port, Port{5000}) << "reserved by the next renewal";
+  world.ask(host, by_nat_pmp(Protocol::tcp, 5000, Port{5000}));
+
+  world.receive({MapAsk{.from = promised.from, .lifetime_s = 0}});
+  world.disconnect(true);
+  ASSERT_THAT(held_by(world), SizeIs(1));
+  world.now += Seconds{1000};  // longer than the device holds the port
+  world.give_up();
+  world.connect();
+  world.settle();
+  EXPECT_EQ(world.server.counters().moved, 0U);
+  EXPECT_EQ(world.nat.explicit_mappings(world.now).at(key_of(promised)).port, Port{5000});
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
 TEST(Reconcile, out_of_reach_for_too_long_is_a_network_failure_and_nothing_is_lost) {
   World world;
   const MapAsk known{};

@@ -146,7 +146,7 @@ class NftablesMappings {
   [[nodiscard]] auto at(Number number) -> Mapping& { return mappings_[number]; }
   [[nodiscard]] auto at(Number number) const -> const Mapping& { return mappings_[number]; }
   [[nodiscard]] auto is_available(TimePoint now, const Endpoint& external, const MappingKey& key,
-                                  bool reserves_companion, Reach reach) const -> bool;
+                                  Reach reach) const -> bool;
   [[nodiscard]] auto is_companion_of_another(TimePoint now, const Endpoint& external, const MappingKey& key,
                                              bool reserves_companion) const -> bool;
   /// How many ports from `external` on a set of `wanted` may have, at most `count`.

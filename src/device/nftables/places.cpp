@@ -21,7 +21,7 @@ auto NftablesMappings::is_companion_of_another(TimePoint now, const Endpoint& ex
 }
 
 auto NftablesMappings::is_available(TimePoint now, const Endpoint& external, const MappingKey& key,
-                                    bool reserves_companion, Reach reach) const -> bool {
+                                    Reach reach) const -> bool {
   const nat::PortOwner owner = ports_.owner(key.protocol, external);
   if (owner.binding != 0) return false;
   if (owner.hold_down != 0) {
@@ -33,7 +33,7 @@ auto NftablesMappings::is_available(TimePoint now, const Endpoint& external, con
                                     : ExternalPorts::is_of_pcp(key.protocol, external.port)) {
     return false;
   }
-  return !is_companion_of_another(now, external, key, reserves_companion);
+  return true;
 }
 
 auto NftablesMappings::fitting(TimePoint now, const Install& wanted, const Endpoint& external,
@@ -45,7 +45,9 @@ auto NftablesMappings::fitting(TimePoint now, const Install& wanted, const Endpo
     const Number present = number_of(ith(wanted.key, i));
     const bool is_there = present != 0 && at(present).key == wanted.key && at(present).is_mapped(now) &&
                           i < at(present).port_count && at(present).external == external;
-    if (!is_there && !is_available(now, each, ith(wanted.key, i), wanted.reserves_companion, reach)) return i;
+    const bool is_kept_free = !wanted.is_restoration && is_companion_of_another(now, each, ith(wanted.key, i),
+                                                                                wanted.reserves_companion);
+    if (!is_there && (is_kept_free || !is_available(now, each, ith(wanted.key, i), reach))) return i;
   }
   return count;
 }
@@ -128,7 +130,7 @@ auto NftablesMappings::choose(TimePoint now, const Install& wanted, std::uint32_
     for (const Ipv4Address address : addresses) {
       const Endpoint external{IpAddress{address}, Port{0}};
       if (wanted.match == Match::exact && wanted.external_port != Port{0}) break;
-      if (is_available(now, external, key, false, Reach::any)) return {.external = external, .count = 1};
+      if (is_available(now, external, key, Reach::any)) return {.external = external, .count = 1};
     }
     return {};
   }

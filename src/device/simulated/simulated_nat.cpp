@@ -87,15 +87,16 @@ auto SimulatedNat::carry_out(TimePoint now, const Install& wanted) -> Result {
     external = endpoint_of(wanted.key);
     count = std::max(fitting(now, wanted, external, count), 1U);
   } else {
-    // What is mapped already lies elsewhere: the set ends before it.
-    for (unsigned i = 1; i < count; ++i)
-      if (find(now, ith(wanted.key, i)) != nullptr) count = i;
-    const Place place = choose(now, wanted, count);
+    unsigned unmapped = count;
+    for (unsigned i = 1; i < unmapped; ++i)
+      if (find(now, ith(wanted.key, i)) != nullptr) unmapped = i;
+    const Place place = choose(now, wanted, unmapped);
     if (place.count == 0)
       return std::unexpected(wanted.match == Match::exact ? Refusal::cannot_provide_external
                                                           : Refusal::no_resources);
     external = place.external;
-    count = place.count;
+    // What traffic kept of a set that was removed may be just there.
+    count = std::max(place.count, fitting(now, wanted, external, count));
   }
   Seconds lifetime = wanted.lifetime;
   for (unsigned i = 0; i < count; ++i)
@@ -246,7 +247,8 @@ auto SimulatedNat::outbound(TimePoint now, const MappingKey& key, const Endpoint
     const PutProfile* const profile = profile_of(key);
     const bool is_own = profile == nullptr || profile->external_ports.contains(key.internal_port);
     Place place;
-    if (former != by_owner_.end() && is_free(now, former->second, key))
+    if (former != by_owner_.end() && is_free(now, former->second, key) &&
+        !is_companion_of_another(now, former->second, key, false))
       place = {.external = former->second.endpoint, .count = 1};
     else
       place = choose(now,
@@ -373,10 +375,8 @@ auto SimulatedNat::is_companion_of_another(TimePoint now, const External& extern
          (reserves_companion || (other.reserves_companion && other.is_explicit(now)));
 }
 
-auto SimulatedNat::is_free(TimePoint now, const External& external, const MappingKey& owner,
-                           bool reserves_companion) const -> bool {
+auto SimulatedNat::is_free(TimePoint now, const External& external, const MappingKey& owner) const -> bool {
   if (is_reserved(external.protocol, external.endpoint.port)) return false;
-  if (is_companion_of_another(now, external, owner, reserves_companion)) return false;
   const auto found = entries_.find(external);
   if (found == entries_.end()) return true;
   if (found->second.is_mapped(now)) return false;
@@ -395,7 +395,9 @@ auto SimulatedNat::fitting(TimePoint now, const Install& wanted, const Endpoint&
     const bool is_there = mapped != by_owner_.end() && mapped->second == place &&
                           entries_.at(place).is_mapped(now) && !entries_.at(place).is_explicit(now);
     const bool is_elsewhere = mapped != by_owner_.end() && entries_.at(mapped->second).is_mapped(now);
-    if (!is_there && (is_elsewhere || !is_free(now, place, owner, wanted.reserves_companion))) return i;
+    const bool is_kept_free =
+        !wanted.is_restoration && is_companion_of_another(now, place, owner, wanted.reserves_companion);
+    if (!is_there && (is_elsewhere || is_kept_free || !is_free(now, place, owner))) return i;
   }
   return count;
 }

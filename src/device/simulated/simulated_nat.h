@@ -110,8 +110,7 @@ class SimulatedNat {
   [[nodiscard]] auto endpoint_of(const MappingKey& key) const -> const Endpoint& {
     return by_owner_.at(key).endpoint;
   }
-  [[nodiscard]] auto is_free(TimePoint now, const External& external, const MappingKey& owner,
-                             bool reserves_companion = false) const -> bool;
+  [[nodiscard]] auto is_free(TimePoint now, const External& external, const MappingKey& owner) const -> bool;
   /// The other protocol's port of that number keeps `owner` from having this one.
   [[nodiscard]] auto is_companion_of_another(TimePoint now, const External& external, const MappingKey& owner,
                                              bool reserves_companion) const -> bool;
