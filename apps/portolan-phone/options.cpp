@@ -41,7 +41,8 @@ auto name(const std::string& option, const std::string& text) -> std::string {
 }
 
 void add_number(CLI::App& app, const std::string& option, std::uint32_t minimum, std::uint32_t maximum,
-                const std::string& what, const std::string& help, std::function<void(std::uint32_t)> set) {
+                const std::string& what, const std::string& help,
+                const std::function<void(std::uint32_t)>& set) {
   app.add_option_function<std::string>(
          option, [=](const std::string& text) { set(number(option, text, minimum, maximum, what)); }, help)
       ->type_name("NUMBER");

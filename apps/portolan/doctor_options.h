@@ -7,7 +7,7 @@
 
 #include "portolan/options.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): the library's name.
 class App;
 }
 

@@ -181,7 +181,7 @@ auto with_edits(Json draft, std::vector<std::byte> made, std::span<const std::by
 }  // namespace
 
 auto draft_of_octets(std::span<const std::byte> message) -> nlohmann::ordered_json {
-  const Json raw{{"raw", plain_hex(message)}};
+  Json raw{{"raw", plain_hex(message)}};
   std::optional<Json> draft;
   if (message.size() >= wire::header_octets && message[0] != std::byte{wire::nat_pmp::version})
     draft = pcp_draft(message);

@@ -68,7 +68,8 @@ auto Lines::to(const ServerOptions& options, Port source_port) -> std::expected<
   return &line;
 }
 
-auto Lines::send(Line& line, std::span<const std::byte> message) -> std::expected<Traffic, std::string> {
+auto Lines::send(Line& line, std::span<const std::byte> message) const
+    -> std::expected<Traffic, std::string> {
   const io::SendResult result = line.socket.send({.destination = server_of(line.choice),
                                                   .scope_id = line.choice.server.interface_index,
                                                   .local_address = {},
@@ -100,7 +101,7 @@ auto Lines::hear_announcements() -> std::expected<void, std::string> {
   return {};
 }
 
-void Lines::receive(Line& line) {
+void Lines::receive(Line& line) const {
   const auto datagrams = line.socket.receive();
   if (!datagrams) return handlers_.troubled(server_of(line.choice), to_string(datagrams.error()));
   // What is heard may make lines, and so end this one.

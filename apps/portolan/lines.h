@@ -64,14 +64,14 @@ class Lines {
   /// has). Good until the next call. Errors  text, with a remedy
   [[nodiscard]] auto to(const ServerOptions& options, Port source_port) -> std::expected<Line*, Exit>;
   /// Errors  text: why `message` cannot be sent
-  [[nodiscard]] auto send(Line& line, std::span<const std::byte> message)
+  [[nodiscard]] auto send(Line& line, std::span<const std::byte> message) const
       -> std::expected<Traffic, std::string>;
 
   /// Hears announcements to all hosts from now on, of every interface. Errors  text: the port is somebody's
   [[nodiscard]] auto hear_announcements() -> std::expected<void, std::string>;
 
  private:
-  void receive(Line& line);
+  void receive(Line& line) const;
   void receive_announcements();
 
   io::EventLoop& loop_;

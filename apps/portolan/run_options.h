@@ -12,7 +12,7 @@
 #include "portolan/keeper.h"
 #include "portolan/run_sockets.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): the library's name.
 class App;
 }
 

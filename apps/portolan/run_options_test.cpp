@@ -42,7 +42,7 @@ TEST(RunCommandLine, what_follows_two_dashes_is_the_programs) {
 }
 
 TEST(RunCommandLine, mistakes_name_argument_value_and_remedy) {
-  const auto why = [](std::vector<std::string> arguments) {
+  const auto why = [](const std::vector<std::string>& arguments) {
     const auto command = parse(arguments);
     return command ? "it is accepted" : command.error().text;
   };

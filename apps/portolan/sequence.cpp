@@ -94,7 +94,7 @@ void read_saved(const Json& value, const std::string& where, Step& step) {
   if (!value.is_object() || value.size() > step_members_max)
     refuse(where, value, R"(is no object of variables and fields: give {"port": "assigned-external-port"})");
   for (const auto& [variable, field] : value.items()) {
-    if (!field.is_string()) refuse(where + "." + variable, field, "is no name of a field");
+    if (!field.is_string()) refuse(fmt::format("{}.{}", where, variable), field, "is no name of a field");
     step.saved.emplace_back(variable, field.get<std::string>());
   }
 }

@@ -138,18 +138,18 @@ void Timeline::add(const Traffic& traffic) {
     json["latency"] = milliseconds(traffic.time - partner->traffic->time);
   }
   json.update(dissection_json(traffic.payload));
-  push(std::move(entry), std::move(json));
+  push(std::move(entry), json);
 }
 
-void Timeline::add(const std::string& kind, nlohmann::ordered_json members) {
+void Timeline::add(const std::string& kind, const nlohmann::ordered_json& members) {
   nlohmann::ordered_json json{{"kind", kind},
                               {"milliseconds", milliseconds(io::monotonic_now() - start_)},
                               {"time", std::chrono::duration_cast<Milliseconds>(io::wall_now()).count()}};
   json.update(members);
-  push({}, std::move(json));
+  push({}, json);
 }
 
-void Timeline::push(Entry entry, nlohmann::ordered_json json) {
+void Timeline::push(Entry entry, const nlohmann::ordered_json& json) {
   entry.id = ++last_id_;
   nlohmann::ordered_json whole{{"id", entry.id}};
   whole.update(json);

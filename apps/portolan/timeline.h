@@ -46,7 +46,7 @@ class Timeline {
 
   void add(const Traffic& traffic);
   /// Something else that happened, of a kind of its own.
-  void add(const std::string& kind, nlohmann::ordered_json members);
+  void add(const std::string& kind, const nlohmann::ordered_json& members);
   void clear();
   /// Whether `id` is a request that has been answered.
   [[nodiscard]] auto is_answered(std::uint64_t id) const -> bool;
@@ -58,7 +58,7 @@ class Timeline {
 
  private:
   class Follower;
-  void push(Entry entry, nlohmann::ordered_json json);
+  void push(Entry entry, const nlohmann::ordered_json& json);
   void tell();
   [[nodiscard]] auto partner_of(const Traffic& traffic) const -> const Entry*;
 

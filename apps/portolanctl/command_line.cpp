@@ -34,7 +34,7 @@ auto has(const auto& range, const auto& value) -> bool {
   return std::ranges::find(range, value) != std::ranges::end(range);
 }
 
-auto with_hint(std::string text, std::string_view word, std::span<const std::string> choices,
+auto with_hint(const std::string& text, std::string_view word, std::span<const std::string> choices,
                std::string_view prefix = "") -> std::string {
   const std::string near = nearest(word, choices);
   return text + (near.empty() ? "." : fmt::format(": did you mean '{}{}'?", prefix, near));

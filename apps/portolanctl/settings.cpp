@@ -58,7 +58,7 @@ auto host_and_port(std::string_view url) -> std::optional<HostPort> {
   const bool is_bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
   if (is_bracketed) host = host.substr(1, host.size() - 2);
   if (is_bracketed != (host.find(':') != std::string_view::npos) ||
-      host.find_first_of("/@?#[] ") != host.npos)
+      host.find_first_of("/@?#[] ") != std::string_view::npos)
     return {};
   const std::string_view digits = url.substr(colon + 1);
   HostPort found{.host = std::string(host)};

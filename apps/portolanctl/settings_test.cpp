@@ -41,7 +41,7 @@ class SettingsTest : public ::testing::Test {
           {.parameter = &*std::ranges::find(options, name, &Parameter::name), .values = {value}});
     return read_settings(arguments, environment());
   }
-  auto server_error(Settings settings) -> std::string {
+  auto server_error(const Settings& settings) -> std::string {
     const auto server = server_of(settings);
     return server ? "none" : server.error();
   }

@@ -157,7 +157,7 @@ void Table::show_heading(std::vector<ShownLine>& lines) const {
       if (!half[i].empty()) lines.push_back({.text = std::move(half[i]), .style = Style::heading});
 }
 
-auto Table::add(Row row) -> std::vector<ShownLine> {
+auto Table::add(const Row& row) -> std::vector<ShownLine> {
   const Style style = style_of(row);
   Cells cells = cells_of(row);
   if (is_begun_) {
@@ -190,6 +190,7 @@ auto object_lines(const std::vector<Column>& columns, const Row& row) -> std::ve
   std::size_t width = 0;
   for (const auto& [title, text] : shown) width = std::max(width, io::columns_of(title));
   std::vector<ShownLine> lines;
+  lines.reserve(shown.size());
   for (const auto& [title, text] : shown) {
     lines.push_back(
         {.text = padded(title, width, false) + "  " + (text.empty() ? std::string(absent) : text)});

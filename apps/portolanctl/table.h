@@ -35,7 +35,7 @@ class Table {
   Table(const std::vector<management::Column>& columns, std::size_t sampled_rows, std::size_t screen_columns);
 
   /// Lines that are ready.
-  [[nodiscard]] auto add(Row row) -> std::vector<ShownLine>;
+  [[nodiscard]] auto add(const Row& row) -> std::vector<ShownLine>;
   /// What was held back.
   [[nodiscard]] auto finish() -> std::vector<ShownLine>;
 

@@ -23,7 +23,7 @@ auto column(const char* name, Type type, const char* title, bool is_listed = tru
   return made;
 }
 
-const std::vector<Column>& columns() {
+auto columns() -> const std::vector<Column>& {
   static const std::vector<Column> made{
       column("host", Type::address, "Host"), column("port", Type::port, "Internal port"),
       column("hidden", Type::text, "Hidden", false), column("description", Type::text, "Description")};

@@ -257,8 +257,8 @@ auto NftablesMappings::may_have(TimePoint now, const MappingKey& key, const Endp
     -> bool {
   if (!rules_.translates) return external == Endpoint{key.internal_address, key.internal_port};
   return ports_.has(external.address) &&
-         (find(now, key) != nullptr || (is_available(now, external, key, Reach::any) &&
-                                        !is_companion_of_another(now, external, key, false)));
+         (find(now, key) != nullptr ||
+          (is_available(external, key, Reach::any) && !is_companion_of_another(now, external, key, false)));
 }
 
 auto NftablesMappings::has_room_for_filters(std::size_t filters, std::uint32_t ports,

@@ -145,8 +145,7 @@ class NftablesMappings {
   [[nodiscard]] auto live_number(TimePoint now, const MappingKey& key) -> Number;
   [[nodiscard]] auto at(Number number) -> Mapping& { return mappings_[number]; }
   [[nodiscard]] auto at(Number number) const -> const Mapping& { return mappings_[number]; }
-  [[nodiscard]] auto is_available(TimePoint now, const Endpoint& external, const MappingKey& key,
-                                  Reach reach) const -> bool;
+  [[nodiscard]] auto is_available(const Endpoint& external, const MappingKey& key, Reach reach) const -> bool;
   [[nodiscard]] auto is_companion_of_another(TimePoint now, const Endpoint& external, const MappingKey& key,
                                              bool reserves_companion) const -> bool;
   /// How many ports from `external` on a set of `wanted` may have, at most `count`.

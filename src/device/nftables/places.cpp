@@ -20,8 +20,8 @@ auto NftablesMappings::is_companion_of_another(TimePoint now, const Endpoint& ex
          (reserves_companion || (other.reserves_companion && other.is_explicit(now)));
 }
 
-auto NftablesMappings::is_available(TimePoint now, const Endpoint& external, const MappingKey& key,
-                                    Reach reach) const -> bool {
+auto NftablesMappings::is_available(const Endpoint& external, const MappingKey& key, Reach reach) const
+    -> bool {
   const nat::PortOwner owner = ports_.owner(key.protocol, external);
   if (owner.binding != 0) return false;
   if (owner.hold_down != 0) {
@@ -47,7 +47,7 @@ auto NftablesMappings::fitting(TimePoint now, const Install& wanted, const Endpo
                           i < at(present).port_count && at(present).external == external;
     const bool is_kept_free = !wanted.is_restoration && is_companion_of_another(now, each, ith(wanted.key, i),
                                                                                 wanted.reserves_companion);
-    if (!is_there && (is_kept_free || !is_available(now, each, ith(wanted.key, i), reach))) return i;
+    if (!is_there && (is_kept_free || !is_available(each, ith(wanted.key, i), reach))) return i;
   }
   return count;
 }
@@ -130,7 +130,7 @@ auto NftablesMappings::choose(TimePoint now, const Install& wanted, std::uint32_
     for (const Ipv4Address address : addresses) {
       const Endpoint external{IpAddress{address}, Port{0}};
       if (wanted.match == Match::exact && wanted.external_port != Port{0}) break;
-      if (is_available(now, external, key, Reach::any)) return {.external = external, .count = 1};
+      if (is_available(external, key, Reach::any)) return {.external = external, .count = 1};
     }
     return {};
   }
