@@ -332,13 +332,14 @@ void EngineRun::change_pool() {
   pool_.clear();
   for (std::uint64_t which = 0; which < external_addresses; ++which)
     if (!choices_.one_in(3)) pool_.push_back(external_address(which));
-  has_missed_events_ = has_missed_events_ || !world_.is_reconciled;
+  // What is undone afterwards finds its external address gone.
+  has_missed_events_ = has_missed_events_ || !world_.is_reconciled || !is_settled();
   world_.set_pool(pool_);
 }
 
 /// The device goes out of reach, perhaps with something done and not answered; or it begins anew.
 void EngineRun::lose_device() {
-  if (world_.is_connected) has_missed_events_ = has_missed_events_ && !world_.is_reconciled;
+  if (world_.is_connected && is_settled()) has_missed_events_ = has_missed_events_ && !world_.is_reconciled;
   const bool has_done_next = choices_.one_in(2);
   // What the device deleted, unanswered, traffic might take for good.
   is_gated_ = is_gated_ || has_done_next;
@@ -347,6 +348,8 @@ void EngineRun::lose_device() {
   static_cast<void>(world_.nat.set_pool(world_.now, pool_));
   is_gated_ = true;
 }
+
+auto EngineRun::is_settled() const -> bool { return world_.applying.empty() && !world_.committing; }
 
 auto EngineRun::disturbed() const -> std::uint64_t {
   const server::Counters& counters = world_.server.counters();

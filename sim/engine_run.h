@@ -55,6 +55,7 @@ class EngineRun {
   void change_pool();
   void outbound();
   void lose_device();
+  [[nodiscard]] auto is_settled() const -> bool;
   /// How many mappings the device moved, lost, or would not restore.
   [[nodiscard]] auto disturbed() const -> std::uint64_t;
   [[nodiscard]] auto bring_back() -> std::optional<std::string>;
@@ -73,7 +74,7 @@ class EngineRun {
   /// Operations that were not refused at once.
   std::uint64_t begun_ = 0;
   std::vector<IpAddress> pool_{external_address(0)};
-  /// External addresses changed while the device was out of reach.
+  /// External addresses changed while the device was out of reach, or something was under way.
   bool has_missed_events_ = false;
   /// The device began anew, and is not reconciled yet: it gives ports to nobody else.
   bool is_gated_ = false;
