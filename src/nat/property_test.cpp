@@ -367,7 +367,7 @@ class History {
     else
       RC_ASSERT(external.port_count >= 1 && external.port_count <= port_count);
     if (!is_explicit && next != nullptr && external.port_count > 1)
-      RC_ASSERT(known != nullptr && !next->explicit_until && next->external == known->external + 1);
+      RC_ASSERT(!next->explicit_until && next->external == external.port.value + 1);
     TimePoint until = now_ + lifetime;
     for (std::uint16_t i = 0; i < external.port_count; ++i) {
       auto& entry = model_.entries[{key.first, static_cast<std::uint16_t>(key.second + i)}];

@@ -170,8 +170,8 @@ auto Server::change_user_to(TimePoint now, const Prefix& prefix, std::optional<P
   std::optional<User> user;
   if (after) user = User{.profile = *std::move(after), .origin = Origin::by_hand, .is_changing = true};
   put_user(prefix, std::move(user));
-  submit_profiles();
   review_user_changes();
+  submit_profiles();
   commit_if_possible(now);
   return id;
 }
@@ -278,6 +278,8 @@ void Server::changes_committed(TimePoint now, const std::vector<Prefix>& users,
     static_changes_.erase(found);
     end(change.id, Outcome{.deleted = change.is_deletion ? std::size_t{1} : std::size_t{0}});
   }
+  // A user around one of these, added meanwhile, may be given something.
+  submit_profiles();
 }
 
 void Server::changes_not_durable() {

@@ -165,6 +165,19 @@ TEST(UsersByHand, who_lie_within_one_that_is_given_something_get_a_profile_too) 
   EXPECT_EQ(world.disagreement(), std::nullopt);
 }
 
+// Found by the simulator.
+TEST(UsersByHand, who_are_durable_before_the_walk_reaches_them_get_a_profile_too) {
+  Managed world;
+  world.connect();
+  world.settle();
+  ASSERT_TRUE(world.server.add_user(world.now, user_of("2001:db8:112:5::/64")));
+  ASSERT_TRUE(world.server.add_user(world.now, user_of("2001:db8:112::/48", 3, 7)));
+  world.receive(std::vector<MapAsk>());
+  world.settle();
+  EXPECT_EQ(world.server.broken_invariant(world.now), std::nullopt);
+  EXPECT_THAT(world.nat.profiles(), SizeIs(2)) << "not its neighbours' limit";
+}
+
 TEST(UsersByHand, are_refused_with_what_is_wrong) {
   Config config;
   config.profiles = {user_of("2001:db8:1::/48")};

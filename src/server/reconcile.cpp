@@ -167,8 +167,8 @@ void Server::profiles_applied(TimePoint now, std::size_t batch, std::span<const 
 
 void Server::reconcile(TimePoint now) {
   if (!reconciliation_) return;
-  submit_profiles();
   review_user_changes();
+  submit_profiles();
   std::size_t looks = repair_looks_max;
   while (has_repairs() && looks > 0) {
     Apply apply{.batch = {}, .operations = {}, .reconciles = true};
