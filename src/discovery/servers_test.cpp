@@ -84,6 +84,14 @@ TEST(ChooseServers, a_lease_stands_in_for_the_routers_of_its_link_alone) {
                                            "default router wlan0: fe80::1 2001:1::1"));
 }
 
+// Stateless DHCPv6 leases none (RFC 8415 s18.2.6).
+TEST(ChooseServers, a_lease_without_addresses_is_looked_at) {
+  auto findings = two_links();
+  findings.leased = {{.lease = {.interface = {}, .addresses = {}, .servers = {{address("2001:db8::5351")}}},
+                      .interface = wifi}};
+  EXPECT_THAT(texts(findings).front(), "DHCP wlan0: 2001:db8::5351");
+}
+
 TEST(ChooseServers, an_old_lease_is_not_looked_at) {
   auto findings = two_links();
   findings.uses_anycast = false;
