@@ -44,6 +44,22 @@ endif()
 # nothing. Without it each file still has to include what it uses: the dev preset sees to that.
 option(PORTOLAN_PRECOMPILE "Precompile the headers that nearly every file reads" OFF)
 
+# portolan_embed(SOURCE PATTERN HEADER FUNCTION): sets SOURCE to a C++ file, made when it is built, with the files of
+# PATTERN in this folder: FUNCTION, which HEADER declares, gives their names without suffix, and their texts.
+function(portolan_embed SOURCE PATTERN HEADER FUNCTION)
+  set(script ${PROJECT_SOURCE_DIR}/cmake/embed.cmake)
+  set(pattern ${CMAKE_CURRENT_SOURCE_DIR}/${PATTERN})
+  file(GLOB files CONFIGURE_DEPENDS ${pattern})
+  string(REGEX REPLACE ".*::" "" name ${FUNCTION})
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
+  add_custom_command(
+    OUTPUT ${output}
+    COMMAND ${CMAKE_COMMAND} -DOUTPUT=${output} -DFILES=${pattern} -DHEADER=${HEADER} -DFUNCTION=${FUNCTION} -P ${script}
+    DEPENDS ${files} ${script}
+    VERBATIM)
+  set(${SOURCE} ${output} PARENT_SCOPE)
+endfunction()
+
 # portolan_kind(TARGET KIND): how TARGET is compiled. KIND is
 #   engine    as the preset says: packets and mappings go through it; all of a daemon, because of an inline function that
 #             several files have the linker takes any

@@ -373,11 +373,11 @@ auto built_in_catalogue() -> Catalogue {
     return std::ranges::find(files, name, &std::pair<std::string_view, std::string_view>::first)->second;
   };
   Catalogue catalogue;
-  catalogue.words = read_words(text_of("words.json"));
-  const auto fields = parse_fields(text_of("fields.json"));
+  catalogue.words = read_words(text_of("words"));
+  const auto fields = parse_fields(text_of("fields"));
   PORTOLAN_CHECK(fields.has_value());
-  for (const auto& [file, text] : files) {
-    if (file == "words.json" || file == "fields.json") continue;
+  for (const auto& [name, text] : files) {
+    if (name == "words" || name == "fields") continue;
     auto command = parse_command(text, *fields);
     PORTOLAN_CHECK(command.has_value());
     catalogue.commands.push_back(*std::move(command));

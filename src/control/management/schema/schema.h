@@ -143,7 +143,7 @@ using Value = std::variant<std::string, std::int64_t, bool, IpAddress, Prefix, P
 [[nodiscard]] auto description_of(const Parameter& parameter) -> std::string;
 
 namespace detail {
-/// Name and text of each file of this folder, made by CMake.
+/// Name without suffix, and text, of each JSON file of this folder; made by CMake.
 [[nodiscard]] auto schema_files() -> std::span<const std::pair<std::string_view, std::string_view>>;
 }  // namespace detail
 

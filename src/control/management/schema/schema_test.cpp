@@ -37,17 +37,17 @@ auto error_of(std::string_view from, std::string_view to) -> std::string {
 TEST(Schema, every_built_in_command_is_complete) {
   std::vector<Column> known;
   for (const auto& [file, text] : detail::schema_files())
-    if (file == "fields.json") {
+    if (file == "fields") {
       const auto read = parse_fields(text);
       ASSERT_TRUE(read.has_value()) << read.error();
       known = *read;
     }
   for (const auto& [file, text] : detail::schema_files()) {
-    if (file == "words.json" || file == "fields.json") continue;
+    if (file == "words" || file == "fields") continue;
     const auto command = parse_command(text, known);
     EXPECT_TRUE(command.has_value()) << file << ": " << command.error();
     if (!command) continue;
-    std::string name = command->name() + ".json";
+    std::string name = command->name();
     std::ranges::replace(name, ' ', '_');
     EXPECT_EQ(name, file);
   }
@@ -68,7 +68,7 @@ TEST(Schema, no_field_is_left_over) {
   for (const Command& command : catalogue.commands)
     for (const Column& column : command.result.columns) used.insert(column.name);
   for (const auto& [file, text] : detail::schema_files()) {
-    if (file != "fields.json") continue;
+    if (file != "fields") continue;
     const std::vector<Column> known = parse_fields(text).value();
     for (const Column& field : known) EXPECT_TRUE(used.contains(field.name)) << field.name;
   }
