@@ -103,25 +103,33 @@ Timeline::~Timeline() {
   for (Follower* follower : followers_) follower->leave();
 }
 
+auto Timeline::counts_of(std::uint64_t id) const -> Counts {
+  Counts counts;
+  for (const Entry& entry : entries_) {
+    if (!entry.traffic || entry.belongs_to.value_or(entry.id) != id) continue;
+    ++(entry.traffic->kind == Traffic::Kind::sent ? counts.requests : counts.answers);
+  }
+  return counts;
+}
+
 auto Timeline::partner_of(const Traffic& traffic) const -> const Entry* {
   const bool is_sent = traffic.kind == Traffic::Kind::sent;
   if (traffic.kind == Traffic::Kind::announced) return nullptr;
   for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
     if (!entry->traffic || entry->traffic->kind != Traffic::Kind::sent) continue;
     const Traffic& request = *entry->traffic;
-    if (is_sent ? request.payload == traffic.payload && request.source == traffic.source &&
-                      request.destination == traffic.destination && !is_answered(entry->id)
-                : is_answer_to(traffic, request))
-      return &*entry;
+    const bool is_alike = is_sent ? request.payload == traffic.payload && request.source == traffic.source &&
+                                        request.destination == traffic.destination
+                                  : is_answer_to(traffic, request);
+    if (!is_alike) continue;
+    const auto [requests, answers] = counts_of(entry->belongs_to.value_or(entry->id));
+    // An update that a server sends unasked (RFC 6887 s14.2) is like one more answer.
+    if (answers < (is_sent ? 1 : requests)) return &*entry;
   }
   return nullptr;
 }
 
-auto Timeline::is_answered(std::uint64_t id) const -> bool {
-  return std::ranges::any_of(entries_, [id](const Entry& entry) {
-    return entry.traffic && entry.traffic->kind == Traffic::Kind::received && entry.belongs_to == id;
-  });
-}
+auto Timeline::is_answered(std::uint64_t id) const -> bool { return counts_of(id).answers > 0; }
 
 void Timeline::add(const Traffic& traffic) {
   const Entry* const partner = partner_of(traffic);
@@ -133,8 +141,8 @@ void Timeline::add(const Traffic& traffic) {
   if (traffic.kind != Traffic::Kind::sent) json["word"] = answer_word(traffic.payload);
   Entry entry{.id = {}, .traffic = traffic, .belongs_to = {}, .json = {}};
   if (partner != nullptr) {
-    entry.belongs_to = partner->id;
-    json["belongs-to"] = partner->id;
+    entry.belongs_to = partner->belongs_to.value_or(partner->id);
+    json["belongs-to"] = *entry.belongs_to;
     json["latency"] = milliseconds(traffic.time - partner->traffic->time);
   }
   json.update(dissection_json(traffic.payload));

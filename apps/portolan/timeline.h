@@ -33,7 +33,8 @@ class Timeline {
     std::uint64_t id = 0;
     /// Of a datagram.
     std::optional<Traffic> traffic;
-    /// Of an answer: the entry that it answers. Of a request: the one that it repeats.
+    /// Of an answer: the request that it answers, as it was sent first. Of a request: the one that it
+    /// repeats. Answers beyond the number of requests belong to none: nobody asked for them.
     std::optional<std::uint64_t> belongs_to;
     /// As it is sent to browsers.
     std::string json;
@@ -58,8 +59,14 @@ class Timeline {
 
  private:
   class Follower;
+  struct Counts {
+    std::size_t requests = 0;
+    std::size_t answers = 0;
+  };
   void push(Entry entry, const nlohmann::ordered_json& json);
   void tell();
+  /// Answers to the request `id`, and how often it was sent.
+  [[nodiscard]] auto counts_of(std::uint64_t id) const -> Counts;
   [[nodiscard]] auto partner_of(const Traffic& traffic) const -> const Entry*;
 
   std::deque<Entry> entries_;

@@ -10,13 +10,15 @@ import { createInterface } from "node:readline";
 
 export const build = process.env.PORTOLAN_BUILD;
 export const client = "198.51.100.1";
-const program = (name) => join(build, "apps", name);
+/** A host that has only IPv6. */
+export const client6 = "2001:db8:112::7";
+export const program = (name) => join(build, "apps", name);
 const { chromium } = createRequire(join(build, "web", "package.json"))("playwright-core");
 
 export const run = (command, ...words) => execFileSync(command, words, { encoding: "utf8" });
 
 /** Waits until a line of the stream has `text`; that line, and all before it. */
-function line(stream, text) {
+export function line(stream, text) {
   return new Promise((resolve, reject) => {
     const said = [];
     const lines = createInterface({ input: stream });
@@ -25,6 +27,15 @@ function line(stream, text) {
       if (each.includes(text)) resolve([each, said.join("\n")]);
     });
     lines.on("close", () => reject(new Error(`it ended: ${said.join("\n")}`)));
+  });
+}
+
+/** Ends a child process. */
+export function end(child) {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resolve();
+    child.on("exit", resolve);
+    child.kill("SIGTERM");
   });
 }
 
@@ -40,7 +51,7 @@ export class World {
     if (!run("ip", "-o", "link", "show", "lo").includes(",UP")) {
       if (run("ip", "-o", "link").trim().split("\n").length !== 1) throw new Error("run it by ctest: it needs a network namespace of its own");
       run("ip", "link", "set", "lo", "up");
-      for (const address of [client, "198.51.100.2", "198.51.100.3"]) run("ip", "address", "add", address, "dev", "lo");
+      for (const address of [client, "198.51.100.2", "198.51.100.3", client6]) run("ip", "address", "add", address, "dev", "lo");
     }
   }
 
@@ -56,27 +67,41 @@ export class World {
   /** A child process; ended with the world. */
   start(command, ...words) {
     const child = spawn(command, words, { stdio: ["ignore", "pipe", "pipe"] });
-    this.later(() => new Promise((resolve) => {
-      if (child.exitCode !== null || child.signalCode !== null) return resolve();
-      child.on("exit", resolve);
-      child.kill("SIGTERM");
-    }));
+    this.later(() => end(child));
     return child;
   }
 
-  async server(pcp = "", device = "") {
-    const file = join(this.directory, "portoland.toml");
-    writeFileSync(file, `device = "simulated"\nstore = "memory"\nruntime_directory = "${this.directory}"\n` +
-      `[pcp]\nmaximum_lifetime = 20000\n${pcp}\n[[inside]]\ninterface = "lo"\n[simulated]\npool = ["192.0.2.1", "192.0.2.2"]\n${device}\n`);
-    const child = this.start(program("portoland"), "--config", file);
+  /** A daemon that reads `settings`; it is ready. */
+  async daemon(name, settings) {
+    const child = this.start(program(name), "--config", this.file(`${name}.toml`, settings));
     child.stdout.resume();
     child.said = (await line(child.stderr, " ready"))[1];
     return child;
   }
 
+  file(name, text) {
+    const path = join(this.directory, name);
+    writeFileSync(path, text);
+    return path;
+  }
+
+  settings(device, pcp) {
+    return `device = "${device}"\nstore = "memory"\nruntime_directory = "${this.directory}"\n` +
+      `[pcp]\nmaximum_lifetime = 20000\n${pcp}\n[[inside]]\ninterface = "lo"\n`;
+  }
+
+  simulated(pcp, more, pool = ["192.0.2.1", "192.0.2.2"]) {
+    return `${this.settings("simulated", pcp)}[simulated]\npool = ${JSON.stringify(pool)}\n${more}\n`;
+  }
+
+  /** portoland that translates nothing. */
+  server(pcp = "", more = "") {
+    return this.daemon("portoland", this.simulated(pcp, more));
+  }
+
   /** Its address with the token. */
-  async studio(...words) {
-    const child = this.start(program("portolan"), "studio", "--server", "127.0.0.1", "--internal-address", client, ...words);
+  async studio(server = "127.0.0.1", from = client) {
+    const child = this.start(program("portolan"), "studio", "--server", server, "--internal-address", from);
     child.stderr.pipe(process.stderr);
     const [said] = await line(child.stdout, "http://");
     return /http:\S+/.exec(said)[0];

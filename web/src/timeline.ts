@@ -25,9 +25,7 @@ function valueOf(packet: Packet, name: string): string | undefined {
 }
 
 /** "tcp 8080 → 192.0.2.1:15200", as far as the packets say it. */
-function gist(exchange: Exchange): string {
-  const { request } = exchange;
-  const answer = exchange.answers[exchange.answers.length - 1];
+function gist(request: Packet, answer: Packet | undefined): string {
   const internal = valueOf(request, "Internal Port");
   if (internal === undefined) return "";
   const protocol = /\((\w+)/.exec(valueOf(request, "Protocol") ?? "")?.[1] ?? "";
@@ -102,11 +100,6 @@ export class TimelineView {
     });
   }
 
-  /** The last answer there is. */
-  lastAnswer(): Packet | undefined {
-    return [...this.exchanges.values()].flatMap((exchange) => exchange.answers).sort((one, other) => other.id - one.id)[0];
-  }
-
   private say(text: string, kind: string): void {
     this.state.textContent = text;
     this.state.dataset.kind = kind;
@@ -133,7 +126,6 @@ export class TimelineView {
       this.list.prepend(item);
     } else if (exchange) {
       (packet.kind === "sent" ? exchange.repeats : exchange.answers).push(packet);
-      if (packet.kind === "sent") this.exchanges.set(packet.id, exchange);
       const old = this.items.get(exchange.request.id);
       const item = this.exchangeItem(exchange, old?.querySelector("details")?.open);
       this.items.set(exchange.request.id, item);
@@ -161,7 +153,7 @@ export class TimelineView {
     const answer = answers[0];
     const isGood = answer?.word?.toUpperCase().endsWith("SUCCESS");
     const word = answer ? `${answer.word ?? ""}` : `${summary(request.fields)}: no answer yet`;
-    const facts = [gist(exchange), answer?.latency !== undefined ? `${answer.latency.toFixed(2)} ms` : "",
+    const facts = [gist(request, answers[answers.length - 1]), answer?.latency !== undefined ? `${answer.latency.toFixed(2)} ms` : "",
       repeats.length > 0 ? `sent ${repeats.length + 1} times` : "", answers.length > 1 ? `${answers.length} answers` : ""];
     return this.card(answer ? (isGood ? "good" : "bad") : "open", request.time, word, facts.filter(Boolean).join("  ·  "), () =>
       h("div", { class: "inside" },
@@ -177,7 +169,8 @@ export class TimelineView {
 
   private unasked(packet: Packet): HTMLElement {
     const title = packet.kind === "announced" ? `${packet.word ?? ""}, to all hosts` : `${packet.word ?? ""}, unasked`;
-    return this.card("unasked", packet.time, title, `from ${packet.source}`, () => h("div", { class: "inside" }, sideBySide(undefined, packet)));
+    const facts = [gist(packet, packet), `from ${packet.source}`].filter(Boolean).join("  ·  ");
+    return this.card("unasked", packet.time, title, facts, () => h("div", { class: "inside" }, sideBySide(undefined, packet)));
   }
 
   private stepItem(step: StepResult): HTMLElement {
