@@ -8,18 +8,22 @@ const words: Record<string, string> = { auto: "◐ Auto", light: "◐ Light", da
 
 const current = (): string => localStorage.getItem("theme") ?? "auto";
 
-/** A button that goes from one to the next; `turned` hears of it. */
+/** A button that goes from one to the next; `turned` hears of it, and when the system turns. */
 export function themeButton(turned: () => void = () => undefined): HTMLButtonElement {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
   const control = button("", () => {
     localStorage.setItem("theme", themes[(themes.indexOf(current()) + 1) % themes.length] ?? "auto");
-    apply();
-    turned();
+    turn();
   }, { class: "quiet", id: "theme", title: "Light, dark, or as the system is" });
   const apply = (): void => {
-    document.documentElement.dataset.theme = current();
+    document.documentElement.dataset.theme = current() === "auto" ? (dark.matches ? "dark" : "light") : current();
     control.textContent = words[current()] ?? "";
   };
+  const turn = (): void => {
+    apply();
+    turned();
+  };
   apply();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => turned());
+  dark.addEventListener("change", turn);
   return control;
 }
