@@ -26,7 +26,7 @@ before(async () => {
 });
 after(() => world.end());
 
-const octets = async () => (await page.locator(".grid [data-at]:not(.end)").allTextContents()).join("");
+const octets = async (on = page) => (await on.locator(".grid [data-at]:not(.end)").allTextContents()).join("");
 const origin = () => new URL(page.url()).origin;
 // The server's announcements come in between, whenever it makes them.
 const exchange = '.exchanges > li[data-kind]:not([data-kind="unasked"])';
@@ -45,13 +45,13 @@ async function sendAndExpect(word) {
 const choose = (kind) => page.locator(".kinds").getByRole("radio", { name: kind, exact: true }).check();
 
 /** Waits until the octets are as the test says. */
-async function octetsBecome(fits) {
+async function octetsBecome(fits, on = page) {
   for (let turn = 0; turn < 400; ++turn) {
-    const now = await octets();
+    const now = await octets(on);
     if (fits(now)) return now;
-    await page.waitForTimeout(25);
+    await on.waitForTimeout(25);
   }
-  assert.fail(`the octets are ${await octets()}; ${await page.locator("#compose-problem").textContent()}`);
+  assert.fail(`the octets are ${await octets(on)}; ${await on.locator("#compose-problem").textContent()}`);
 }
 
 async function preset(name, step) {
@@ -245,37 +245,99 @@ test("the keyboard alone is enough", async () => {
   assert.deepEqual(nameless, []);
 });
 
-test("on a phone nothing sticks out, and each view is there", async () => {
-  const cookies = await page.context().cookies();
+/** The page on a screen that is small and is touched. */
+async function openOnPhone() {
   const phone = await world.open(browser, null, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, colorScheme: "dark" });
-  await phone.context().addCookies(cookies);
-  await phone.goto(new URL(page.url()).origin);
-  for (const view of ["Compose", "Octets", "Timeline", "Sequence"]) {
-    await phone.locator(".tabs").getByRole("button", { name: view }).tap();
-    await phone.getByRole("heading", { name: view, exact: true }).waitFor();
+  await phone.context().addCookies(await page.context().cookies());
+  await phone.goto(origin());
+  return phone;
+}
+
+const view = (phone, name) => phone.locator(".tabs").getByRole("button", { name }).tap();
+
+test("on a phone nothing sticks out, and each view is there", async () => {
+  const phone = await openOnPhone();
+  for (const name of ["Compose", "Octets", "Timeline", "Sequence"]) {
+    await view(phone, name);
+    await phone.getByRole("heading", { name, exact: true }).waitFor();
     const wide = await phone.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    assert.equal(wide, 0, `${view} is ${wide} points too wide`);
-    await world.picture(phone, `phone-${view.toLowerCase()}`);
+    assert.equal(wide, 0, `${name} is ${wide} points too wide`);
+    await world.picture(phone, `phone-${name.toLowerCase()}`);
   }
-  await phone.locator(".tabs").getByRole("button", { name: "Compose" }).tap();
+  await view(phone, "Compose");
   await phone.getByLabel("Internal port", { exact: true }).fill("9090");
   await phone.getByRole("button", { name: "Send", exact: true }).tap();
-  await phone.locator(".tabs").getByRole("button", { name: "Timeline" }).tap();
+  await view(phone, "Timeline");
   await phone.locator(exchange).first().getByText("MAP SUCCESS", { exact: true }).waitFor();
   assert.deepEqual(phone.complaints, []);
+  await phone.context().close();
+});
+
+test("octets are edited by touch and a phone's keyboard", async () => {
+  const phone = await openOnPhone();
+  await view(phone, "Octets");
+  const made = await octetsBecome((now) => now.length === 120, phone);
+  const octet = (at) => phone.locator(`.grid [data-at="${at}"]`);
+  // What a phone opens its keyboard for is focused, over the octet, so that it is not under the keyboard.
+  const isEdited = async (at) => {
+    const focused = phone.locator("input:focus");
+    assert.equal(await focused.count(), 1, "an input has the focus");
+    assert.deepEqual(await focused.evaluate((input) => [input.type, input.inputMode, input.readOnly, input.disabled]), ["text", "text", false, false]);
+    const [there, here] = await Promise.all([focused.boundingBox(), octet(at).boundingBox()]);
+    for (const side of ["x", "y", "width", "height"]) assert.ok(Math.abs(there[side] - here[side]) <= 2, `${side}: ${there[side]} and ${here[side]}`);
+    assert.ok(here.y >= 0 && here.y + here.height <= phone.viewportSize().height);
+  };
+  await octet(41).tap();
+  await isEdited(41);
+  // Such keyboards compose words, and press no key with a name.
+  const keyboard = await phone.context().newCDPSession(phone);
+  const composed = (text) => keyboard.send("Input.imeSetComposition", { text, selectionStart: text.length, selectionEnd: text.length });
+  await composed("F");
+  await octetsBecome((now) => now === made.slice(0, 82) + "f" + made.slice(83), phone);
+  await composed("F0");
+  await composed("F0a");
+  await keyboard.send("Input.insertText", { text: "F0a7" });
+  await octetsBecome((now) => now === made.slice(0, 82) + "f0a7" + made.slice(86), phone);
+  await isEdited(43);
+  const backspace = () => keyboard.send("Input.dispatchKeyEvent",
+    { type: "rawKeyDown", key: "Unidentified", windowsVirtualKeyCode: 229, commands: ["deleteBackward"] });
+  await backspace();
+  await octetsBecome((now) => now === made.slice(0, 82) + "f0" + made.slice(86), phone);
+  await keyboard.send("Input.insertText", { text: "+" });
+  await octetsBecome((now) => now === made.slice(0, 82) + "f000" + made.slice(86), phone);
+  // A reserved octet, and one behind the last.
+  await octet(2).tap();
+  await isEdited(2);
+  await keyboard.send("Input.insertText", { text: "80" });
+  await octet(59).tap();
+  await keyboard.send("Input.insertText", { text: "0001" });
+  await octetsBecome((now) => now === `${made.slice(0, 4)}80${made.slice(6, 82)}f000${made.slice(86, 118)}0001`, phone);
+  await world.picture(phone, "phone-octets-edited");
+  await view(phone, "Compose");
+  assert.equal(await phone.getByLabel("Internal port", { exact: true }).inputValue(), String(parseInt(`${made.slice(80, 82)}f0`, 16)));
+  await phone.getByRole("button", { name: "Send", exact: true }).tap();
+  await view(phone, "Timeline");
+  await phone.locator(exchange).first().getByText("MAP MALFORMED_REQUEST", { exact: true }).waitFor();
+  assert.deepEqual(phone.complaints, []);
+  await phone.context().close();
 });
 
 test("light and dark", async () => {
   const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const turned = (from) => page.waitForFunction((old) => getComputedStyle(document.body).backgroundColor !== old, from);
   const light = await background();
   await page.emulateMedia({ colorScheme: "dark" });
-  assert.notEqual(await background(), light);
+  await turned(light);
   await world.picture(page, "dark");
+  const dark = await background();
   await page.locator("#theme").click();
   assert.equal(await background(), light, "light is chosen");
   await page.locator("#theme").click();
   await page.emulateMedia({ colorScheme: "light" });
-  assert.notEqual(await background(), light, "dark is chosen");
+  assert.equal(await background(), dark, "dark is chosen");
+  await page.locator("#theme").click();
+  await turned(dark);
+  assert.equal(await background(), light, "as the system is");
 });
 
 test("what was sent and received is what tshark captured", async () => {

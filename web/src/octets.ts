@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// The packet's octets, and the fields they are: each shows the other. Octets can be typed over, added and taken away.
+// The packet's octets, and the fields they are: each shows the other. Octets can be typed over, added and taken away. What
+// is typed goes into an input that nobody sees, over the octet under the cursor: for an input a phone opens its keyboard.
 import type { Dissection, Field } from "./api";
 import { append, citation, h, on, replace } from "./dom";
 
@@ -15,6 +16,10 @@ function spliced(octets: string[], at: number, count: number, ...added: string[]
   return [...octets.slice(0, at), ...added, ...octets.slice(at + count)];
 }
 
+const rowOctets = 8;
+/** What the input holds before something is typed: with nothing in it keyboards of phones would not tell of Backspace. */
+const unwritten = " ";
+
 export class OctetView {
   readonly element = h("section", { class: "panel octets", "aria-labelledby": "octets-title" });
   private octets: string[] = [];
@@ -23,27 +28,40 @@ export class OctetView {
   private hasHighDigit = false;
   private chosen = -1;
   private readonly size = h("span", { class: "hint" });
-  private readonly grid = h("div", {
-    class: "grid", role: "application", tabindex: "0", "aria-roledescription": "octet editor",
-    "aria-label": "Octets. Arrow keys move, digits 0 to f write over, Insert adds, Delete takes away", "aria-describedby": "octet-here",
+  private readonly grid = h("div", { class: "grid" });
+  private readonly input = h("input", {
+    type: "text", inputmode: "text", autocomplete: "off", autocorrect: "off", autocapitalize: "none", spellcheck: "false",
+    "aria-roledescription": "octet editor", "aria-describedby": "octet-here",
+    "aria-label": "Octets. Arrow keys move, digits 0 to f write over, + or Insert adds, Backspace and Delete take away",
   });
+  /** What the input held when it was last looked at. */
+  private written = unwritten;
   private readonly here = h("p", { id: "octet-here", class: "hint here", "aria-live": "polite" });
   private readonly tree = h("ul", { class: "tree", "aria-label": "Fields" });
 
   constructor(private readonly edited: (octets: string) => void, private readonly pointed: (field: Field) => void) {
     append(this.element, [h("header", {}, h("h2", { id: "octets-title" }, "Octets"), this.size), this.grid, this.here, this.tree]);
     on(this.grid, {
-      keydown: (event) => this.key(event),
       click: (event) => {
         const at = (event.target as HTMLElement).dataset.at;
-        if (at !== undefined) this.moveTo(Number(at), true);
+        if (at === undefined) return;
+        this.moveTo(Number(at), true);
+        this.input.focus({ preventScroll: true });
       },
+    });
+    on(this.input, {
+      keydown: (event) => this.key(event),
+      input: (event) => this.take((event as InputEvent).isComposing),
+      compositionend: () => this.forget(),
+      blur: () => this.forget(),
       paste: (event) => {
         const digits = (event.clipboardData?.getData("text") ?? "").replace(/[\s:]/g, "").toLowerCase();
         event.preventDefault();
         if (/^([0-9a-f]{2})+$/.test(digits)) this.change(digits.match(/../g) ?? [], 0);
       },
     });
+    this.grid.append(this.input);
+    this.forget();
   }
 
   show(dissection: Dissection): void {
@@ -60,10 +78,11 @@ export class OctetView {
 
   private render(): void {
     this.size.textContent = `${this.octets.length} octets`;
-    replace(this.grid);
+    // Moved or made anew, the input would lose the keyboard.
+    for (const old of this.grid.querySelectorAll("span")) old.remove();
     for (let at = 0; at <= this.octets.length; ++at) {
       if (at === this.octets.length && at > 0 && this.cursor < at) break;
-      if (at % 8 === 0) this.grid.append(h("span", { class: "offset", "aria-hidden": "true" }, String(at)));
+      if (at % rowOctets === 0) this.grid.append(h("span", { class: "offset", "aria-hidden": "true" }, String(at)));
       const field = this.fields[fieldAt(this.fields, at)];
       const shade = field ? `o ${field.kind} ${this.shade(at)}` : "o end";
       this.grid.append(h("span", { class: shade, "data-at": at }, this.octets[at] ?? "+"));
@@ -104,8 +123,11 @@ export class OctetView {
       octet.classList.toggle("in-field", isIn);
       octet.classList.toggle("cursor", place === this.cursor);
     }
-    for (const row of this.tree.querySelectorAll<HTMLElement>("[data-index]"))
-      row.toggleAttribute("data-chosen", Number(row.dataset.index) === at);
+    const row = Math.floor(this.cursor / rowOctets) + 1;
+    const column = (this.cursor % rowOctets) + 2;
+    this.input.style.gridArea = `${row} / ${column} / ${row + 1} / ${column + 1}`;
+    for (const each of this.tree.querySelectorAll<HTMLElement>("[data-index]"))
+      each.toggleAttribute("data-chosen", Number(each.dataset.index) === at);
     this.here.textContent = field && field.name !== ""
       ? `Octet ${this.cursor}: ${field.name}${field.value ? ", " + field.value : ""}` : `Octet ${this.cursor}`;
   }
@@ -119,7 +141,9 @@ export class OctetView {
     if (wasEnd || this.cursor === last) this.render();
     else this.mark();
     const index = fieldAt(this.fields, this.cursor);
-    this.tree.querySelector(`[data-index="${index}"]`)?.scrollIntoView({ block: "nearest" });
+    // Where the list is as long as it wants to be, on a phone, the page would scroll away from the octet.
+    if (this.tree.scrollHeight > this.tree.clientHeight)
+      this.tree.querySelector(`[data-index="${index}"]`)?.scrollIntoView({ block: "nearest" });
     const field = this.fields[index];
     if (isChosen && field) this.pointed(field);
   }
@@ -131,17 +155,45 @@ export class OctetView {
     this.edited(this.octets.join(""));
   }
 
+  /** Keys that write nothing. Keyboards of phones have few of them, and do not tell which was pressed. */
   private key(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const steps: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -8, ArrowDown: 8, Home: -this.cursor, End: this.octets.length - this.cursor };
+    const steps: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -rowOctets, ArrowDown: rowOctets, Home: -this.cursor, End: this.octets.length - this.cursor };
     const step = steps[event.key];
     if (step !== undefined) this.moveTo(this.cursor + step, false);
-    else if (/^[0-9a-fA-F]$/.test(event.key)) this.type(event.key.toLowerCase());
-    else if (event.key === "Insert" || event.key === "+") this.change(spliced(this.octets, this.cursor, 0, "00"), this.cursor);
-    else if (event.key === "Delete" && this.cursor < this.octets.length) this.change(spliced(this.octets, this.cursor, 1), this.cursor);
-    else if (event.key === "Backspace" && this.cursor > 0) this.change(spliced(this.octets, this.cursor - 1, 1), this.cursor - 1);
+    else if (event.key === "Insert") this.add();
+    else if (event.key === "Delete") this.remove(this.cursor);
     else return;
     event.preventDefault();
+  }
+
+  /** What has been written into the input, or taken out of it, since it was last looked at. */
+  private take(isComposing: boolean): void {
+    const now = this.input.value;
+    let common = 0;
+    while (common < Math.min(now.length, this.written.length) && now[common] === this.written[common]) ++common;
+    const taken = this.written.length - common;
+    // A keyboard that composes a word writes the whole of it each time.
+    if (isComposing) this.written = now;
+    else this.forget();
+    for (let count = 0; count < taken; ++count) this.remove(this.cursor - 1);
+    for (const each of now.slice(common).toLowerCase()) {
+      if (each === "+") this.add();
+      else if (/[0-9a-f]/.test(each)) this.type(each);
+    }
+  }
+
+  private forget(): void {
+    this.written = unwritten;
+    this.input.value = unwritten;
+  }
+
+  private add(): void {
+    this.change(spliced(this.octets, this.cursor, 0, "00"), this.cursor);
+  }
+
+  private remove(at: number): void {
+    if (at >= 0 && at < this.octets.length) this.change(spliced(this.octets, at, 1), at);
   }
 
   private type(digit: string): void {
