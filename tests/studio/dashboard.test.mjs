@@ -6,10 +6,9 @@ import http from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { client, run, World } from "./world.mjs";
+import { client, program, run, World } from "./world.mjs";
 
 const world = new World();
-const program = (name) => join(process.env.PORTOLAN_BUILD, "apps", name);
 const portolan = program("portolan");
 let browser;
 let page;
@@ -55,11 +54,17 @@ test("a mapping appears as it is made, and goes as it expires", async () => {
   await row(`${client}:8080`).waitFor({ state: "detached" });
 });
 
-test("what portolanctl makes and deletes is seen", async () => {
+test("what portolanctl makes has no end, and goes as it is deleted", async () => {
   const control = (...words) => run(program("portolanctl"), "--server", `unix:${world.directory}/management.sock`, "--yes", ...words);
   control("add", "map", "tcp", "198.51.100.8", "81", "8081", "192.0.2.1");
   await row("198.51.100.8:81").getByText("192.0.2.1:8081").waitFor();
+  map("tcp", "8082", "--lifetime", "4");
+  const expiry = (text) => row(text).locator("td").nth(3).textContent();
+  assert.match(await expiry(`${client}:8082`), /^\d+ s$/);
+  assert.equal(await expiry("198.51.100.8:81"), "");
+  await row(`${client}:8082`).waitFor({ state: "detached" });
   control("delete", "map", "tcp", "198.51.100.8", "81");
+  await page.locator(".events").getByText("mapping-deleted").first().waitFor();
   await row("198.51.100.8:81").waitFor({ state: "detached" });
 });
 
