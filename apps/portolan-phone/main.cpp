@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <exception>
 #include <span>
-#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,24 +15,15 @@
 #include "portolan-phone/options.h"
 #include "portolan-phone/script.h"
 #include "portolan-phone/surroundings.h"
+#include "portolan-phone/trace.h"
 
 namespace portolan::phone {
 namespace {
 
-/// Seconds since the start, for traces.
-auto since(TimePoint start) -> double {
-  return std::chrono::duration<double>(io::monotonic_now() - start).count();
-}
-
 auto run(Options options) -> int {
-  if (options.is_traced) {
-    const TimePoint start = io::monotonic_now();
-    options.phone.on_sip_trace = [start](std::string_view line) {
-      fmt::print(stderr, "{:9.3f} SIP | {}\n", since(start), line);
-    };
-    options.phone.on_pcp_trace = [start](std::string_view text) {
-      fmt::print(stderr, "{:9.3f} PCP | {}\n", since(start), text);
-    };
+  if (const auto traced = begin_trace(options); !traced) {
+    fmt::print(stderr, "portolan-phone: {}\n", traced.error());
+    return exit_system;
   }
   if (const auto seen = look_around(options.phone); !seen) {
     fmt::print(stderr, "portolan-phone: {}\n", seen.error());

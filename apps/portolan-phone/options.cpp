@@ -166,8 +166,22 @@ void add_what_to_do(CLI::App& app, Options& options) {
   app.add_option("--digits", options.digits, "digits to send when the call begins: 0-9, *, #, A-D")
       ->type_name("TEXT");
   app.add_flag("--json", options.is_json, "print a JSON object on a line for each event");
-  app.add_flag("--trace", options.is_traced,
-               "show SIP messages and PCP events side by side, on standard error");
+  app.add_option_function<std::string>(
+         "--trace",
+         [&](const std::string& text) {
+           // Of a flag, in the file of options.
+           if (text.empty() || text == "true")
+             options.is_traced = true;
+           else if (text.ends_with(".pcap"))
+             options.trace_file = text;
+           else
+             refuse("--trace", text, "is no name of a capture file: let it end in .pcap");
+         },
+         "show SIP messages and PCP events side by side, on standard error; or write SIP's messages and "
+         "PCP's "
+         "datagrams to a file")
+      ->expected(0, 1)
+      ->type_name("[FILE.pcap]");
 }
 
 auto problem_with(const Options& options) -> std::string {

@@ -36,7 +36,10 @@ struct Options {
   Milliseconds wait{30000};
   std::string digits;
   bool is_json = false;
+  /// On standard error.
   bool is_traced = false;
+  /// Into a capture file; empty: not.
+  std::filesystem::path trace_file;
 };
 
 /// What to print in place of running.

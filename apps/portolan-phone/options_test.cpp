@@ -46,6 +46,7 @@ TEST(PhoneOptions, values_are_checked_with_a_remedy) {
                                              {"--address", "fe80::1"},
                                              {"--mapping-wait", "61"},
                                              {"--duration", "86401"},
+                                             {"--trace", "call.txt"},
                                              {"--user", "a@b"},
                                              {"--nonsense"}}) {
     const auto options = parse(each);
@@ -53,6 +54,17 @@ TEST(PhoneOptions, values_are_checked_with_a_remedy) {
     EXPECT_EQ(options.error().status, exit_usage);
     EXPECT_THAT(options.error().text, HasSubstr(std::string(each[0])));
   }
+}
+
+TEST(PhoneOptions, a_trace_goes_to_standard_error_or_to_a_file) {
+  EXPECT_FALSE(parse({})->is_traced);
+  for (const std::vector<const char*>& each :
+       std::vector<std::vector<const char*>>{{"--trace"}, {"--trace", "--mute"}, {"--mute", "--trace"}}) {
+    EXPECT_TRUE(parse(each)->is_traced);
+    EXPECT_TRUE(parse(each)->trace_file.empty());
+  }
+  EXPECT_FALSE(parse({"--trace", "call.pcap"})->is_traced);
+  EXPECT_EQ(parse({"--trace", "call.pcap"})->trace_file, "call.pcap");
 }
 
 TEST(PhoneOptions, contradictions_are_told) {

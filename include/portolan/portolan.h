@@ -161,6 +161,20 @@ typedef void (*portolan_callback)(const portolan_event* event);
 /** Never asks the anycast addresses of PCP (RFC 7723). */
 #define PORTOLAN_NO_ANYCAST 0x4u
 
+/** A datagram as it went to a server or came from one; what it points to is valid until the call returns. */
+typedef struct portolan_datagram {
+  size_t size;
+  uint8_t is_sent; /**< 1: by this host */
+  portolan_endpoint local;
+  portolan_endpoint remote;
+  const uint8_t* octets;
+  size_t octet_count;
+  void* user; /**< the options' */
+} portolan_datagram;
+
+/** Called as datagrams pass, for traces. It must not call for the client. */
+typedef void (*portolan_observer)(const portolan_datagram* datagram);
+
 typedef struct portolan_options {
   size_t size;
   uint32_t flags; /**< PORTOLAN_ONLY_..., PORTOLAN_NO_ANYCAST */
@@ -170,8 +184,9 @@ typedef struct portolan_options {
   /** Called for events without a mapping. NULL: portolan_next_event() hands them out. */
   portolan_callback callback;
   void* user;
+  portolan_observer observer; /**< NULL: nobody looks */
 } portolan_options;
-#define PORTOLAN_OPTIONS_INIT {sizeof(portolan_options), 0, NULL, 0, NULL, NULL}
+#define PORTOLAN_OPTIONS_INIT {sizeof(portolan_options), 0, NULL, 0, NULL, NULL, NULL}
 
 /** Makes a client; `options` may be NULL. */
 PORTOLAN_API portolan_status portolan_client_new(const portolan_options* options, portolan_client** client);

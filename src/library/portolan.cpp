@@ -440,6 +440,19 @@ portolan_status portolan_client_new(const portolan_options* given, portolan_clie
     client->runtime = std::move(*runtime);
     client->callback = options.callback;
     client->user = options.user;
+    if (options.observer != nullptr) {
+      client->runtime->observe([observer = options.observer, user = options.user](const auto& passing) {
+        const portolan_datagram datagram{
+            .size = sizeof datagram,
+            .is_sent = static_cast<std::uint8_t>(passing.is_sent),
+            .local = from_endpoint(passing.local),
+            .remote = from_endpoint(passing.remote),
+            .octets = reinterpret_cast<const std::uint8_t*>(passing.octets.data()),
+            .octet_count = passing.octets.size(),
+            .user = user};
+        observer(&datagram);
+      });
+    }
     if (const auto status = name_servers(*client, options.servers, options.server_count);
         status != PORTOLAN_OK)
       return status;

@@ -26,8 +26,10 @@ namespace {
 
 using testing::Contains;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::StartsWith;
 
 /// Answers each request at once, when turn() is called.
@@ -188,6 +190,38 @@ TEST_F(Library, a_mapping_is_told_to_its_callback_and_can_be_asked_for) {
   EXPECT_GT(info.remaining, 7100U);
   EXPECT_EQ(info.description, nullptr);
   EXPECT_EQ(portolan_mapping_get(mapping, 1, &info), PORTOLAN_NONE);
+}
+
+/// What an observer saw: "to" or "from" and the server, the first octets.
+struct Seen {
+  std::vector<std::string> datagrams;
+  static void call(const portolan_datagram* datagram) {
+    EXPECT_EQ(datagram->size, sizeof(portolan_datagram));
+    EXPECT_THAT(text_of(datagram->local), StartsWith("127.0.0.1:"));
+    EXPECT_THAT(text_of(datagram->local), Not(EndsWith(":0")));
+    ASSERT_EQ(datagram->octet_count, 60U);
+    static_cast<Seen*>(datagram->user)
+        ->datagrams.push_back((datagram->is_sent != 0 ? "to " : "from ") + text_of(datagram->remote) + " " +
+                              std::to_string(datagram->octets[0]) + " " +
+                              std::to_string(datagram->octets[1]));
+  }
+};
+
+TEST_F(Library, an_observer_sees_each_datagram) {
+  Seen seen;
+  portolan_client_free(client);
+  client = nullptr;
+  const std::string name = server.name();
+  const char* const text = name.c_str();
+  portolan_options options = PORTOLAN_OPTIONS_INIT;
+  options.servers = &text;
+  options.server_count = 1;
+  options.observer = Seen::call;
+  options.user = &seen;
+  ASSERT_EQ(portolan_client_new(&options, &client), PORTOLAN_OK) << portolan_last_error();
+  until_granted(map(web()));
+  // Version 2, MAP, and the bit of an answer.
+  EXPECT_THAT(seen.datagrams, ElementsAre("to " + name + " 2 1", "from " + name + " 2 129"));
 }
 
 TEST_F(Library, events_without_a_callback_wait_to_be_taken) {

@@ -239,16 +239,25 @@ void Runtime::receive(PathSocket& from) {
       engine_.unreachable(now, path);
     return;
   }
-  for (const io::ReceivedDatagram& datagram : *datagrams)
+  for (const io::ReceivedDatagram& datagram : *datagrams) {
+    if (observer_)
+      observer_(
+          {.local = from.socket.local_endpoint(), .remote = datagram.source, .octets = datagram.payload});
     engine_.receive(now, path.client_address, datagram.interface_index, datagram.source, datagram.payload);
+  }
 }
 
 void Runtime::receive_announcements(Listener& listener) {
   const auto datagrams = listener.socket.receive();
   if (!datagrams) return;
-  for (const io::ReceivedDatagram& datagram : *datagrams)
+  for (const io::ReceivedDatagram& datagram : *datagrams) {
+    if (observer_)
+      observer_({.local = {.address = datagram.local_address, .port = Port{wire::client_port}},
+                 .remote = datagram.source,
+                 .octets = datagram.payload});
     engine_.receive(io::monotonic_now(), std::nullopt, datagram.interface_index, datagram.source,
                     datagram.payload);
+  }
 }
 
 void Runtime::hear(Family family, std::uint32_t interface_index) {
@@ -297,6 +306,11 @@ void Runtime::send(const client::ClientSend& send) {
   const auto found = std::ranges::find_if(
       sockets_, [&send](const PathSocket& socket) { return client::is_same_way(send.path, socket.path); });
   if (found == sockets_.end()) return;
+  if (observer_)
+    observer_({.is_sent = true,
+               .local = found->socket.local_endpoint(),
+               .remote = send.path.server,
+               .octets = send.datagram.octets()});
   // What is not sent is sent again.
   static_cast<void>(found->socket.send({.destination = send.path.server,
                                         .scope_id = send.path.interface_index,

@@ -6,9 +6,11 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +25,14 @@
 #include "library/text.h"
 
 namespace portolan::library {
+
+/// A datagram of ours or to us, as it passes.
+struct PassingDatagram {
+  bool is_sent = false;
+  Endpoint local = {};
+  Endpoint remote = {};
+  std::span<const std::byte> octets = {};
+};
 
 class Runtime {
  public:
@@ -39,6 +49,8 @@ class Runtime {
     return {.now = io::monotonic_now(), .wall = io::wall_now()};
   }
 
+  /// Has `observer` called with all datagrams, from now on. It must not come back here.
+  void observe(std::function<void(const PassingDatagram&)> observer) { observer_ = std::move(observer); }
   /// Asks these servers, by their texts; none: those that are found on this host.
   /// Errors  of a text, which changes nothing
   [[nodiscard]] auto use_servers(const std::vector<std::string>& servers) -> std::expected<void, std::string>;
@@ -111,6 +123,7 @@ class Runtime {
   std::vector<PathSocket> sockets_;
   std::map<Family, Listener> listeners_;
   std::vector<client::ClientEvent> events_;
+  std::function<void(const PassingDatagram&)> observer_;
 };
 
 }  // namespace portolan::library

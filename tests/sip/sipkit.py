@@ -126,6 +126,20 @@ def tone_seconds(samples, frequency):
                for at in range(0, len(samples) - window + 1, window)) * 0.05
 
 
+def fields_of(file, display_filter, *fields, decode_as=()):
+    """Values of each packet of a capture that passes the filter: a list for each field."""
+    command = ["tshark", "-r", str(file), "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o",
+               "tcp.check_checksum:TRUE", "-Y", display_filter, "-T", "json"]
+    for each in decode_as:
+        command += ["-d", each]
+    for field in fields:
+        command += ["-e", field]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    return [[packet["_source"]["layers"].get(field, []) for field in fields]
+            for packet in json.loads(done.stdout or "[]")]
+
+
 class Capture:
     """What passes a host's eth0 while the block runs; fields of it afterwards."""
 
@@ -160,16 +174,7 @@ class Capture:
         self.process.wait(20)
 
     def fields(self, display_filter, *fields, decode_as=()):
-        """Values of each packet that passes the filter: a list for each field."""
-        command = ["tshark", "-r", str(self.file), "-Y", display_filter, "-T", "json"]
-        for each in decode_as:
-            command += ["-d", each]
-        for field in fields:
-            command += ["-e", field]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
-        assert done.returncode == 0, done.stderr
-        return [[packet["_source"]["layers"].get(field, []) for field in fields]
-                for packet in json.loads(done.stdout or "[]")]
+        return fields_of(self.file, display_filter, *fields, decode_as=decode_as)
 
 
 class Baresip:

@@ -4,7 +4,7 @@ import pytest
 
 from labkit import POOL
 from sipkit import (DOMAIN, PACKETS_A_SECOND, PACKETS_SHARE, PEER, SERVER, Baresip, Capture, Phone,
-                    check_heard, check_mapped, port_of)
+                    check_heard, check_mapped, fields_of, port_of)
 
 SECONDS = 3
 # The peer sends its first report after 5 s.
@@ -15,10 +15,15 @@ CALL = (*CALL_WITHOUT_END, "--duration", SECONDS)
 
 
 @pytest.fixture(scope="module")
-def first_call(lab):
-    """A call out, with what passed the server and the peer."""
+def trace(tmp_path_factory):
+    return tmp_path_factory.mktemp("trace") / "call.pcap"
+
+
+@pytest.fixture(scope="module")
+def first_call(lab, trace):
+    """A call out, with what passed the server and the peer, and the phone's own trace."""
     with Capture(lab, "sip") as server, Capture(lab, "peer") as peer, \
-            Phone(lab, "handset-3g", *CALL_WITHOUT_END, "--duration", SECONDS_OF_FIRST) as phone:
+            Phone(lab, "handset-3g", *CALL_WITHOUT_END, "--duration", SECONDS_OF_FIRST, "--trace", trace) as phone:
         ended = phone.end()
         Baresip(lab).heard(TONE, PACKETS_SHARE * SECONDS_OF_FIRST - 0.5)
     return phone, ended, server, peer
@@ -77,6 +82,34 @@ def test_the_offer_has_external_and_internal_address_by_altc(first_call):
     assert f"altc:2 IP4 {POOL} {rtp}" in attributes
 
 
+def test_the_trace_tells_the_call_in_its_order_as_tshark_reads_it(first_call, trace):
+    _, ended, server, _ = first_call
+    inside = ended["internal"].strip("[").split("]:")[0]
+    # Servers announce themselves to all hosts (RFC 6887 s14.1.3) whenever they like.
+    packets = fields_of(trace, "portcontrol.opcode != 0 || sip", "sip.Method", "sip.CSeq.method", "sip.Status-Code",
+                        "portcontrol.opcode", "portcontrol.result_code", "ipv6.src", "ipv6.dst", "_ws.malformed")
+    told = []
+    for method, answered, status, opcode, result, source, destination, malformed in packets:
+        assert not malformed
+        assert (source == [inside]) != (destination == [inside])
+        if opcode:
+            assert opcode == ["1"] and result == ([] if source == [inside] else ["0"])
+            told.append(("MAP", "request" if source == [inside] else "answer"))
+        else:
+            told.append((method or answered)[0] if not status else f"{status[0]} {answered[0]}")
+    # Signalling is mapped first, then registered; media is mapped before the offer that tells of it.
+    story = [("MAP", "request"), ("MAP", "answer"), "REGISTER", "401 REGISTER", "REGISTER", "200 REGISTER",
+             ("MAP", "request"), ("MAP", "answer"), "INVITE", "407 INVITE", "ACK", "INVITE", "200 INVITE", "ACK", "BYE",
+             "200 BYE"]
+    rest = iter(told)
+    assert all(each in rest for each in story), told
+    # What was sent is what the server received, to the octet.
+    for method in ("REGISTER", "INVITE", "BYE"):
+        sent = fields_of(trace, f'sip.Method == "{method}"', "udp.payload")
+        assert sent and sent == server.fields(f'sip.Method == "{method}" && ip.src == {POOL}', "udp.payload")
+    assert not fields_of(trace, "udp.checksum.status == 0 || ip.checksum.status == 0", "frame.number")
+
+
 def test_a_call_from_the_ipv4_phone_comes_in_after_idle(lab):
     baresip = Baresip(lab)
     before = baresip.recorded()
@@ -109,11 +142,16 @@ def test_without_pcp_the_invite_goes_out_and_the_peer_refuses_it(lab):
     assert connection and all(info[0].startswith("IN IP6 ") for info, in connection)
 
 
-def test_sip_over_tcp(lab):
-    with Phone(lab, "handset-3g", *CALL, "--transport", "tcp", "--codec", "pcma") as phone:
+def test_sip_over_tcp(lab, tmp_path):
+    trace = tmp_path / "call.pcap"
+    with Phone(lab, "handset-3g", *CALL, "--transport", "tcp", "--codec", "pcma", "--trace", trace) as phone:
         ended = phone.end()
         check_heard(phone, ended, SECONDS)
         assert ended["codec"] == "PCMA"
+    said = [method[0] for method, in fields_of(trace, "tcp && sip.Method", "sip.Method")]
+    assert [said.count(each) >= 1 for each in ("REGISTER", "INVITE", "ACK", "BYE")] == [True] * 4, said
+    assert fields_of(trace, "tcp && sip.Status-Code == 200", "frame.number")
+    assert not fields_of(trace, "tcp.analysis.flags || tcp.checksum.status == 0", "frame.number")
 
 
 def test_a_wrong_password_and_nobody_there_are_told_in_words(lab):

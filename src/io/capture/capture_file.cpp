@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -21,12 +22,19 @@ constexpr std::uint16_t ether_ipv4 = 0x0800;
 constexpr std::uint16_t ether_ipv6 = 0x86dd;
 constexpr std::uint16_t ether_vlan = 0x8100;
 constexpr std::uint16_t ether_service_vlan = 0x88a8;
+constexpr std::uint8_t protocol_tcp = 6;
 constexpr std::uint8_t protocol_udp = 17;
 constexpr std::size_t ipv4_header_octets = 20;
 constexpr std::size_t ipv6_header_octets = 40;
 constexpr std::size_t udp_header_octets = 8;
+constexpr std::size_t tcp_header_octets = 20;
+/// No options, PSH and ACK.
+constexpr std::uint16_t tcp_flags = 0x5018;
+constexpr std::uint16_t tcp_window = 0xffff;
 /// Largest packet that is read or written.
 constexpr int snapshot_octets = 262'144;
+/// Directions of TCP connections that are known; beyond them all begin anew.
+constexpr std::size_t connections_max = 8192;
 
 /// Goes behind the link's header; whether there is an IP packet.
 auto skip_link_header(int link_type, ByteReader& reader) -> bool {
@@ -97,12 +105,21 @@ auto checksum_of(std::uint64_t sum) -> std::uint16_t {
 
 void set_number(std::span<std::byte> place, std::uint16_t number) { ByteWriter(place).write(number); }
 
-/// The packet that carries `datagram`.
-auto packet_with(const CapturedDatagram& datagram) -> std::vector<std::byte> {
+/// What a packet has besides addresses and ports: of UDP nothing.
+struct TcpNumbers {
+  std::uint32_t sequence = 0;
+  std::uint32_t acknowledgment = 0;
+};
+
+/// The packet that carries `datagram`, as data of TCP where there are numbers.
+auto packet_with(const CapturedDatagram& datagram, const std::optional<TcpNumbers>& tcp)
+    -> std::vector<std::byte> {
   const bool is_ipv4 = datagram.source.address.is_ipv4();
+  const std::uint8_t protocol = tcp ? protocol_tcp : protocol_udp;
   const std::size_t ip_octets = is_ipv4 ? ipv4_header_octets : ipv6_header_octets;
-  const auto udp_octets = static_cast<std::uint16_t>(udp_header_octets + datagram.payload.size());
-  std::vector<std::byte> packet(ip_octets + udp_octets);
+  const std::size_t header_octets = tcp ? tcp_header_octets : udp_header_octets;
+  const auto behind_ip = static_cast<std::uint16_t>(header_octets + datagram.payload.size());
+  std::vector<std::byte> packet(ip_octets + behind_ip);
   const std::span<std::byte> whole(packet);
   ByteWriter writer(whole);
   std::span<const std::byte> addresses;
@@ -110,7 +127,7 @@ auto packet_with(const CapturedDatagram& datagram) -> std::vector<std::byte> {
     writer.write(std::uint16_t{0x4500});
     writer.write(static_cast<std::uint16_t>(packet.size()));
     writer.zeros(4);
-    writer.write(std::uint16_t{64U << 8U | protocol_udp});
+    writer.write(static_cast<std::uint16_t>(64U << 8U | protocol));
     writer.zeros(2);
     writer.write(datagram.source.address.ipv4().value);
     writer.write(datagram.destination.address.ipv4().value);
@@ -118,20 +135,30 @@ auto packet_with(const CapturedDatagram& datagram) -> std::vector<std::byte> {
     addresses = whole.subspan(12, 8);
   } else {
     writer.write(std::uint32_t{0x60000000});
-    writer.write(udp_octets);
-    writer.write(std::uint16_t{protocol_udp << 8U | 64U});
+    writer.write(behind_ip);
+    writer.write(static_cast<std::uint16_t>(protocol << 8U | 64U));
     writer.write(datagram.source.address);
     writer.write(datagram.destination.address);
     addresses = whole.subspan(8, 32);
   }
   writer.write(datagram.source.port.value);
   writer.write(datagram.destination.port.value);
-  writer.write(udp_octets);
-  writer.zeros(2);
+  if (tcp) {
+    writer.write(tcp->sequence);
+    writer.write(tcp->acknowledgment);
+    writer.write(tcp_flags);
+    writer.write(tcp_window);
+    writer.zeros(4);
+  } else {
+    writer.write(behind_ip);
+    writer.zeros(2);
+  }
   writer.write(datagram.payload);
-  const std::uint16_t checksum = checksum_of(checksum_sum(addresses) + udp_octets + protocol_udp +
-                                             checksum_sum(whole.subspan(ip_octets)));
-  set_number(whole.subspan(ip_octets + 6, 2), checksum == 0 ? std::uint16_t{0xffff} : checksum);
+  const std::uint16_t checksum =
+      checksum_of(checksum_sum(addresses) + behind_ip + protocol + checksum_sum(whole.subspan(ip_octets)));
+  // To UDP none is 0 (RFC 768).
+  set_number(whole.subspan(ip_octets + (tcp ? 16 : 6), 2),
+             checksum == 0 && !tcp ? std::uint16_t{0xffff} : checksum);
   return packet;
 }
 
@@ -205,6 +232,11 @@ struct CaptureWriter::State {
   std::string path;
   std::unique_ptr<pcap_t, CloseCapture> kind;
   std::unique_ptr<pcap_dumper_t, CloseDump> dump;
+  /// Sequence number of what comes next from the first to the second endpoint.
+  std::map<std::pair<Endpoint, Endpoint>, std::uint32_t> next_of;
+
+  [[nodiscard]] auto write(Nanoseconds wall_time, std::span<const std::byte> packet)
+      -> std::expected<void, std::string>;
 };
 
 CaptureWriter::CaptureWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -222,20 +254,34 @@ auto CaptureWriter::open(const std::filesystem::path& path) -> std::expected<Cap
   return CaptureWriter(std::move(state));
 }
 
-auto CaptureWriter::write(const CapturedDatagram& datagram) -> std::expected<void, std::string> {
-  const auto packet = packet_with(datagram);
-  const auto seconds = std::chrono::duration_cast<Seconds>(datagram.wall_time);
+auto CaptureWriter::State::write(Nanoseconds wall_time, std::span<const std::byte> packet)
+    -> std::expected<void, std::string> {
+  const auto seconds = std::chrono::duration_cast<Seconds>(wall_time);
   pcap_pkthdr header{};
   header.ts.tv_sec = static_cast<time_t>(seconds.count());
-  header.ts.tv_usec = static_cast<suseconds_t>((datagram.wall_time - seconds).count());
+  header.ts.tv_usec = static_cast<suseconds_t>((wall_time - seconds).count());
   header.caplen = header.len = static_cast<bpf_u_int32>(packet.size());
-  auto* const dump = state_->dump.get();
   // libpcap takes its dumper as octets.
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast)
-  pcap_dump(reinterpret_cast<u_char*>(dump), &header, reinterpret_cast<const u_char*>(packet.data()));
-  if (pcap_dump_flush(dump) != 0)
-    return std::unexpected(fmt::format("{}: {}", state_->path, std::strerror(errno)));
+  pcap_dump(reinterpret_cast<u_char*>(dump.get()), &header, reinterpret_cast<const u_char*>(packet.data()));
+  if (pcap_dump_flush(dump.get()) != 0)
+    return std::unexpected(fmt::format("{}: {}", path, std::strerror(errno)));
   return {};
+}
+
+auto CaptureWriter::write(const CapturedDatagram& datagram) -> std::expected<void, std::string> {
+  return state_->write(datagram.wall_time, packet_with(datagram, {}));
+}
+
+auto CaptureWriter::write_tcp(const CapturedDatagram& data) -> std::expected<void, std::string> {
+  auto& next = state_->next_of;
+  if (next.size() >= connections_max) next.clear();
+  // Both ways begin at 1.
+  const auto there = next.try_emplace({data.source, data.destination}, 1).first;
+  const auto back = next.try_emplace({data.destination, data.source}, 1).first;
+  const TcpNumbers numbers{.sequence = there->second, .acknowledgment = back->second};
+  there->second += static_cast<std::uint32_t>(data.payload.size());
+  return state_->write(data.wall_time, packet_with(data, numbers));
 }
 
 }  // namespace portolan::io

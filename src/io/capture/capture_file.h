@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// UDP datagrams in capture files: pcap and pcapng are read, pcap is written. libpcap knows the files, this
-// what is in them.
+// UDP datagrams in capture files: pcap and pcapng are read, pcap is written, with TCP data too. libpcap knows
+// the files, this what is in them.
 #pragma once
 
 #include <cstddef>
@@ -69,6 +69,9 @@ class CaptureWriter {
   /// Writes `datagram` in an IP packet with right checksums, and to the disk at once. Source and destination
   /// are of one family. Errors  text: what the disk says
   [[nodiscard]] auto write(const CapturedDatagram& datagram) -> std::expected<void, std::string>;
+  /// As write(), but the payload is what goes next on the TCP connection of these endpoints. Only its data is
+  /// shown: sequence numbers count from 1, and begin and end of the connection are not there.
+  [[nodiscard]] auto write_tcp(const CapturedDatagram& data) -> std::expected<void, std::string>;
 
  private:
   struct State;

@@ -3,6 +3,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -68,6 +71,32 @@ TEST_F(CaptureFile, what_is_written_is_read_again) {
   const auto end = reader->next();
   ASSERT_TRUE(end);
   EXPECT_FALSE(*end);
+}
+
+TEST_F(CaptureFile, tcp_data_has_the_numbers_of_its_connection) {
+  {
+    auto writer = CaptureWriter::open(path());
+    ASSERT_TRUE(writer) << writer.error();
+    const Endpoint here = endpoint("192.0.2.1", 5060);
+    const Endpoint there = endpoint("192.0.2.2", 5061);
+    ASSERT_TRUE(writer->write_tcp(
+        {.wall_time = {}, .source = here, .destination = there, .payload = bytes("01020304")}));
+    ASSERT_TRUE(
+        writer->write_tcp({.wall_time = {}, .source = there, .destination = here, .payload = bytes("0506")}));
+    ASSERT_TRUE(
+        writer->write_tcp({.wall_time = {}, .source = here, .destination = there, .payload = bytes("07")}));
+  }
+  std::ifstream file(path(), std::ios::binary);
+  const std::string octets{std::istreambuf_iterator<char>(file), {}};
+  // Behind the file's header, each packet has one of its own; then IPv4, ports, sequence, acknowledgment.
+  std::vector<std::string> numbers;
+  for (std::size_t at = 24; at < octets.size();) {
+    numbers.push_back(octets.substr(at + 16 + 24, 8));
+    EXPECT_EQ(octets[at + 16 + 9], 6);
+    at += std::size_t{16} + static_cast<unsigned char>(octets.at(at + 8));
+  }
+  EXPECT_EQ(numbers, (std::vector<std::string>{
+                         {"\0\0\0\1\0\0\0\1", 8}, {"\0\0\0\1\0\0\0\5", 8}, {"\0\0\0\5\0\0\0\3", 8}}));
 }
 
 TEST_F(CaptureFile, a_file_that_ends_in_a_packet_is_told) {

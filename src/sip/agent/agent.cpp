@@ -7,11 +7,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "io/system.h"
+#include "sip/agent/message_log.h"
 #include "sip/nat64.h"
 
 #include <sofia-sip/msg_header.h>
@@ -345,9 +347,18 @@ struct Agent::State {
         continue;
       }
       if (trace_line.ends_with('\r')) trace_line.pop_back();
-      config.on_trace(trace_line);
+      if (config.on_trace) config.on_trace(trace_line);
+      if (config.on_message)
+        if (const auto message = message_log.take(trace_line)) tell(*message);
       trace_line.clear();
     }
+  }
+
+  void tell(const MessageLog::Message& message) const {
+    config.on_message({.protocol = message.protocol,
+                       .source = message.is_sent ? config.local : message.remote,
+                       .destination = message.is_sent ? message.remote : config.local,
+                       .octets = std::as_bytes(std::span(message.text))});
   }
 
   AgentConfig config;
@@ -362,6 +373,7 @@ struct Agent::State {
   std::vector<AgentEvent> events;
   bool is_shut_down = false;
   std::string trace_line;
+  MessageLog message_log;
   std::function<void(std::string_view)> trace_sink;
 };
 
@@ -416,11 +428,12 @@ auto Agent::open(AgentConfig config) -> std::expected<std::unique_ptr<Agent>, st
   const std::string url = fmt::format("sip:{}:{};transport={}", in_brackets(settings.local.address),
                                       settings.local.port, to_string(settings.transport));
   const std::string from = fmt::format("<sip:{}@{}>", settings.user, settings.domain);
+  const bool is_traced = settings.on_trace || settings.on_message;
   state->nua = nua_create(state->root, &State::on_event, state.get(), NUTAG_URL(url.c_str()),
                           SIPTAG_FROM_STR(from.c_str()), SIPTAG_USER_AGENT_STR(settings.user_agent.c_str()),
                           SIPTAG_ALLOW_STR("INVITE, ACK, BYE, CANCEL, OPTIONS"), SIPTAG_SUPPORTED(nullptr),
                           NUTAG_OUTBOUND("no-options-keepalive no-validate no-natify"),
-                          NUTAG_SESSION_TIMER(0), TPTAG_LOG(settings.on_trace ? 1 : 0), TAG_END());
+                          NUTAG_SESSION_TIMER(0), TPTAG_LOG(is_traced ? 1 : 0), TAG_END());
   if (state->nua == nullptr)
     return std::unexpected(fmt::format("SIP can't listen at {} ({}): is the port in use? Name another one",
                                        to_string(settings.local), to_string(settings.transport)));
@@ -431,7 +444,7 @@ auto Agent::open(AgentConfig config) -> std::expected<std::unique_ptr<Agent>, st
     nua_set_params(state->nua, NUTAG_PROXY(hop.c_str()), TAG_END());
   }
   std::unique_ptr<Agent> agent(new Agent(std::move(state)));
-  if (settings.on_trace) {
+  if (is_traced) {
     State& traced = *agent->state_;
     traced.trace_sink = [&traced](std::string_view text) { traced.trace(text); };
     // Messages go to the default log, whatever the transport's own is.

@@ -23,6 +23,7 @@
 #include "base/address.h"
 #include "base/time.h"
 #include "sip/agent/events.h"
+#include "sip/agent/traffic.h"
 
 namespace portolan::sip {
 
@@ -45,6 +46,8 @@ struct AgentConfig {
   std::string user_agent = "portolan-phone";
   /// Called with each line of each message as it is sent or received; empty: not.
   std::function<void(std::string_view)> on_trace = {};
+  /// Called with each message; empty: not. Of a TCP connection our port is not known: `local` stands for it.
+  TrafficObserver on_message = {};
 };
 
 class Agent {

@@ -2,6 +2,7 @@
 #include "sip/agent/mappings.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -42,17 +43,29 @@ void PortMapping::on_event(const portolan_event* event) {
 
 PortMapping::~PortMapping() { portolan_drop(mapping_); }
 
-auto Mappings::open(const std::vector<std::string>& servers, std::function<void(const std::string&)> teller)
-    -> std::expected<std::unique_ptr<Mappings>, std::string> {
+void Mappings::on_datagram(const portolan_datagram* datagram) {
+  const Endpoint local = endpoint_of(datagram->local);
+  const Endpoint remote = endpoint_of(datagram->remote);
+  static_cast<Mappings*>(datagram->user)
+      ->observer_({.source = datagram->is_sent != 0 ? local : remote,
+                   .destination = datagram->is_sent != 0 ? remote : local,
+                   .octets = std::as_bytes(std::span(datagram->octets, datagram->octet_count))});
+}
+
+auto Mappings::open(const std::vector<std::string>& servers, std::function<void(const std::string&)> teller,
+                    TrafficObserver observer) -> std::expected<std::unique_ptr<Mappings>, std::string> {
   std::vector<const char*> texts;
   texts.reserve(servers.size());
   for (const std::string& each : servers) texts.push_back(each.c_str());
   portolan_options options = PORTOLAN_OPTIONS_INIT;
   options.servers = texts.data();
   options.server_count = texts.size();
-  portolan_client* client = nullptr;
-  if (portolan_client_new(&options, &client) != PORTOLAN_OK) return std::unexpected(portolan_last_error());
-  return std::unique_ptr<Mappings>(new Mappings(client, std::move(teller)));
+  std::unique_ptr<Mappings> mappings(new Mappings(std::move(teller), std::move(observer)));
+  options.user = mappings.get();
+  if (mappings->observer_) options.observer = &Mappings::on_datagram;
+  if (portolan_client_new(&options, &mappings->client_) != PORTOLAN_OK)
+    return std::unexpected(portolan_last_error());
+  return mappings;
 }
 
 Mappings::~Mappings() { portolan_client_free(client_); }

@@ -13,11 +13,13 @@
 
 #include "base/address.h"
 #include "base/time.h"
+#include "sip/agent/traffic.h"
 #include "sip/altc.h"
 
 struct portolan_client;
 struct portolan_mapping;
 struct portolan_event;
+struct portolan_datagram;
 
 namespace portolan::sip {
 
@@ -64,9 +66,9 @@ class PortMapping {
 class Mappings {
  public:
   /// `servers` as of portolan_use_servers(), none: the default routers. `teller` hears a sentence for each
-  /// event. Errors  text
+  /// event, `observer` of each datagram. Errors  text
   [[nodiscard]] static auto open(const std::vector<std::string>& servers,
-                                 std::function<void(const std::string&)> teller)
+                                 std::function<void(const std::string&)> teller, TrafficObserver observer)
       -> std::expected<std::unique_ptr<Mappings>, std::string>;
   Mappings(const Mappings&) = delete;
   auto operator=(const Mappings&) -> Mappings& = delete;
@@ -87,10 +89,13 @@ class Mappings {
   [[nodiscard]] auto nat64_prefix() const -> std::optional<Prefix>;
 
  private:
-  Mappings(portolan_client* client, std::function<void(const std::string&)> teller)
-      : client_(client), teller_(std::move(teller)) {}
-  portolan_client* client_;
+  Mappings(std::function<void(const std::string&)> teller, TrafficObserver observer)
+      : teller_(std::move(teller)), observer_(std::move(observer)) {}
+  static void on_datagram(const portolan_datagram* datagram);
+
+  portolan_client* client_ = nullptr;
   std::function<void(const std::string&)> teller_;
+  TrafficObserver observer_;
 };
 
 /// RTP and RTCP of one call: a pair of ports if there is one to be had, else two mappings.

@@ -118,9 +118,12 @@ auto Phone::open(PhoneConfig config, Random& random) -> std::expected<std::uniqu
 
 auto Phone::start() -> std::expected<void, std::string> {
   if (config_.uses_pcp) {
-    auto mappings = Mappings::open(config_.pcp_servers, [this](const std::string& text) {
-      if (config_.on_pcp_trace) config_.on_pcp_trace(text);
-    });
+    auto mappings = Mappings::open(
+        config_.pcp_servers,
+        [this](const std::string& text) {
+          if (config_.on_pcp_trace) config_.on_pcp_trace(text);
+        },
+        config_.on_traffic);
     if (!mappings) return std::unexpected(mappings.error());
     mappings_ = std::move(*mappings);
   }
@@ -174,7 +177,8 @@ auto Phone::open_agent(Port port) -> std::expected<void, std::string> {
                      .password = config_.password,
                      .nat64_prefix = nat64_prefix(),
                      .registration_time = config_.registration_time,
-                     .on_trace = config_.on_sip_trace};
+                     .on_trace = config_.on_sip_trace,
+                     .on_message = config_.on_traffic};
   if (!config_.server.empty()) {
     const auto [host, server_port] = host_and_port("sip:" + config_.server);
     std::string named = host;

@@ -62,6 +62,8 @@ struct PhoneConfig {
   bool is_mute = false;
   std::function<void(std::string_view)> on_sip_trace;
   std::function<void(std::string_view)> on_pcp_trace;
+  /// Sees SIP's messages and PCP's datagrams.
+  TrafficObserver on_traffic;
 };
 
 enum class CallState : std::uint8_t { preparing, calling, ringing, active };
