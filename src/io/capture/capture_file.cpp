@@ -136,7 +136,7 @@ auto packet_with(const CapturedDatagram& datagram, const std::optional<TcpNumber
   } else {
     writer.write(std::uint32_t{0x60000000});
     writer.write(behind_ip);
-    writer.write(static_cast<std::uint16_t>(protocol << 8U | 64U));
+    writer.write(static_cast<std::uint16_t>(unsigned{protocol} << 8U | 64U));
     writer.write(datagram.source.address);
     writer.write(datagram.destination.address);
     addresses = whole.subspan(8, 32);
