@@ -178,8 +178,7 @@ void add_what_to_do(CLI::App& app, Options& options) {
              refuse("--trace", text, "is no name of a capture file: let it end in .pcap");
          },
          "show SIP messages and PCP events side by side, on standard error; or write SIP's messages and "
-         "PCP's "
-         "datagrams to a file")
+         "PCP's datagrams to a file")
       ->expected(0, 1)
       ->type_name("[FILE.pcap]");
 }
