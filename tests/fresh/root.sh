@@ -34,6 +34,11 @@ in_root() {
     HOME=/root CI=true LC_ALL=C.UTF-8 "$@" </dev/null
 }
 
+# in_root_alone COMMAND...: without a network but its own.
+in_root_alone() {
+  in_root unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$@"
+}
+
 child=""
 cleanup() {
   # The namespaces' first process takes everything inside with it.
