@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <concepts>
 #include <iterator>
 #include <span>
 #include <utility>
 
 #include <fmt/format.h>
+
+#include "sip/text.h"
 
 namespace portolan::sip {
 namespace {
@@ -17,28 +17,6 @@ namespace {
 constexpr std::uint8_t payload_type_max = 127;
 constexpr std::array directions{Direction::inactive, Direction::sendonly, Direction::recvonly,
                                 Direction::sendrecv};
-
-template <std::unsigned_integral Number>
-auto number_of(std::string_view text) -> std::optional<Number> {
-  Number value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return {};
-  return value;
-}
-
-/// Takes what stands before `separator`, or all there is.
-auto take_until(std::string_view& text, char separator) -> std::string_view {
-  const std::size_t place = text.find(separator);
-  const std::string_view taken = text.substr(0, place);
-  text = place == std::string_view::npos ? std::string_view{} : text.substr(place + 1);
-  return taken;
-}
-
-/// The next word between spaces; empty at the end.
-auto take_word(std::string_view& text) -> std::string_view {
-  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
-  return take_until(text, ' ');
-}
 
 /// Printable ASCII without spaces: what may be said again in an answer.
 auto is_token(std::string_view text) -> bool {
@@ -90,9 +68,11 @@ void take_format_attribute(std::string_view name, std::string_view value, Media&
   }
   const std::string_view encoding = take_until(value, '/');
   const auto clock_rate = number_of<std::uint32_t>(take_until(value, '/'));
-  if (!is_token(encoding) || !clock_rate) return;
+  const std::uint32_t channels = value.empty() ? 1U : number_of<std::uint32_t>(value).value_or(0U);
+  if (!is_token(encoding) || !clock_rate || channels == 0) return;
   format->encoding = encoding;
   format->clock_rate = *clock_rate;
+  format->channels = channels;
 }
 
 void take_rtcp(std::string_view value, Media& medium) {
@@ -244,8 +224,11 @@ void write_media(std::string& text, const Media& medium) {
   fmt::format_to(out, "m={} {} {} {}\r\n", medium.kind, medium.port, medium.transport, medium.format_list);
   if (medium.address) fmt::format_to(out, "c={}\r\n", connection_text(*medium.address));
   for (const Format& format : medium.formats) {
-    if (!format.encoding.empty())
-      fmt::format_to(out, "a=rtpmap:{} {}/{}\r\n", format.payload_type, format.encoding, format.clock_rate);
+    if (!format.encoding.empty()) {
+      fmt::format_to(out, "a=rtpmap:{} {}/{}", format.payload_type, format.encoding, format.clock_rate);
+      if (format.channels != 1) fmt::format_to(out, "/{}", format.channels);
+      text += "\r\n";
+    }
     if (!format.parameters.empty())
       fmt::format_to(out, "a=fmtp:{} {}\r\n", format.payload_type, format.parameters);
   }

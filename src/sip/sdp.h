@@ -34,6 +34,7 @@ struct Format {
   std::uint8_t payload_type = 0;
   std::string encoding = {};  ///< empty: the payload type says it all
   std::uint32_t clock_rate = 0;
+  std::uint32_t channels = 1;  ///< of audio
   std::string parameters = {};
   auto operator==(const Format&) const -> bool = default;
 };

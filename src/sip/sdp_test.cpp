@@ -2,6 +2,7 @@
 #include "sip/sdp.h"
 
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -91,6 +92,24 @@ TEST(Sdp, altc_that_can_t_be_read_is_none) {
         "a=altc:-1 IP4 192.0.2.1 5000", "a=altc:99999999999 IP4 192.0.2.1 5000"})
     EXPECT_TRUE(media_of(std::string(line) + "\r\n").alternatives.empty()) << line;
   EXPECT_EQ(media_of("a=altc:1 IP4 192.0.2.1 5000/5001\r\n").alternatives.size(), 1U);
+}
+
+TEST(Sdp, channels_are_one_unless_named) {
+  const auto formats_of = [](const std::string& lines) {
+    const auto description = parse_sdp(head + ("m=audio 7056 RTP/AVP 96\r\n" + lines));
+    return description ? description->media.at(0).formats : std::vector<Format>{};
+  };
+  EXPECT_EQ(formats_of("a=rtpmap:96 opus/48000/2\r\n").at(0).channels, 2U);
+  EXPECT_EQ(formats_of("a=rtpmap:96 L16/44100/1\r\n").at(0).channels, 1U);
+  EXPECT_EQ(formats_of("a=rtpmap:96 L16/44100\r\n").at(0).channels, 1U);
+  // What can't be read is none.
+  for (const char* line : {"a=rtpmap:96 opus/48000/x\r\n", "a=rtpmap:96 opus/48000/0\r\n",
+                           "a=rtpmap:96 opus/48000/2/2\r\n", "a=rtpmap:96 opus/48000/4294967296\r\n"})
+    EXPECT_EQ(formats_of(line).at(0).encoding, "") << line;
+  const auto description =
+      parse_sdp(std::string(head) + "m=audio 7056 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\n");
+  ASSERT_TRUE(description);
+  EXPECT_NE(to_text(*description).find("a=rtpmap:96 opus/48000/2\r\n"), std::string::npos);
 }
 
 TEST(Sdp, altc_at_session_level_is_none) {
