@@ -52,10 +52,15 @@ auto Reception::takes(std::uint16_t sequence_number) -> bool {
   return true;
 }
 
-auto Reception::receive(std::uint16_t sequence_number, std::uint32_t timestamp, std::uint32_t arrival)
-    -> bool {
+auto Reception::receive(std::uint16_t sequence_number) -> bool {
   if (!takes(sequence_number)) return false;
   ++received_;
+  return true;
+}
+
+auto Reception::receive(std::uint16_t sequence_number, std::uint32_t timestamp, std::uint32_t arrival)
+    -> bool {
+  if (!receive(sequence_number)) return false;
   const std::uint32_t transit = arrival - timestamp;
   if (has_transit_) {
     const auto difference = static_cast<std::int32_t>(transit - transit_);

@@ -24,6 +24,9 @@ class Reception {
   /// Out   whether it counts
   /// Spec  RFC 3550 sA.1, sA.8
   auto receive(std::uint16_t sequence_number, std::uint32_t timestamp, std::uint32_t arrival) -> bool;
+  /// Takes one whose timestamp is not the time it stands for, and so tells nothing of jitter.
+  /// Out   whether it counts
+  auto receive(std::uint16_t sequence_number) -> bool;
 
   [[nodiscard]] auto ssrc() const -> std::uint32_t { return ssrc_; }
   [[nodiscard]] auto is_valid() const -> bool { return probation_ == 0; }

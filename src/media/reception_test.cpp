@@ -45,6 +45,17 @@ TEST(Reception, a_source_counts_from_its_second_packet_in_a_row_on) {
   EXPECT_EQ(source.reception.expected(), 1U);
 }
 
+TEST(Reception, a_packet_whose_timestamp_is_no_time_counts_and_does_not_jitter) {
+  Reception reception(1, 100);
+  reception.receive(100, 0, 0);
+  reception.receive(101, packet, packet);
+  for (std::uint16_t i = 0; i < 10; ++i) EXPECT_TRUE(reception.receive(static_cast<std::uint16_t>(102 + i)));
+  reception.receive(112, 12 * packet, 12 * packet);
+  EXPECT_EQ(reception.received(), 12U);
+  EXPECT_EQ(reception.lost(), 0);
+  EXPECT_EQ(reception.jitter(), 0U);
+}
+
 TEST(Reception, losses_are_counted_over_the_wrap_of_sequence_numbers) {
   Source source(65530);
   source.send(6);
