@@ -25,11 +25,14 @@ auto endpoint_of(std::uint8_t number) -> Endpoint {
   return {.address = IpAddress{address}, .port = Port{number}};
 }
 
-auto plan_of(std::uint8_t bits) -> Plan {
+auto plan_of(std::uint8_t bits, bool is_opus) -> Plan {
   Plan plan;
   plan.codec = (bits & 1U) != 0 ? Codec::pcma : Codec::pcmu;
-  plan.payload_type = static_payload_type(plan.codec);
+  if (is_opus) plan.codec = Codec::opus;
+  plan.payload_type = plan.own_payload_type = static_payload_type(plan.codec).value_or(96);
+  plan.opus_wishes.in_band_fec = (bits & 1U) != 0;
   if ((bits & 2U) != 0) plan.event_payload_type = 101;
+  plan.own_event_payload_types = {102};
   plan.sends = (bits & 4U) != 0;
   plan.receives = (bits & 8U) != 0;
   plan.remote_rtp = endpoint_of(bits >> 4U);
@@ -56,7 +59,7 @@ extern "C" auto LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t siz
   const TimePoint began = time.now;
   std::size_t beginnings = 1;
   session.record();
-  session.begin(time, plan_of(0xff));
+  session.begin(time, plan_of(0xff, false));
   while (reader.remaining() >= 3) {
     const auto kind = reader.read<std::uint8_t>();
     const Milliseconds passed{reader.read<std::uint8_t>() * 4};
@@ -67,7 +70,8 @@ extern "C" auto LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t siz
     switch (kind & 7U) {
       case 0:
         ++beginnings;
-        session.begin(time, plan_of(octets.empty() ? 0 : std::to_integer<std::uint8_t>(octets[0])));
+        session.begin(time, plan_of(octets.empty() ? 0 : std::to_integer<std::uint8_t>(octets[0]),
+                                    octets.size() > 1 && (octets[1] & std::byte{1}) != std::byte{0}));
         break;
       case 1:
         static_cast<void>(session.send_digits(
@@ -83,6 +87,7 @@ extern "C" auto LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t siz
     check_actions(session.take_actions());
     const Statistics statistics = session.statistics();
     PORTOLAN_CHECK(statistics.packets_late <= statistics.packets_received);
+    PORTOLAN_CHECK(statistics.packets_undecodable <= statistics.packets_received);
     const auto whole = static_cast<std::size_t>((time.now - began) / Session::packet_time) + beginnings;
     PORTOLAN_CHECK(session.recording().size() <= whole * Session::packet_samples);
   }

@@ -2,9 +2,10 @@
 //
 // Session descriptions as strangers send them. Properties: what was read comes back from what is written;
 // limits hold; an answer has a medium for each one offered, no altc, and is understood by the same parser;
-// what was agreed on can be sent to.
+// what was agreed on can be sent to, and is kept by a later offer.
 #include <cstddef>
 #include <cstdint>
+#include <set>
 #include <string_view>
 
 #include "base/check.h"
@@ -32,6 +33,19 @@ void check_agreement(const Agreement& agreement) {
   PORTOLAN_CHECK(agreement.plan.sends == sends(agreement.direction));
 }
 
+/// After whatever was agreed on, numbers of a later offer are of one format each, and mean what they meant.
+void check_later_offer(Local local, const media::Plan& agreed) {
+  local.agreed = agreed;
+  const Description later = make_offer(local);
+  const auto& formats = later.media.front().formats;
+  std::set<std::uint8_t> payload_types;
+  for (const Format& each : formats) payload_types.insert(each.payload_type);
+  PORTOLAN_CHECK(payload_types.size() == formats.size());
+  const auto again = take_answer(local, later);
+  PORTOLAN_CHECK(again && again->plan.codec == agreed.codec);
+  PORTOLAN_CHECK(again->plan.own_payload_type == agreed.own_payload_type);
+}
+
 void check_answer(const Description& offer, bool has_mapping) {
   const Local local = phone(has_mapping);
   const auto answer = make_answer(local, offer);
@@ -44,6 +58,7 @@ void check_answer(const Description& offer, bool has_mapping) {
   for (const Media& medium : answer->description.media) PORTOLAN_CHECK(medium.alternatives.empty());
   const auto again = parse_sdp(to_text(answer->description));
   PORTOLAN_CHECK(again.has_value());
+  check_later_offer(local, answer->agreement.plan);
 }
 
 }  // namespace

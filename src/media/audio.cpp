@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "media/g711.h"
+#include "media/codec.h"
 #include "media/tone.h"
 
 namespace portolan::media {

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "media/audio.h"
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "media/g711.h"
-#include "media/jitter_buffer.h"
 #include "media/telephone_event.h"
 #include "media/tone.h"
 #include "media/wav.h"
@@ -23,32 +20,32 @@ namespace portolan::media {
 namespace {
 
 TEST(G711, known_values_of_both_laws) {
-  EXPECT_EQ(encode_sample(Codec::pcmu, 0), std::byte{0xff});
-  EXPECT_EQ(decode_sample(Codec::pcmu, std::byte{0xff}), 0);
-  EXPECT_EQ(decode_sample(Codec::pcmu, std::byte{0x00}), -32124);
-  EXPECT_EQ(decode_sample(Codec::pcmu, std::byte{0x80}), 32124);
-  EXPECT_EQ(encode_sample(Codec::pcma, 0), std::byte{0xd5});
-  EXPECT_EQ(decode_sample(Codec::pcma, std::byte{0xd5}), 8);
-  EXPECT_EQ(decode_sample(Codec::pcma, std::byte{0x55}), -8);
-  EXPECT_EQ(decode_sample(Codec::pcma, std::byte{0xaa}), 32256);
-  EXPECT_EQ(decode_sample(Codec::pcma, std::byte{0x2a}), -32256);
+  EXPECT_EQ(encode_sample(Law::mu, 0), std::byte{0xff});
+  EXPECT_EQ(decode_sample(Law::mu, std::byte{0xff}), 0);
+  EXPECT_EQ(decode_sample(Law::mu, std::byte{0x00}), -32124);
+  EXPECT_EQ(decode_sample(Law::mu, std::byte{0x80}), 32124);
+  EXPECT_EQ(encode_sample(Law::a, 0), std::byte{0xd5});
+  EXPECT_EQ(decode_sample(Law::a, std::byte{0xd5}), 8);
+  EXPECT_EQ(decode_sample(Law::a, std::byte{0x55}), -8);
+  EXPECT_EQ(decode_sample(Law::a, std::byte{0xaa}), 32256);
+  EXPECT_EQ(decode_sample(Law::a, std::byte{0x2a}), -32256);
 }
 
 TEST(G711, every_octet_comes_back_from_its_sample) {
-  for (const Codec codec : {Codec::pcmu, Codec::pcma}) {
+  for (const Law law : {Law::mu, Law::a}) {
     for (unsigned octet = 0; octet < 256; ++octet) {
-      if (codec == Codec::pcmu && octet == 0x7f) continue;  // minus zero becomes zero
+      if (law == Law::mu && octet == 0x7f) continue;  // minus zero becomes zero
       const auto byte = static_cast<std::byte>(octet);
-      EXPECT_EQ(encode_sample(codec, decode_sample(codec, byte)), byte) << octet;
+      EXPECT_EQ(encode_sample(law, decode_sample(law, byte)), byte) << octet;
     }
   }
 }
 
 TEST(G711, a_sample_comes_back_within_the_step_of_its_segment) {
-  for (const Codec codec : {Codec::pcmu, Codec::pcma}) {
+  for (const Law law : {Law::mu, Law::a}) {
     for (int sample = std::numeric_limits<std::int16_t>::min();
          sample <= std::numeric_limits<std::int16_t>::max(); ++sample) {
-      const int back = decode_sample(codec, encode_sample(codec, static_cast<std::int16_t>(sample)));
+      const int back = decode_sample(law, encode_sample(law, static_cast<std::int16_t>(sample)));
       EXPECT_LE(std::abs(back - sample), 16 + std::abs(sample) / 16) << sample;
     }
   }
@@ -71,9 +68,9 @@ TEST(Tone, windows_bear_slips_and_count_silence) {
 }
 
 TEST(Tone, survives_both_laws) {
-  for (const Codec codec : {Codec::pcmu, Codec::pcma}) {
+  for (const Law law : {Law::mu, Law::a}) {
     auto samples = make_tone(700, 8000);
-    for (std::int16_t& sample : samples) sample = decode_sample(codec, encode_sample(codec, sample));
+    for (std::int16_t& sample : samples) sample = decode_sample(law, encode_sample(law, sample));
     EXPECT_GT(tone_share(samples, 700), 0.98);
   }
 }
@@ -165,95 +162,6 @@ TEST(TelephoneEvent, no_more_digits_wait_than_the_limit) {
   DigitSender other;
   EXPECT_FALSE(other.add("12x"));
   EXPECT_TRUE(other.is_idle());
-}
-
-constexpr std::size_t frame = 160;
-
-auto frame_of(std::int16_t value) -> std::vector<std::int16_t> {
-  return std::vector<std::int16_t>(frame, value);
-}
-
-/// The next 20 ms, as the value that all of it has; nothing if it is not of one value.
-auto next_value(JitterBuffer& buffer) -> std::optional<int> {
-  std::array<std::int16_t, frame> out{};
-  static_cast<void>(buffer.take(out));
-  if (!std::ranges::all_of(out, [&](std::int16_t each) { return each == out[0]; })) return {};
-  return out[0];
-}
-
-TEST(JitterBuffer, packets_come_out_in_order_after_the_delay) {
-  JitterBuffer buffer;
-  buffer.put(1000, frame_of(1));
-  buffer.put(1000 + 2 * frame, frame_of(3));
-  buffer.put(1000 + frame, frame_of(2));
-  for (std::uint32_t waited = 0; waited < JitterBuffer::delay_first; waited += frame)
-    EXPECT_EQ(next_value(buffer), 0);
-  for (int expected = 1; expected <= 3; ++expected) EXPECT_EQ(next_value(buffer), expected);
-  EXPECT_EQ(next_value(buffer), 0);
-}
-
-TEST(JitterBuffer, a_lost_packet_is_silence_of_its_length) {
-  JitterBuffer buffer;
-  buffer.put(0, frame_of(1));
-  buffer.put(2 * frame, frame_of(3));
-  for (std::uint32_t waited = 0; waited < JitterBuffer::delay_first; waited += frame) next_value(buffer);
-  EXPECT_EQ(next_value(buffer), 1);
-  EXPECT_EQ(next_value(buffer), 0);
-  EXPECT_EQ(next_value(buffer), 3);
-}
-
-TEST(JitterBuffer, timestamps_may_wrap) {
-  JitterBuffer buffer;
-  const auto first = static_cast<std::uint32_t>(0U - frame);
-  buffer.put(first, frame_of(1));
-  buffer.put(0, frame_of(2));
-  for (std::uint32_t waited = 0; waited < JitterBuffer::delay_first; waited += frame) next_value(buffer);
-  EXPECT_EQ(next_value(buffer), 1);
-  EXPECT_EQ(next_value(buffer), 2);
-}
-
-TEST(JitterBuffer, packets_that_keep_coming_late_make_the_delay_longer_up_to_its_limit) {
-  JitterBuffer buffer;
-  std::uint32_t timestamp = 0;
-  buffer.put(timestamp, frame_of(1));
-  for (unsigned round = 0; round < 100; ++round) {
-    for (unsigned i = 0; i < 40; ++i) next_value(buffer);  // 800 ms pass, one packet comes
-    buffer.put(timestamp += frame, frame_of(1));
-  }
-  EXPECT_GT(buffer.late(), 90U);
-  EXPECT_EQ(buffer.delay(), JitterBuffer::delay_max);
-}
-
-TEST(JitterBuffer, a_stock_that_is_never_needed_is_left_out) {
-  JitterBuffer buffer;
-  std::uint32_t timestamp = 0;
-  for (unsigned i = 0; i < 20; ++i) buffer.put(timestamp += frame, frame_of(1));  // a burst of 400 ms
-  unsigned empty = 0;
-  for (unsigned i = 0; i < 2 * JitterBuffer::early_packets; ++i) {
-    buffer.put(timestamp += frame, frame_of(1));
-    next_value(buffer);
-  }
-  for (unsigned i = 0; i < 20; ++i) empty += next_value(buffer) == 0 ? 1U : 0U;
-  // Without, 23 packets would wait here: the burst and the delay.
-  EXPECT_GE(empty, 15U);
-}
-
-TEST(JitterBuffer, a_source_that_begins_elsewhere_is_heard) {
-  JitterBuffer buffer;
-  buffer.put(0, frame_of(1));
-  buffer.put(0x40000000, frame_of(2));
-  for (std::uint32_t waited = 0; waited < JitterBuffer::delay_first; waited += frame) next_value(buffer);
-  EXPECT_EQ(next_value(buffer), 2);
-}
-
-TEST(JitterBuffer, a_packet_longer_than_it_holds_is_cut) {
-  for (const std::size_t size :
-       {JitterBuffer::capacity / 2 - 1, JitterBuffer::capacity / 2, JitterBuffer::capacity / 2 + 1}) {
-    JitterBuffer buffer;
-    buffer.put(0, std::vector<std::int16_t>(size, 1));
-    std::vector<std::int16_t> out(JitterBuffer::delay_first + size);
-    EXPECT_EQ(buffer.take(out), std::min<std::size_t>(size, JitterBuffer::capacity / 2));
-  }
 }
 
 }  // namespace

@@ -53,29 +53,24 @@ auto decode_a(std::uint8_t octet) -> std::int16_t {
 
 }  // namespace
 
-auto to_string(Codec codec) -> std::string_view { return codec == Codec::pcmu ? "PCMU" : "PCMA"; }
-
-auto static_payload_type(Codec codec) -> std::uint8_t { return codec == Codec::pcmu ? 0 : 8; }
-
-auto encode_sample(Codec codec, std::int16_t sample) -> std::byte {
-  return std::byte{codec == Codec::pcmu ? encode_mu(sample) : encode_a(sample)};
+auto encode_sample(Law law, std::int16_t sample) -> std::byte {
+  return std::byte{law == Law::mu ? encode_mu(sample) : encode_a(sample)};
 }
 
-auto decode_sample(Codec codec, std::byte octet) -> std::int16_t {
+auto decode_sample(Law law, std::byte octet) -> std::int16_t {
   const auto bits = std::to_integer<std::uint8_t>(octet);
-  return codec == Codec::pcmu ? decode_mu(bits) : decode_a(bits);
+  return law == Law::mu ? decode_mu(bits) : decode_a(bits);
 }
 
-void encode(Codec codec, std::span<const std::int16_t> samples, std::span<std::byte> octets) {
+void encode(Law law, std::span<const std::int16_t> samples, std::span<std::byte> octets) {
   PORTOLAN_CHECK(samples.size() == octets.size());
   std::ranges::transform(samples, octets.begin(),
-                         [codec](std::int16_t each) { return encode_sample(codec, each); });
+                         [law](std::int16_t each) { return encode_sample(law, each); });
 }
 
-void decode(Codec codec, std::span<const std::byte> octets, std::span<std::int16_t> samples) {
+void decode(Law law, std::span<const std::byte> octets, std::span<std::int16_t> samples) {
   PORTOLAN_CHECK(samples.size() == octets.size());
-  std::ranges::transform(octets, samples.begin(),
-                         [codec](std::byte each) { return decode_sample(codec, each); });
+  std::ranges::transform(octets, samples.begin(), [law](std::byte each) { return decode_sample(law, each); });
 }
 
 }  // namespace portolan::media

@@ -29,13 +29,16 @@ auto ntp_middle(std::uint64_t ntp) -> std::uint32_t {
   return static_cast<std::uint32_t>(ntp >> 16U & ntp_middle_mask);
 }
 
-auto in_timestamps(Nanoseconds time) -> std::uint32_t {
-  return static_cast<std::uint32_t>(static_cast<std::uint64_t>(time.count()) * sample_rate /
-                                    nanoseconds_a_second);
+/// Seconds apart, so that it does not overflow in a call of some days.
+auto in_timestamps(Nanoseconds time, std::uint32_t clock_rate) -> std::uint32_t {
+  const auto count = static_cast<std::uint64_t>(time.count());
+  const std::uint64_t seconds = count / nanoseconds_a_second;
+  const std::uint64_t rest = count % nanoseconds_a_second;
+  return static_cast<std::uint32_t>(seconds * clock_rate + rest * clock_rate / nanoseconds_a_second);
 }
 
-auto from_timestamps(std::uint64_t units) -> Nanoseconds {
-  return Nanoseconds{static_cast<Nanoseconds::rep>(units * (nanoseconds_a_second / sample_rate))};
+auto from_timestamps(std::uint32_t units, std::uint32_t clock_rate) -> Nanoseconds {
+  return Nanoseconds{static_cast<Nanoseconds::rep>(units * nanoseconds_a_second / clock_rate)};
 }
 
 auto in_65536ths(Nanoseconds time) -> std::uint32_t {
@@ -56,7 +59,9 @@ Session::Session(std::string canonical_name, Random& random)
       random_(random),
       ssrc_(static_cast<std::uint32_t>(random.next())),
       sequence_number_(static_cast<std::uint16_t>(random.next())),
-      timestamp_(static_cast<std::uint32_t>(random.next())) {}
+      timestamp_(static_cast<std::uint32_t>(random.next())),
+      encoder_(make_encoder(plan_.codec, plan_.opus_wishes)),
+      buffer_(make_decoder(plan_.codec), clock_rate(plan_.codec)) {}
 
 void Session::begin(const MediaTime& time, const Plan& plan) {
   if (!is_begun_) {
@@ -69,7 +74,36 @@ void Session::begin(const MediaTime& time, const Plan& plan) {
     rtp_to_ = plan.remote_rtp;
     heard_as_described_ = false;
   }
+  if (plan.codec != plan_.codec || plan.opus_wishes != plan_.opus_wishes)
+    encoder_ = make_encoder(plan.codec, plan.opus_wishes);
+  if (plan.codec != plan_.codec) change_codec(plan.codec);
   plan_ = plan;
+}
+
+/// Before the plan does.
+void Session::change_codec(Codec codec) {
+  late_before_ += buffer_.late();
+  undecodable_before_ += buffer_.undecodable();
+  buffer_ = JitterBuffer(make_decoder(codec), clock_rate(codec));
+  if (clock_rate(codec) != clock_rate(plan_.codec)) change_source();
+}
+
+/// Timestamps of one source are of one clock (RFC 7160), so by another clock we are another one; the other
+/// side, if it is still the same, is to be measured anew.
+void Session::change_source() {
+  ssrc_ = static_cast<std::uint32_t>(random_.next());
+  sequence_number_ = static_cast<std::uint16_t>(random_.next());
+  timestamp_ = static_cast<std::uint32_t>(random_.next());
+  sent_before_ = statistics_.packets_sent;
+  octets_before_ = statistics_.octets_sent;
+  is_talkspurt_ = true;
+  retire();
+  candidate_.reset();
+  last_report_ = 0;
+}
+
+auto Session::timestamp_step() const -> std::uint32_t {
+  return std::uint32_t{packet_samples} * (clock_rate(plan_.codec) / sample_rate);
 }
 
 auto Session::send_digits(std::string_view digits) -> bool {
@@ -116,14 +150,18 @@ void Session::receive_rtp(const MediaTime& time, const Endpoint& from, std::span
     ++statistics_.packets_unwanted;
     return;
   }
-  const bool is_audio =
-      packet->payload_type == plan_.payload_type || packet->payload_type == static_payload_type(plan_.codec);
-  if (!is_audio && packet->payload_type != plan_.event_payload_type) {
+  const Kind kind = kind_of(packet->payload_type);
+  if (kind == Kind::other) {
     ++statistics_.packets_unknown;
     return;
   }
   Reception& source = source_of(packet->ssrc, packet->sequence_number);
-  if (!source.receive(packet->sequence_number, packet->timestamp, in_timestamps(time.now - began_))) {
+  // All packets of an event have the time when it began (RFC 4733 s2.2.1).
+  const bool counts = kind == Kind::event
+                          ? source.receive(packet->sequence_number)
+                          : source.receive(packet->sequence_number, packet->timestamp,
+                                           in_timestamps(time.now - began_, clock_rate(plan_.codec)));
+  if (!counts) {
     ++statistics_.packets_stray;
     return;
   }
@@ -133,18 +171,21 @@ void Session::receive_rtp(const MediaTime& time, const Endpoint& from, std::span
     last_report_ = 0;
   }
   follow(from);
-  take_payload(packet->payload_type, packet->timestamp, packet->payload);
+  if (kind == Kind::audio) {
+    buffer_.put(packet->timestamp, packet->payload);
+  } else if (const auto digit = digit_receiver_.receive(packet->timestamp, packet->payload)) {
+    actions_.digits += *digit;
+  }
 }
 
-void Session::take_payload(std::uint8_t payload_type, std::uint32_t timestamp,
-                           std::span<const std::byte> payload) {
-  if (payload_type == plan_.event_payload_type) {
-    if (const auto digit = digit_receiver_.receive(timestamp, payload)) actions_.digits += *digit;
-    return;
-  }
-  std::vector<std::int16_t> samples(payload.size());
-  decode(plan_.codec, payload, samples);
-  buffer_.put(timestamp, samples);
+/// Our own description goes first: numbers of theirs may mean something else in it.
+auto Session::kind_of(std::uint8_t payload_type) const -> Kind {
+  if (payload_type == plan_.own_payload_type) return Kind::audio;
+  const auto& events = plan_.own_event_payload_types;
+  if (std::ranges::find(events, payload_type) != events.end()) return Kind::event;
+  if (payload_type == plan_.payload_type) return Kind::audio;
+  if (payload_type == plan_.event_payload_type) return Kind::event;
+  return Kind::other;
 }
 
 void Session::receive_rtcp(const MediaTime& time, const Endpoint& from, std::span<const std::byte> datagram) {
@@ -192,21 +233,24 @@ void Session::send_packet() {
   std::array<std::int16_t, packet_samples> samples{};
   source_.read(samples);
   const std::uint32_t timestamp = timestamp_;
-  timestamp_ += packet_samples;
+  timestamp_ += timestamp_step();
   if (!plan_.sends || is_mute_ || rtp_to_.port.value == 0) {
     is_talkspurt_ = true;
     return;
   }
   if (plan_.event_payload_type) {
-    if (const auto digit = digits_.next(timestamp, packet_samples)) {
+    const auto duration =
+        static_cast<std::uint16_t>(plan_.event_clock_rate / sample_rate * std::uint32_t{packet_samples});
+    if (const auto digit = digits_.next(timestamp, duration)) {
       push_rtp(*plan_.event_payload_type, digit->marker, digit->timestamp,
                encode_telephone_event(digit->event));
       return;
     }
   }
-  std::array<std::byte, packet_samples> payload{};
-  encode(plan_.codec, samples, payload);
-  push_rtp(plan_.payload_type, std::exchange(is_talkspurt_, false), timestamp, payload);
+  std::array<std::byte, payload_octets_max> payload{};
+  const std::size_t octets = encoder_->encode(samples, payload);
+  push_rtp(plan_.payload_type, std::exchange(is_talkspurt_, false), timestamp,
+           std::span(payload).first(octets));
 }
 
 void Session::hear() {
@@ -228,11 +272,12 @@ void Session::send_report(const MediaTime& time, bool is_bye) {
   packet.ssrc = ssrc_;
   packet.canonical_name = canonical_name_;
   packet.is_bye = is_bye;
-  if (statistics_.packets_sent > 0) {
-    packet.sender = SenderInfo{.ntp_time = ntp_time(time.wall),
-                               .rtp_timestamp = timestamp_,
-                               .packets = static_cast<std::uint32_t>(statistics_.packets_sent),
-                               .octets = static_cast<std::uint32_t>(statistics_.octets_sent)};
+  if (const std::uint64_t sent = statistics_.packets_sent - sent_before_; sent > 0) {
+    packet.sender =
+        SenderInfo{.ntp_time = ntp_time(time.wall),
+                   .rtp_timestamp = timestamp_,
+                   .packets = static_cast<std::uint32_t>(sent),
+                   .octets = static_cast<std::uint32_t>(statistics_.octets_sent - octets_before_)};
   }
   if (sender_ && sender_->is_valid()) {
     ReportBlock block = sender_->report();
@@ -249,7 +294,7 @@ void Session::advance(const MediaTime& time) {
   // After a long stop, as of a machine that slept, what should have been sent meanwhile is left out.
   if (next_packet_ && time.now - *next_packet_ > catch_up_max * packet_time) {
     const auto left_out = static_cast<std::uint64_t>((time.now - *next_packet_) / packet_time);
-    timestamp_ += static_cast<std::uint32_t>(left_out * packet_samples);
+    timestamp_ += static_cast<std::uint32_t>(left_out) * timestamp_step();
     *next_packet_ += left_out * packet_time;
   }
   while (next_packet_ && *next_packet_ <= time.now) {
@@ -277,9 +322,10 @@ auto Session::statistics() const -> Statistics {
   now.packets_expected = expected_before_ + (sender_ ? sender_->expected_in_all() : 0);
   now.packets_lost =
       static_cast<std::int64_t>(now.packets_expected) - static_cast<std::int64_t>(now.packets_received);
-  now.packets_late = buffer_.late();
-  if (sender_) now.jitter = from_timestamps(sender_->jitter());
-  now.buffer_delay = from_timestamps(buffer_.delay());
+  now.packets_late = late_before_ + buffer_.late();
+  now.packets_undecodable = undecodable_before_ + buffer_.undecodable();
+  if (sender_) now.jitter = from_timestamps(sender_->jitter(), clock_rate(plan_.codec));
+  now.buffer_delay = from_timestamps(buffer_.delay(), sample_rate);
   now.remote_rtp = rtp_to_;
   return now;
 }

@@ -7,6 +7,8 @@
 //   loop: carry out session.take_actions(); wait until session.next_deadline() or a datagram;
 //         session.receive_rtp(now, ...) / session.receive_rtcp(now, ...) / session.advance(now)
 //
+// Timestamps, jitter and reports count by the clock of the codec, samples by the rate of all audio here.
+//
 // Where a sender's packets come from is where ours go (symmetric RTP, RFC 4961), if nothing comes from where
 // its description says. A participant may echo our own packets, so one with our SSRC is no collision
 // (RFC 3550 s8.2 would have it so) but a sender like others.
@@ -15,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -25,7 +28,7 @@
 #include "base/random.h"
 #include "base/time.h"
 #include "media/audio.h"
-#include "media/g711.h"
+#include "media/codec.h"
 #include "media/jitter_buffer.h"
 #include "media/reception.h"
 #include "media/rtcp.h"
@@ -36,10 +39,18 @@ namespace portolan::media {
 /// What both sides agreed on.
 struct Plan {
   Codec codec = Codec::pcmu;
-  /// As the other side wants it; incoming packets may have it or the codec's own.
+  /// As the other side's description has it, and as ours has it. What comes should have ours
+  /// (RFC 3264 s5.1), and may have either.
   std::uint8_t payload_type = 0;
+  std::uint8_t own_payload_type = 0;
+  /// Of their decoder, if the codec is Opus.
+  OpusWishes opus_wishes;
   /// Of telephone-event; nothing: digits can't be sent.
   std::optional<std::uint8_t> event_payload_type;
+  /// What its durations count. Its timestamps are the audio's, whatever that is (RFC 4733 s2.1).
+  std::uint32_t event_clock_rate = sample_rate;
+  /// As our description has it; first the one that goes with `event_payload_type`.
+  std::vector<std::uint8_t> own_event_payload_types;
   Endpoint remote_rtp;
   Endpoint remote_rtcp;
   bool sends = true;
@@ -53,11 +64,12 @@ struct Statistics {
   std::uint64_t packets_received = 0;
   std::uint64_t packets_expected = 0;
   std::int64_t packets_lost = 0;
-  std::uint64_t packets_late = 0;       ///< for the jitter buffer
-  std::uint64_t packets_malformed = 0;  ///< no RTP, or no RTCP
-  std::uint64_t packets_unknown = 0;    ///< RTP of a payload type that was not agreed on
-  std::uint64_t packets_stray = 0;      ///< RTP of a source that did not send two in a row yet
-  std::uint64_t packets_unwanted = 0;   ///< RTP while nothing is to be received
+  std::uint64_t packets_late = 0;         ///< for the jitter buffer
+  std::uint64_t packets_malformed = 0;    ///< no RTP, or no RTCP
+  std::uint64_t packets_unknown = 0;      ///< RTP of a payload type that was not agreed on
+  std::uint64_t packets_undecodable = 0;  ///< RTP whose payload is none of its codec's
+  std::uint64_t packets_stray = 0;        ///< RTP of a source that did not send two in a row yet
+  std::uint64_t packets_unwanted = 0;     ///< RTP while nothing is to be received
   std::uint64_t reports_sent = 0;
   std::uint64_t reports_received = 0;
   Nanoseconds jitter{0};
@@ -126,6 +138,13 @@ class Session {
   [[nodiscard]] auto plan() const -> const Plan& { return plan_; }
 
  private:
+  enum class Kind : std::uint8_t { audio, event, other };
+
+  [[nodiscard]] auto kind_of(std::uint8_t payload_type) const -> Kind;
+  /// Of timestamps, from one packet of ours to the next.
+  [[nodiscard]] auto timestamp_step() const -> std::uint32_t;
+  void change_codec(Codec codec);
+  void change_source();
   void send_packet();
   void hear();
   void send_report(const MediaTime& time, bool is_bye);
@@ -133,7 +152,6 @@ class Session {
   auto source_of(std::uint32_t ssrc, std::uint16_t sequence_number) -> Reception&;
   void retire();
   void follow(const Endpoint& from);
-  void take_payload(std::uint8_t payload_type, std::uint32_t timestamp, std::span<const std::byte> payload);
   void push_rtp(std::uint8_t payload_type, bool marker, std::uint32_t timestamp,
                 std::span<const std::byte> payload);
 
@@ -150,6 +168,7 @@ class Session {
   TimePoint began_;
 
   AudioSource source_;
+  std::unique_ptr<Encoder> encoder_;
   DigitSender digits_;
   DigitReceiver digit_receiver_;
   JitterBuffer buffer_;
@@ -170,6 +189,12 @@ class Session {
   /// Of senders before this one.
   std::uint64_t received_before_ = 0;
   std::uint64_t expected_before_ = 0;
+  /// Of jitter buffers before this one.
+  std::uint64_t late_before_ = 0;
+  std::uint64_t undecodable_before_ = 0;
+  /// By SSRCs of ours before this one.
+  std::uint64_t sent_before_ = 0;
+  std::uint64_t octets_before_ = 0;
   MediaActions actions_;
 };
 

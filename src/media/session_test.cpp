@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "media/session.h"
 
+#include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstdlib>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "media/rtcp.h"
 #include "media/rtp.h"
+#include "media/telephone_event.h"
 #include "media/tone.h"
 
 namespace portolan::media {
@@ -29,15 +35,18 @@ const Endpoint right_rtcp = endpoint("2001:db8::2", 6001);
 /// Two sessions and a link between them, on a time line of its own.
 class Call {
  public:
-  Call() {
-    left.begin(time(), plan_to(right_rtp, right_rtcp));
-    right.begin(time(), plan_to(left_rtp, left_rtcp));
+  explicit Call(Codec codec = Codec::pcmu) {
+    left.begin(time(), plan_to(right_rtp, right_rtcp, codec));
+    right.begin(time(), plan_to(left_rtp, left_rtcp, codec));
     left.record();
     right.record();
   }
-  static auto plan_to(const Endpoint& rtp, const Endpoint& rtcp) -> Plan {
+  static auto plan_to(const Endpoint& rtp, const Endpoint& rtcp, Codec codec = Codec::pcmu) -> Plan {
     Plan plan;
-    plan.event_payload_type = 101;
+    plan.codec = codec;
+    plan.payload_type = plan.own_payload_type = static_payload_type(codec).value_or(96);
+    plan.event_payload_type = codec == Codec::opus ? 102 : 101;
+    plan.event_clock_rate = clock_rate(codec);
     plan.remote_rtp = rtp;
     plan.remote_rtcp = rtcp;
     return plan;
@@ -66,6 +75,8 @@ class Call {
   std::string digits;
   unsigned byes = 0;
   std::vector<Endpoint> destinations;  // of the right side's RTP
+  std::vector<RtpPacket> sent;         // by the left side, without payloads
+  std::vector<RtcpPacket> reports;     // of the left side
 
  private:
   void move(Session& from, Session& to, const Endpoint& rtp, const Endpoint& rtcp) {
@@ -74,6 +85,7 @@ class Call {
     byes += actions.is_bye ? 1U : 0U;
     for (const MediaSend& send : actions.send) {
       if (&from == &right && !send.is_rtcp) destinations.push_back(send.to);
+      if (&from == &left) keep(send);
       if (send.is_rtcp) {
         to.receive_rtcp(time(), rtcp, send.datagram);
       } else if (unsigned& count = &from == &left ? left_count_ : right_count_;
@@ -82,6 +94,15 @@ class Call {
       }
     }
   }
+  void keep(const MediaSend& send) {
+    if (send.is_rtcp) {
+      reports.push_back(decode_rtcp(send.datagram).value_or(RtcpPacket{}));
+    } else {
+      sent.push_back(decode_rtp(send.datagram).value_or(RtpPacket{}));
+      sent.back().payload = {};
+    }
+  }
+
   TimePoint now_{seconds{100}};
   unsigned left_count_ = 0;
   unsigned right_count_ = 0;
@@ -99,6 +120,199 @@ TEST(Session, tones_are_heard_both_ways) {
   EXPECT_NEAR(static_cast<double>(statistics.packets_received), 499, 2);
   EXPECT_EQ(statistics.packets_lost, 0);
   EXPECT_EQ(statistics.packets_stray, 1U);
+}
+
+TEST(Session, tones_are_heard_both_ways_by_opus) {
+  Call call(Codec::opus);
+  call.left.set_source(AudioSource::tone(440));
+  call.right.set_source(AudioSource::tone(1000));
+  call.run(seconds{10});
+  EXPECT_GT(tone_windows(call.right.recording(), 440), 0.97);
+  EXPECT_GT(tone_windows(call.left.recording(), 1000), 0.97);
+  const Statistics statistics = call.left.statistics();
+  EXPECT_NEAR(static_cast<double>(statistics.packets_received), 499, 2);
+  EXPECT_EQ(statistics.packets_lost, 0);
+  EXPECT_EQ(statistics.packets_undecodable, 0U);
+  EXPECT_LT(statistics.octets_sent, 10 * opus_bit_rate / 8 * 12 / 10);
+}
+
+TEST(Session, timestamps_and_reports_count_by_the_clock_of_the_codec) {
+  for (const Codec codec : {Codec::pcma, Codec::opus}) {
+    Call call(codec);
+    call.run(seconds{20});
+    const std::uint32_t step = clock_rate(codec) / 50;
+    ASSERT_GT(call.sent.size(), 900U);
+    for (std::size_t i = 1; i < call.sent.size(); ++i)
+      ASSERT_EQ(call.sent[i].timestamp - call.sent[i - 1].timestamp, step);
+    ASSERT_GE(call.reports.size(), 3U);
+    const SenderInfo& one = call.reports[1].sender.value();
+    const SenderInfo& other = call.reports[2].sender.value();
+    const auto between_s = static_cast<double>(other.ntp_time - one.ntp_time) / 4294967296.0;
+    EXPECT_NEAR((other.rtp_timestamp - one.rtp_timestamp) / between_s, clock_rate(codec), step);
+    EXPECT_LE(call.right.statistics().jitter, milliseconds{5});
+  }
+}
+
+TEST(Session, jitter_is_the_same_time_by_every_clock) {
+  for (const Codec codec : {Codec::pcmu, Codec::opus}) {
+    SeededRandom random{7};
+    Session session("jitter", random);
+    MediaTime time{.now = TimePoint{seconds{1}}};
+    session.begin(time, Call::plan_to(right_rtp, right_rtcp, codec));
+    const Plan plan = session.plan();
+    // Every other packet is 16 ms late.
+    for (std::uint16_t i = 0; i < 200; ++i) {
+      const std::array<std::byte, 1> payload{std::byte{0x08}};
+      std::array<std::byte, 13> packet{};
+      static_cast<void>(encode_rtp({.payload_type = plan.payload_type,
+                                    .sequence_number = i,
+                                    .timestamp = std::uint32_t{i} * (clock_rate(codec) / 50),
+                                    .ssrc = 9,
+                                    .payload = payload},
+                                   packet));
+      MediaTime arrival = time;
+      arrival.now += i * milliseconds{20} + (i % 2 == 0 ? milliseconds{16} : milliseconds{0});
+      session.receive_rtp(arrival, right_rtp, packet);
+    }
+    EXPECT_NEAR(std::chrono::duration<double>(session.statistics().jitter).count(), 0.016, 0.002)
+        << to_string(codec);
+  }
+}
+
+/// Samples of the longest silence in a recording, of what is behind its first second.
+auto longest_silence(const std::vector<std::int16_t>& recording) -> std::size_t {
+  std::size_t longest = 0;
+  std::size_t silent = 0;
+  for (const std::int16_t sample : std::span(recording).subspan(sample_rate)) {
+    silent = std::abs(int{sample}) < 100 ? silent + 1 : 0;
+    longest = std::max(longest, silent);
+  }
+  return longest;
+}
+
+TEST(Session, lost_packets_are_silence_by_g711_and_concealed_by_opus) {
+  for (const Codec codec : {Codec::pcmu, Codec::opus}) {
+    Call call(codec);
+    call.lose_every = 10;
+    call.left.set_source(AudioSource::tone(440));
+    call.run(seconds{10});
+    EXPECT_GT(call.right.statistics().packets_lost, 40);
+    EXPECT_GT(tone_windows(call.right.recording(), 440), 0.95) << to_string(codec);
+    if (codec == Codec::pcmu)
+      EXPECT_GE(longest_silence(call.right.recording()), Session::packet_samples);
+    else
+      EXPECT_LT(longest_silence(call.right.recording()), Session::packet_samples / 2);
+  }
+}
+
+TEST(Session, payloads_that_are_none_of_the_codec_are_counted_and_the_call_goes_on) {
+  Call call(Codec::opus);
+  call.left.set_source(AudioSource::tone(440));
+  call.run(seconds{2});
+  ASSERT_FALSE(call.sent.empty());
+  const RtpPacket last = call.sent.back();
+  const std::array<std::byte, 4> odd{std::byte{0x09}, std::byte{1}, std::byte{2}, std::byte{3}};
+  std::array<std::byte, 16> bad{};
+  for (std::uint16_t i = 0; i < 5; ++i) {
+    static_cast<void>(encode_rtp({.payload_type = 96,
+                                  .sequence_number = last.sequence_number,
+                                  .timestamp = last.timestamp + std::uint32_t{i},
+                                  .ssrc = last.ssrc,
+                                  .payload = odd},
+                                 bad));
+    call.right.receive_rtp(call.time(), left_rtp, bad);
+  }
+  EXPECT_EQ(call.right.statistics().packets_undecodable, 5U);
+  call.run(seconds{2});
+  EXPECT_EQ(call.right.statistics().packets_undecodable, 5U);
+  EXPECT_GT(tone_windows(call.right.recording(), 440), 0.9);
+}
+
+TEST(Session, a_codec_of_another_clock_makes_it_another_source) {
+  Call call;
+  call.left.set_source(AudioSource::tone(440));
+  call.run(seconds{6});
+  const RtpPacket before = call.sent.back();
+  const std::uint64_t received = call.right.statistics().packets_received;
+  call.left.begin(call.time(), Call::plan_to(right_rtp, right_rtcp, Codec::opus));
+  call.right.begin(call.time(), Call::plan_to(left_rtp, left_rtcp, Codec::opus));
+  const std::size_t first = call.sent.size();
+  call.run(seconds{8});
+  EXPECT_NE(call.sent.back().ssrc, before.ssrc);
+  EXPECT_TRUE(call.sent.at(first).marker);
+  const RtcpPacket& report = call.reports.back();
+  EXPECT_EQ(report.ssrc, call.sent.back().ssrc);
+  EXPECT_LE(report.sender.value().packets, 401U) << "what went before is another source's";
+  EXPECT_NEAR(static_cast<double>(call.right.statistics().packets_received - received), 399, 3);
+  EXPECT_EQ(call.right.statistics().packets_lost, 0);
+  EXPECT_GT(tone_windows(call.right.recording(), 440), 0.95);
+  // By the same clock it stays who it was.
+  const std::uint32_t ssrc = call.sent.back().ssrc;
+  Plan fewer = Call::plan_to(right_rtp, right_rtcp, Codec::opus);
+  fewer.opus_wishes.bit_rate_max = 8000;
+  call.left.begin(call.time(), fewer);
+  call.run(seconds{1});
+  EXPECT_EQ(call.sent.back().ssrc, ssrc);
+}
+
+TEST(Session, our_numbers_go_before_theirs) {
+  SeededRandom random{1};
+  Session session("numbers", random);
+  MediaTime time{.now = TimePoint{seconds{1}}};
+  Plan plan = Call::plan_to(right_rtp, right_rtcp, Codec::opus);
+  plan.payload_type = 101;
+  plan.own_payload_type = 96;
+  plan.event_payload_type = 96;
+  plan.own_event_payload_types = {101, 102};
+  session.begin(time, plan);
+  const auto receive = [&](std::uint8_t payload_type, std::uint16_t sequence_number) {
+    const std::array<std::byte, 4> digit = encode_telephone_event({.event = 5});
+    std::array<std::byte, 16> packet{};
+    static_cast<void>(encode_rtp({.payload_type = payload_type,
+                                  .sequence_number = sequence_number,
+                                  .timestamp = std::uint32_t{sequence_number} * 960,
+                                  .ssrc = 9,
+                                  .payload = digit},
+                                 packet));
+    session.receive_rtp(time, right_rtp, packet);
+  };
+  receive(96, 1);
+  receive(96, 2);
+  EXPECT_EQ(session.take_actions().digits, "");
+  receive(101, 3);
+  receive(102, 4);
+  EXPECT_EQ(session.take_actions().digits, "55");
+  EXPECT_EQ(session.statistics().packets_unknown, 0U);
+}
+
+TEST(Session, digits_last_as_long_as_their_clock_says) {
+  struct Case {
+    std::uint32_t clock_rate;
+    std::uint16_t duration;
+  };
+  for (const Case& each : {Case{48000, 4800}, Case{8000, 800}}) {
+    SeededRandom random{1};
+    Session session("digits", random);
+    MediaTime time{.now = TimePoint{seconds{1}}};
+    Plan plan = Call::plan_to(right_rtp, right_rtcp, Codec::opus);
+    plan.event_clock_rate = each.clock_rate;
+    session.begin(time, plan);
+    ASSERT_TRUE(session.send_digits("7"));
+    std::uint16_t duration = 0;
+    std::optional<std::uint32_t> began;
+    for (unsigned i = 0; i < 20; ++i) {
+      session.advance(time);
+      time.now += Session::packet_time;
+      for (const MediaSend& send : session.take_actions().send) {
+        const auto packet = decode_rtp(send.datagram);
+        if (send.is_rtcp || packet->payload_type != 102) continue;
+        if (!began) began = packet->timestamp;
+        EXPECT_EQ(packet->timestamp, *began);
+        duration = decode_telephone_event(packet->payload)->duration;
+      }
+    }
+    EXPECT_EQ(duration, each.duration);
+  }
 }
 
 TEST(Session, reports_tell_loss_and_round_trip) {
@@ -121,6 +335,10 @@ TEST(Session, digits_arrive) {
   call.run(seconds{3});
   EXPECT_EQ(call.digits, "42#");
   EXPECT_FALSE(call.left.send_digits("no digits"));
+  Call other(Codec::opus);
+  ASSERT_TRUE(other.left.send_digits("42#"));
+  other.run(seconds{3});
+  EXPECT_EQ(other.digits, "42#");
 }
 
 TEST(Session, who_is_mute_sends_nothing_and_hears) {

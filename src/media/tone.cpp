@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "media/g711.h"
+#include "media/codec.h"
 
 namespace portolan::media {
 namespace {

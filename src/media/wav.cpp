@@ -5,7 +5,7 @@
 #include <concepts>
 #include <optional>
 
-#include "media/g711.h"
+#include "media/codec.h"
 
 namespace portolan::media {
 namespace {

@@ -3,47 +3,119 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "sip/nat64.h"
+#include "sip/opus_parameters.h"
+#include "sip/text.h"
 
 namespace portolan::sip {
 namespace {
 
 constexpr std::string_view event_encoding = "telephone-event";
-constexpr std::uint8_t event_payload_type = 101;
 constexpr std::string_view event_parameters = "0-15";
+/// The one that every phone has.
+constexpr std::uint32_t usual_event_clock_rate = 8000;
 constexpr std::string_view audio_transport = "RTP/AVP";
 
-auto is_same_word(std::string_view left, std::string_view right) -> bool {
-  return std::ranges::equal(left, right, [](char one, char other) {
-    return std::tolower(static_cast<unsigned char>(one)) == std::tolower(static_cast<unsigned char>(other));
-  });
-}
+/// Ours, of what has no static payload type; another one if it is taken.
+constexpr std::uint8_t opus_payload_type = 96;
+constexpr std::uint8_t usual_event_payload_type = 101;
+constexpr std::uint8_t other_event_payload_type = 102;
+/// Where dynamic ones begin (RFC 3551 s3).
+constexpr std::uint8_t dynamic_payload_type_min = 96;
 
-auto format_of(media::Codec codec) -> Format {
-  return {.payload_type = media::static_payload_type(codec),
+auto format_of(media::Codec codec, std::uint8_t payload_type) -> Format {
+  return {.payload_type = payload_type,
           .encoding = std::string(media::to_string(codec)),
-          .clock_rate = media::sample_rate};
+          .clock_rate = media::clock_rate(codec),
+          .channels = media::channels(codec),
+          .parameters = codec == media::Codec::opus ? own_opus_parameters() : std::string()};
 }
 
-auto event_format(std::uint8_t payload_type) -> Format {
+auto event_format(std::uint8_t payload_type, std::uint32_t clock_rate) -> Format {
   return {.payload_type = payload_type,
           .encoding = std::string(event_encoding),
-          .clock_rate = media::sample_rate,
+          .clock_rate = clock_rate,
           .parameters = std::string(event_parameters)};
 }
 
 auto is_codec(const Format& format, media::Codec codec) -> bool {
-  if (format.encoding.empty()) return format.payload_type == media::static_payload_type(codec);
-  return is_same_word(format.encoding, media::to_string(codec)) && format.clock_rate == media::sample_rate;
+  if (format.encoding.empty()) return media::static_payload_type(codec) == format.payload_type;
+  return is_same_word(format.encoding, media::to_string(codec)) &&
+         format.clock_rate == media::clock_rate(codec) && format.channels == media::channels(codec);
 }
 
-auto is_event(const Format& format) -> bool {
-  return is_same_word(format.encoding, event_encoding) && format.clock_rate == media::sample_rate;
+auto is_event(const Format& format) -> bool { return is_same_word(format.encoding, event_encoding); }
+
+/// In the order of an offer.
+auto codecs_of(const Local& local) -> std::vector<media::Codec> {
+  std::vector<media::Codec> codecs = local.codecs;
+  const auto in_use = local.agreed ? std::ranges::find(codecs, local.agreed->codec) : codecs.end();
+  if (in_use != codecs.end()) std::rotate(codecs.begin(), in_use, in_use + 1);
+  return codecs;
+}
+
+/// Digits have the clock of the audio that they interrupt, as they have its timestamps (RFC 4733 s2.1): one
+/// telephone-event for each clock of our codecs. That of 8000 Hz is offered in any case: many phones have it
+/// alone, beside Opus too.
+auto event_clock_rates(const std::vector<media::Codec>& codecs) -> std::vector<std::uint32_t> {
+  std::vector<std::uint32_t> clock_rates;
+  const auto add = [&](std::uint32_t clock_rate) {
+    if (std::ranges::find(clock_rates, clock_rate) == clock_rates.end()) clock_rates.push_back(clock_rate);
+  };
+  for (const media::Codec codec : codecs) add(media::clock_rate(codec));
+  add(usual_event_clock_rate);
+  return clock_rates;
+}
+
+/// Gives each format of a description a number of its own.
+class PayloadTypes {
+ public:
+  auto take(std::uint8_t preferred) -> std::uint8_t {
+    std::uint8_t next = preferred;
+    for (std::uint8_t other = dynamic_payload_type_min; is_taken(next); ++other) next = other;
+    taken_.push_back(next);
+    return next;
+  }
+
+ private:
+  [[nodiscard]] auto is_taken(std::uint8_t number) const -> bool {
+    return std::ranges::find(taken_, number) != taken_.end();
+  }
+  std::vector<std::uint8_t> taken_;  // a handful
+};
+
+/// All that an offer has: codecs, and behind them telephone-events.
+auto offered_formats(const Local& local) -> std::vector<Format> {
+  PayloadTypes payload_types;
+  const auto& agreed = local.agreed;
+  const bool has_agreed_event = agreed && !agreed->own_event_payload_types.empty();
+  // What is in use keeps its number, so it is taken first.
+  const std::uint8_t agreed_payload_type =
+      agreed ? payload_types.take(agreed->own_payload_type) : std::uint8_t{0};
+  const std::uint8_t agreed_event_payload_type =
+      has_agreed_event ? payload_types.take(agreed->own_event_payload_types.front()) : std::uint8_t{0};
+  const std::vector<media::Codec> codecs = codecs_of(local);
+  std::vector<Format> formats;
+  for (const media::Codec codec : codecs) {
+    const bool is_agreed = agreed && agreed->codec == codec;
+    formats.push_back(format_of(
+        codec, is_agreed
+                   ? agreed_payload_type
+                   : payload_types.take(media::static_payload_type(codec).value_or(opus_payload_type))));
+  }
+  for (const std::uint32_t clock_rate : event_clock_rates(codecs)) {
+    const bool is_agreed = has_agreed_event && agreed->event_clock_rate == clock_rate;
+    formats.push_back(event_format(
+        is_agreed ? agreed_event_payload_type
+                  : payload_types.take(clock_rate == usual_event_clock_rate ? usual_event_payload_type
+                                                                            : other_event_payload_type),
+        clock_rate));
+  }
+  return formats;
 }
 
 void set_formats(Media& medium, std::vector<Format> formats) {
@@ -53,19 +125,25 @@ void set_formats(Media& medium, std::vector<Format> formats) {
   medium.formats = std::move(formats);
 }
 
+struct CommonCodec {
+  media::Codec codec;
+  const Format* format;  // of the medium
+};
 /// The first one of theirs that is one of ours.
-auto common_codec(const Local& local, const Media& medium)
-    -> std::optional<std::pair<media::Codec, std::uint8_t>> {
+auto common_codec(const Local& local, const Media& medium) -> std::optional<CommonCodec> {
   for (const Format& format : medium.formats)
     for (const media::Codec codec : local.codecs)
-      if (is_codec(format, codec)) return std::pair{codec, format.payload_type};
+      if (is_codec(format, codec)) return CommonCodec{.codec = codec, .format = &format};
   return {};
 }
 
-auto event_of(const Media& medium) -> std::optional<std::uint8_t> {
-  const auto format = std::ranges::find_if(medium.formats, is_event);
-  if (format == medium.formats.end()) return {};
-  return format->payload_type;
+/// The telephone-event that goes with a codec, or else the one of 8000 Hz. By that one digits still arrive,
+/// with durations of its clock; they are better than none.
+auto event_of(const Media& medium, media::Codec codec) -> std::optional<Format> {
+  for (const std::uint32_t clock_rate : {media::clock_rate(codec), usual_event_clock_rate})
+    for (const Format& format : medium.formats)
+      if (is_event(format) && format.clock_rate == clock_rate) return format;
+  return {};
 }
 
 auto begin_description(const Local& local, const Ends& ends) -> Description {
@@ -90,16 +168,23 @@ auto our_direction(Direction wanted, Direction theirs) -> Direction {
   return direction_of(sends(wanted) && receives(theirs), receives(wanted) && sends(theirs));
 }
 
-/// Reached as this host reaches it, with codec and direction.
+/// Reached as this host reaches it, with codec and direction. Payload types are theirs: an answer of ours
+/// repeats them.
 auto agree(const Local& local, const Description& theirs, const Media& medium, const Ends& ends)
     -> std::expected<Agreement, Refusal> {
-  const auto codec = common_codec(local, medium);
-  if (!codec) return std::unexpected(Refusal::no_codec);
+  const auto common = common_codec(local, medium);
+  if (!common) return std::unexpected(Refusal::no_codec);
   Agreement agreement;
   agreement.family = ends.rtp.address.family();
-  agreement.plan.codec = codec->first;
-  agreement.plan.payload_type = codec->second;
-  agreement.plan.event_payload_type = event_of(medium);
+  agreement.plan.codec = common->codec;
+  agreement.plan.payload_type = agreement.plan.own_payload_type = common->format->payload_type;
+  if (common->codec == media::Codec::opus)
+    agreement.plan.opus_wishes = opus_wishes(common->format->parameters);
+  if (const auto event = event_of(medium, common->codec)) {
+    agreement.plan.event_payload_type = event->payload_type;
+    agreement.plan.event_clock_rate = event->clock_rate;
+    agreement.plan.own_event_payload_types = {event->payload_type};
+  }
   agreement.plan.remote_rtp.port = ends.rtp.port;
   agreement.plan.remote_rtcp.port = ends.rtcp.port;
   const bool is_ipv4_host = local.internal.rtp.address.is_ipv4();
@@ -121,6 +206,19 @@ auto agree(const Local& local, const Description& theirs, const Media& medium, c
   return agreement;
 }
 
+/// They send by the numbers of our offer, whatever those of their answer are (RFC 3264 s5.1), and digits by
+/// any telephone-event of it.
+void number_as_offered(media::Plan& plan, const std::vector<Format>& offered) {
+  std::vector<std::uint8_t>& events = plan.own_event_payload_types;
+  events.clear();
+  for (const Format& format : offered) {
+    if (is_codec(format, plan.codec)) plan.own_payload_type = format.payload_type;
+    if (!plan.event_payload_type || !is_event(format)) continue;
+    const bool is_chosen = format.clock_rate == plan.event_clock_rate;
+    events.insert(is_chosen ? events.begin() : events.end(), format.payload_type);
+  }
+}
+
 auto is_audio(const Media& medium) -> bool {
   return medium.kind == "audio" && medium.transport == audio_transport && medium.port.value != 0;
 }
@@ -130,7 +228,7 @@ auto is_audio(const Media& medium) -> bool {
 auto to_string(Refusal refusal) -> std::string_view {
   switch (refusal) {
     case Refusal::no_audio: return "no audio over RTP is offered";
-    case Refusal::no_codec: return "no codec in common: this phone has PCMU and PCMA";
+    case Refusal::no_codec: return "no codec that is offered is one of this phone's";
     case Refusal::no_address: return "the audio has no address that can be read";
     case Refusal::no_nat64_prefix: return "the audio's address is IPv4, and the NAT64's prefix is not known";
     case Refusal::no_mapping: return "the audio's address is IPv4, and no PCP server gave this host one";
@@ -145,10 +243,7 @@ auto make_offer(const Local& local) -> Description {
   Description offer = begin_description(local, ends);
   Media medium;
   set_ends(medium, ends);
-  std::vector<Format> formats;
-  for (const media::Codec codec : local.codecs) formats.push_back(format_of(codec));
-  formats.push_back(event_format(event_payload_type));
-  set_formats(medium, std::move(formats));
+  set_formats(medium, offered_formats(local));
   medium.direction = local.direction;
   if (local.external && local.offers_alternatives && !local.internal.rtp.address.is_ipv4()) {
     // Without translation is better: IPv6 first.
@@ -180,10 +275,10 @@ auto make_answer(const Local& local, const Description& offer) -> std::expected<
     medium.transport = each.transport;
     medium.format_list = each.format_list;
     if (&each == &*offered) {
-      std::vector<Format> formats{format_of(agreement->plan.codec)};
-      formats.front().payload_type = agreement->plan.payload_type;
-      if (agreement->plan.event_payload_type)
-        formats.push_back(event_format(*agreement->plan.event_payload_type));
+      const media::Plan& plan = agreement->plan;
+      std::vector<Format> formats{format_of(plan.codec, plan.payload_type)};
+      if (plan.event_payload_type)
+        formats.push_back(event_format(*plan.event_payload_type, plan.event_clock_rate));
       set_formats(medium, std::move(formats));
       set_ends(medium, ends);
       medium.direction = agreement->direction;
@@ -200,6 +295,7 @@ auto take_answer(const Local& local, const Description& answer) -> std::expected
   const auto ends = plain_ends(answer, medium);
   if (!ends) return std::unexpected(Refusal::no_address);
   auto agreement = agree(local, answer, medium, *ends);
+  if (agreement) number_as_offered(agreement->plan, offered_formats(local));
   // The family of its c= line is what it chose (RFC 6947 s4.2.2).
   if (agreement && local.external && local.offers_alternatives && agreement->family == Family::ipv6)
     agreement->altc = AltcVerdict::used;

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/address.h"
-#include "media/g711.h"
+#include "media/codec.h"
 #include "media/session.h"
 #include "sip/altc.h"
 #include "sip/sdp.h"
@@ -32,7 +32,10 @@ struct Local {
   /// By which this host reaches IPv4 addresses.
   std::optional<Prefix> nat64_prefix;
   /// In the order of preference.
-  std::vector<media::Codec> codecs = {media::Codec::pcmu, media::Codec::pcma};
+  std::vector<media::Codec> codecs = {media::Codec::pcmu, media::Codec::pcma, media::Codec::opus};
+  /// What is agreed on so far. Its codec goes before the others in a later offer, so that a call on hold does
+  /// not change it, and payload types keep their meaning (RFC 3264 s8.3.2).
+  std::optional<media::Plan> agreed;
   /// What we want: on hold, less than sendrecv.
   Direction direction = Direction::sendrecv;
   /// Offers both addresses, by altc.
@@ -61,15 +64,15 @@ enum class Refusal : std::uint8_t {
 /// As a sentence without end.
 [[nodiscard]] auto to_string(Refusal refusal) -> std::string_view;
 
-/// Spec  RFC 3264 s5.1; RFC 6947 s4.1; RFC 3605 s2.1
+/// Spec  RFC 3264 s5.1; RFC 6947 s4.1; RFC 3605 s2.1; RFC 7587 s7
 [[nodiscard]] auto make_offer(const Local& local) -> Description;
 
 struct Answer {
   Description description;
   Agreement agreement;
 };
-/// Audio is the first medium that can be; all others are refused.
-/// Spec  RFC 3264 s6, s6.1; RFC 6947 s4.2
+/// Audio is the first medium that can be; all others are refused. Its codec is the first one offered that
+/// this side has, whatever order it would have them in. Spec  RFC 3264 s6, s6.1; RFC 6947 s4.2; RFC 7587 s7.1
 [[nodiscard]] auto make_answer(const Local& local, const Description& offer)
     -> std::expected<Answer, Refusal>;
 

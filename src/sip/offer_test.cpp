@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "sip/offer.h"
 
+#include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "sip/nat64.h"
+#include "sip/opus_parameters.h"
 
 namespace portolan::sip {
 namespace {
@@ -43,11 +47,14 @@ auto offered(const std::string& body) -> Description {
 
 TEST(Offer, carries_the_mapped_address_and_both_alternatives) {
   const std::string text = to_text(make_offer(handset()));
-  EXPECT_EQ(text,
-            "v=0\r\no=client4 3867 3867 IN IP4 192.0.2.14\r\ns=Talk\r\nc=IN IP4 192.0.2.14\r\nt=0 0\r\n"
-            "m=audio 42000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n"
-            "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=rtcp:42777\r\n"
-            "a=altc:1 IP6 2001:db8:64::2 7078/7091\r\na=altc:2 IP4 192.0.2.14 42000\r\na=sendrecv\r\n");
+  EXPECT_EQ(
+      text,
+      "v=0\r\no=client4 3867 3867 IN IP4 192.0.2.14\r\ns=Talk\r\nc=IN IP4 192.0.2.14\r\nt=0 0\r\n"
+      "m=audio 42000 RTP/AVP 0 8 96 101 102\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n"
+      "a=rtpmap:96 opus/48000/2\r\na=fmtp:96 maxplaybackrate=8000;maxaveragebitrate=20000;useinbandfec=1\r\n"
+      "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
+      "a=rtpmap:102 telephone-event/48000\r\na=fmtp:102 0-15\r\na=rtcp:42777\r\n"
+      "a=altc:1 IP6 2001:db8:64::2 7078/7091\r\na=altc:2 IP4 192.0.2.14 42000\r\na=sendrecv\r\n");
 }
 
 TEST(Offer, without_a_mapping_has_the_host_s_own_address_and_no_alternative) {
@@ -91,6 +98,165 @@ TEST(Answer, between_two_ipv6_phones_chooses_ip6_and_has_no_altc) {
   EXPECT_EQ(agreement->plan.remote_rtp, endpoint("2001:db8:113::9", 8084));
   EXPECT_EQ(agreement->plan.remote_rtcp, endpoint("2001:db8:113::9", 8085));
   EXPECT_EQ(agreement->altc, AltcVerdict::used);
+}
+
+/// Two IPv6 phones without mappings, as one of them has its codecs.
+auto with_codecs(std::vector<media::Codec> codecs) -> Local {
+  Local local = without_mapping();
+  local.codecs = std::move(codecs);
+  return local;
+}
+
+auto audio_of(const Description& description) -> std::string {
+  const std::string text = to_text(description);
+  const std::size_t begin = text.find("m=audio");
+  return text.substr(begin, text.find("\r\n", begin) - begin);
+}
+
+using enum media::Codec;
+
+TEST(Offer, has_codecs_in_their_order_and_a_telephone_event_for_each_clock) {
+  EXPECT_EQ(audio_of(make_offer(with_codecs({pcmu, pcma}))), "m=audio 7078 RTP/AVP 0 8 101");
+  EXPECT_EQ(audio_of(make_offer(with_codecs({opus, pcma}))), "m=audio 7078 RTP/AVP 96 8 102 101");
+  EXPECT_EQ(audio_of(make_offer(with_codecs({opus}))), "m=audio 7078 RTP/AVP 96 102 101");
+}
+
+TEST(Answer, has_the_first_offered_codec_that_this_side_has) {
+  struct Case {
+    std::vector<media::Codec> theirs;
+    std::vector<media::Codec> ours;
+    media::Codec chosen;
+    const char* audio;
+  };
+  for (const Case& each : {Case{{pcmu, pcma, opus}, {opus, pcma, pcmu}, pcmu, "m=audio 7078 RTP/AVP 0 101"},
+                           Case{{opus, pcmu}, {pcmu, pcma, opus}, opus, "m=audio 7078 RTP/AVP 96 102"},
+                           Case{{pcma, opus}, {pcmu, opus}, opus, "m=audio 7078 RTP/AVP 96 102"},
+                           Case{{opus, pcma}, {pcmu, pcma}, pcma, "m=audio 7078 RTP/AVP 8 101"}}) {
+    const Local calling = with_codecs(each.theirs);
+    const auto answer = make_answer(with_codecs(each.ours), *parse_sdp(to_text(make_offer(calling))));
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->agreement.plan.codec, each.chosen);
+    EXPECT_EQ(audio_of(answer->description), each.audio);
+    const auto agreement = take_answer(calling, *parse_sdp(to_text(answer->description)));
+    ASSERT_TRUE(agreement);
+    EXPECT_EQ(agreement->plan.codec, each.chosen);
+    EXPECT_EQ(agreement->plan.payload_type, answer->agreement.plan.payload_type);
+    EXPECT_EQ(agreement->plan.own_payload_type, answer->agreement.plan.own_payload_type);
+    EXPECT_EQ(agreement->plan.event_payload_type, answer->agreement.plan.event_payload_type);
+    EXPECT_EQ(agreement->plan.event_clock_rate, media::clock_rate(each.chosen));
+    EXPECT_EQ(agreement->plan.opus_wishes, answer->agreement.plan.opus_wishes);
+  }
+  EXPECT_EQ(make_answer(with_codecs({pcmu}), make_offer(with_codecs({opus}))).error(), Refusal::no_codec);
+}
+
+TEST(Answer, opus_has_48000_hz_and_two_channels_and_no_other_form) {
+  const auto codec_of = [](const char* rtpmap) {
+    const auto answer = make_answer(
+        handset(), offered("m=audio 6000 RTP/AVP 111 0\r\na=rtpmap:111 " + std::string(rtpmap) + "\r\n"));
+    return answer.value().agreement.plan.codec;
+  };
+  EXPECT_EQ(codec_of("opus/48000/2"), opus);
+  EXPECT_EQ(codec_of("OPUS/48000/2"), opus);
+  for (const char* other : {"opus/48000", "opus/48000/1", "opus/8000/2", "opus/48000/x", "speex/48000/2"})
+    EXPECT_EQ(codec_of(other), pcmu) << other;
+  // Two channels of G.711 are another format.
+  EXPECT_EQ(codec_of("PCMA/8000/2"), pcmu);
+  EXPECT_EQ(codec_of("PCMA/8000/1"), pcma);
+}
+
+TEST(Answer, repeats_the_payload_types_of_the_offer) {
+  const auto answer = make_answer(handset(), offered("m=audio 6000 RTP/AVP 111 101 110\r\n"
+                                                     "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 unheard=of\r\n"
+                                                     "a=rtpmap:101 telephone-event/8000\r\n"
+                                                     "a=rtpmap:110 telephone-event/48000\r\n"));
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->agreement.plan.own_payload_type, 111);
+  EXPECT_EQ(answer->agreement.plan.event_payload_type, 110);
+  const std::string text = to_text(answer->description);
+  EXPECT_THAT(text,
+              HasSubstr("m=audio 42000 RTP/AVP 111 110\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 max"));
+  EXPECT_THAT(text, HasSubstr("a=rtpmap:110 telephone-event/48000\r\n"));
+  EXPECT_THAT(text, Not(HasSubstr("unheard")));
+}
+
+TEST(Answer, digits_beside_opus_may_have_the_clock_that_every_phone_has) {
+  const std::string opus_alone = "m=audio 6000 RTP/AVP 96 101\r\na=rtpmap:96 opus/48000/2\r\n";
+  const auto answer = make_answer(handset(), offered(opus_alone + "a=rtpmap:101 telephone-event/8000\r\n"));
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->agreement.plan.event_payload_type, 101);
+  EXPECT_EQ(answer->agreement.plan.event_clock_rate, 8000U);
+  const auto none = make_answer(handset(), offered(opus_alone + "a=rtpmap:101 telephone-event/16000\r\n"));
+  ASSERT_TRUE(none);
+  EXPECT_FALSE(none->agreement.plan.event_payload_type);
+  // But not the other way round.
+  const auto g711 =
+      make_answer(handset(), offered("m=audio 6000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/48000\r\n"));
+  ASSERT_TRUE(g711);
+  EXPECT_FALSE(g711->agreement.plan.event_payload_type);
+}
+
+TEST(TakeAnswer, what_comes_has_the_numbers_of_the_offer) {
+  const auto agreement =
+      take_answer(handset(), offered("m=audio 6000 RTP/AVP 120 121\r\na=rtpmap:120 opus/48000/2\r\n"
+                                     "a=rtpmap:121 telephone-event/8000\r\n"));
+  ASSERT_TRUE(agreement);
+  EXPECT_EQ(agreement->plan.payload_type, 120);
+  EXPECT_EQ(agreement->plan.own_payload_type, 96);
+  EXPECT_EQ(agreement->plan.event_payload_type, 121);
+  EXPECT_EQ(agreement->plan.own_event_payload_types, (std::vector<std::uint8_t>{101, 102}));
+}
+
+TEST(Offer, later_ones_keep_the_codec_in_use_and_what_numbers_mean) {
+  struct Case {
+    const char* offer;
+    const char* later;
+  };
+  for (const Case& each : {Case{"m=audio 6000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n",
+                                "m=audio 42000 RTP/AVP 8 0 96 101 102"},
+                           Case{"m=audio 6000 RTP/AVP 111 110\r\na=rtpmap:111 opus/48000/2\r\n"
+                                "a=rtpmap:110 telephone-event/48000\r\n",
+                                "m=audio 42000 RTP/AVP 111 0 8 110 101"},
+                           // Theirs have numbers that we use for others.
+                           Case{"m=audio 6000 RTP/AVP 101 96\r\na=rtpmap:101 opus/48000/2\r\n"
+                                "a=rtpmap:96 telephone-event/48000\r\n",
+                                "m=audio 42000 RTP/AVP 101 0 8 96 97"},
+                           Case{"m=audio 6000 RTP/AVP 0\r\na=rtpmap:0 opus/48000/2\r\n",
+                                "m=audio 42000 RTP/AVP 0 96 8 102 101"}}) {
+    Local local = handset();
+    const auto answer = make_answer(local, offered(each.offer));
+    ASSERT_TRUE(answer) << each.offer;
+    local.agreed = answer->agreement.plan;
+    const Description later = make_offer(local);
+    EXPECT_EQ(audio_of(later), each.later);
+    // Whoever repeats it in an answer is understood.
+    const auto agreement = take_answer(local, *parse_sdp(to_text(later)));
+    ASSERT_TRUE(agreement);
+    EXPECT_EQ(agreement->plan.codec, local.agreed->codec);
+    EXPECT_EQ(agreement->plan.own_payload_type, local.agreed->own_payload_type);
+  }
+}
+
+TEST(OpusParameters, are_what_the_other_side_s_encoder_is_held_to) {
+  struct Case {
+    const char* parameters;
+    media::OpusWishes wishes;
+  };
+  for (const Case& each :
+       {Case{"", {.bit_rate_max = 40000}}, Case{"maxaveragebitrate=16000", {.bit_rate_max = 16000}},
+        Case{"maxaveragebitrate=5999", {.bit_rate_max = 40000}},
+        Case{"maxaveragebitrate=6000", {.bit_rate_max = 6000}},
+        Case{"maxaveragebitrate=510000", {.bit_rate_max = 510000}},
+        Case{"maxaveragebitrate=510001", {.bit_rate_max = 40000}},
+        Case{"maxplaybackrate=8000", {.bit_rate_max = 12000}},
+        Case{"maxplaybackrate=16000", {.bit_rate_max = 20000}},
+        Case{"maxplaybackrate=7999", {.bit_rate_max = 40000}},
+        Case{"maxplaybackrate=8000; maxaveragebitrate=20000; stereo=1; useinbandfec=1; usedtx=0",
+             {.bit_rate_max = 20000, .in_band_fec = true}},
+        Case{"CBR=1;useinbandfec=2", {.bit_rate_max = 40000, .constant_bit_rate = true}},
+        Case{";;=;x;cbr;useinbandfec=;=1", {.bit_rate_max = 40000}}})
+    EXPECT_EQ(opus_wishes(each.parameters), each.wishes) << each.parameters;
+  const media::OpusWishes ours = opus_wishes(own_opus_parameters());
+  EXPECT_EQ(ours, (media::OpusWishes{.bit_rate_max = media::opus_bit_rate, .in_band_fec = true}));
 }
 
 TEST(Answer, ignores_altc_that_breaks_a_rule) {

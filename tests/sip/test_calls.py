@@ -76,7 +76,8 @@ def test_the_offer_has_external_and_internal_address_by_altc(first_call):
         "sdp.media_attr")[0]
     assert owner[0].endswith(f"IN IP4 {POOL}")
     assert connection == [f"IN IP4 {POOL}"]
-    assert media == [f"audio {rtp} RTP/AVP 0 8 101"]
+    assert media == [f"audio {rtp} RTP/AVP 0 8 96 101 102"]
+    assert "rtpmap:96 opus/48000/2" in attributes and "rtpmap:102 telephone-event/48000" in attributes
     assert f"rtcp:{rtcp}" in attributes
     assert f"altc:1 IP6 {inside} {inside_port}/{int(inside_port) + 1}" in attributes
     assert f"altc:2 IP4 {POOL} {rtp}" in attributes

@@ -360,6 +360,7 @@ void Phone::try_answer(Call& call) {
 
 void Phone::begin_media(Call& call, const Agreement& agreement) {
   call.agreement = agreement;
+  call.local.agreed = agreement.plan;
   call.session.begin(now_both(), agreement.plan);
   if (call.state != CallState::active) {
     call.state = CallState::active;

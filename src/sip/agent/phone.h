@@ -56,7 +56,7 @@ struct PhoneConfig {
   Seconds mapping_lifetime{3600};
   /// How long a mapping is waited for before it goes on without.
   Milliseconds mapping_wait{3000};
-  std::vector<media::Codec> codecs = {media::Codec::pcmu, media::Codec::pcma};
+  std::vector<media::Codec> codecs = {media::Codec::pcmu, media::Codec::pcma, media::Codec::opus};
   bool offers_alternatives = true;
   /// Sends no RTP of its own.
   bool is_mute = false;
