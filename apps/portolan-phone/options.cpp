@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "portolan-phone/options.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <limits>
@@ -38,6 +39,25 @@ auto name(const std::string& option, const std::string& text) -> std::string {
                        text.find_first_of("<>\"@;:, \r\n\t\\") == std::string::npos;
   if (!is_good) refuse(option, text, "is no name: give letters, digits, '-', '.' and '_', at most 128");
   return text;
+}
+
+auto codecs_of(const std::string& option, const std::vector<std::string>& names)
+    -> std::vector<media::Codec> {
+  std::vector<media::Codec> codecs;
+  for (const std::string& each : names) {
+    media::Codec codec{};
+    if (each == "pcmu")
+      codec = media::Codec::pcmu;
+    else if (each == "pcma")
+      codec = media::Codec::pcma;
+    else if (each == "opus")
+      codec = media::Codec::opus;
+    else
+      refuse(option, each, "is no codec: give some of pcmu, pcma and opus, with commas between them");
+    if (std::ranges::find(codecs, codec) != codecs.end()) refuse(option, each, "stands there twice");
+    codecs.push_back(codec);
+  }
+  return codecs;
 }
 
 void add_number(CLI::App& app, const std::string& option, std::uint32_t minimum, std::uint32_t maximum,
@@ -121,18 +141,13 @@ void add_network(CLI::App& app, sip::PhoneConfig& phone) {
 
 void add_media(CLI::App& app, Options& options) {
   sip::PhoneConfig& phone = options.phone;
-  app.add_option_function<std::string>(
-         "--codec",
-         [&](const std::string& text) {
-           if (text == "pcmu")
-             phone.codecs = {media::Codec::pcmu};
-           else if (text == "pcma")
-             phone.codecs = {media::Codec::pcma};
-           else
-             refuse("--codec", text, "is no codec: give pcmu or pcma");
-         },
-         "speak only this one: pcmu or pcma [both]")
-      ->type_name("NAME");
+  app.add_option_function<std::vector<std::string>>(
+         "--codecs",
+         [&](const std::vector<std::string>& names) { phone.codecs = codecs_of("--codecs", names); },
+         "what it speaks, in the order of offers [pcmu,pcma,opus]")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LIST");
   app.add_flag_callback(
       "--no-altc", [&] { phone.offers_alternatives = false; }, "offer one address, the external one, only");
   app.add_flag("--mute", phone.is_mute, "send no audio");

@@ -42,7 +42,10 @@ TEST(PhoneOptions, values_are_checked_with_a_remedy) {
                                              {"--nat64-prefix", "192.0.2.0/24"},
                                              {"--tone", "49"},
                                              {"--tone", "3901"},
-                                             {"--codec", "opus"},
+                                             {"--codecs", "speex"},
+                                             {"--codecs", "opus,OPUS"},
+                                             {"--codecs", "opus,pcmu,opus"},
+                                             {"--codecs", ""},
                                              {"--address", "fe80::1"},
                                              {"--mapping-wait", "61"},
                                              {"--duration", "86401"},
@@ -65,6 +68,23 @@ TEST(PhoneOptions, a_trace_goes_to_standard_error_or_to_a_file) {
   }
   EXPECT_FALSE(parse({"--trace", "call.pcap"})->is_traced);
   EXPECT_EQ(parse({"--trace", "call.pcap"})->trace_file, "call.pcap");
+}
+
+TEST(PhoneOptions, codecs_have_the_order_in_which_they_are_named) {
+  using enum media::Codec;
+  EXPECT_EQ(parse({})->phone.codecs, (std::vector{pcmu, pcma, opus}));
+  EXPECT_EQ(parse({"--codecs", "opus"})->phone.codecs, std::vector{opus});
+  EXPECT_EQ(parse({"--codecs", "opus,pcmu", "--mute"})->phone.codecs, (std::vector{opus, pcmu}));
+  EXPECT_FALSE(parse({"--codecs", "opus", "pcmu"}));
+  const std::string path = testing::TempDir() + "portolan-phone-codecs-test.conf";
+  for (const char* line :
+       {"codecs = \"opus,pcma\"\n", "codecs = opus,pcma\n", "codecs = [\"opus\", \"pcma\"]\n"}) {
+    std::ofstream(path) << line;
+    const auto options = parse({"--config", path.c_str()});
+    ASSERT_TRUE(options) << options.error().text;
+    EXPECT_EQ(options->phone.codecs, (std::vector{opus, pcma})) << line;
+  }
+  std::remove(path.c_str());
 }
 
 TEST(PhoneOptions, contradictions_are_told) {

@@ -32,6 +32,7 @@ auto call_json(const sip::CallView& call) -> json {
               {"packets-late", statistics.packets_late},
               {"packets-stray", statistics.packets_stray},
               {"packets-unknown", statistics.packets_unknown},
+              {"packets-undecodable", statistics.packets_undecodable},
               {"packets-malformed", statistics.packets_malformed},
               {"reports-sent", statistics.reports_sent},
               {"reports-received", statistics.reports_received},

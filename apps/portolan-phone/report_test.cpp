@@ -36,6 +36,16 @@ TEST(PhoneReport, an_ended_call_tells_its_statistics) {
   EXPECT_EQ(object["packets-lost"], 10);
 }
 
+TEST(PhoneReport, the_codec_has_its_name_and_what_it_could_not_decode_its_count) {
+  PhoneEvent event = ended();
+  event.view->agreement->plan.codec = media::Codec::opus;
+  event.view->statistics.packets_undecodable = 7;
+  EXPECT_THAT(call_text(*event.view), HasSubstr("opus over IPv6, sendrecv"));
+  const auto object = nlohmann::json::parse(event_json(event));
+  EXPECT_EQ(object["codec"], "opus");
+  EXPECT_EQ(object["packets-undecodable"], 7);
+}
+
 TEST(PhoneReport, errors_are_explained) {
   for (const int status : {401, 404, 408, 480, 488, 503}) {
     const PhoneEvent event{.kind = PhoneEvent::Kind::ended, .call = 1, .status = status, .text = "Phrase"};
