@@ -98,12 +98,18 @@ class Phone:
 
 
 def samples_of(path):
-    """Of a WAV file, also one whose header promises more than there is."""
+    """Of a WAV file, also one whose header promises more than there is; 8000 a second, of one channel."""
     octets = pathlib.Path(path).read_bytes()
     with wave.open(str(path)) as file:
-        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 8000)
+        channels, octets_of_sample, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
+    assert octets_of_sample == 2 and rate % 8000 == 0, path
     data = octets[octets.index(b"data") + 8:]
-    return struct.unpack(f"<{len(data) // 2}h", data[:len(data) // 2 * 2])
+    samples = struct.unpack(f"<{len(data) // 2}h", data[:len(data) // 2 * 2])
+    # baresip records as it decodes, Opus at 48000 Hz in two channels: the mean of what becomes one sample.
+    together = channels * rate // 8000
+    if together == 1:
+        return samples
+    return [sum(samples[at:at + together]) / together for at in range(0, len(samples) - together + 1, together)]
 
 
 def tone_share(samples, frequency):

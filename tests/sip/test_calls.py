@@ -146,7 +146,7 @@ def test_without_pcp_the_invite_goes_out_and_the_peer_refuses_it(lab):
 
 def test_sip_over_tcp(lab, tmp_path):
     trace = tmp_path / "call.pcap"
-    with Phone(lab, "handset-3g", *CALL, "--transport", "tcp", "--codec", "pcma", "--trace", trace) as phone:
+    with Phone(lab, "handset-3g", *CALL, "--transport", "tcp", "--codecs", "pcma", "--trace", trace) as phone:
         ended = phone.end()
         check_heard(phone, ended, SECONDS)
         assert ended["codec"] == "PCMA"
@@ -173,10 +173,54 @@ def test_what_was_mapped_and_registered_is_gone_at_the_end(lab):
         assert other.end(expect=1)["status"] == 480
 
 
-def test_digits_are_sent(lab):
+@pytest.mark.parametrize("codec", ["pcmu", "opus"])
+def test_digits_are_sent(lab, codec):
     with Phone(lab, "handset-wifi", "--answer", "--calls", 1, user="client5") as other:
         other.wait_for("registered")
-        with Phone(lab, "handset-3g", "--call", f"sip:client5@{DOMAIN}", "--duration", 3, "--digits", "42#") as phone:
-            phone.end()
+        with Phone(lab, "handset-3g", "--call", f"sip:client5@{DOMAIN}", "--duration", 3, "--digits", "42#", "--codecs",
+                   codec) as phone:
+            assert phone.end()["codec"].lower() == codec
         other.end()
         assert "".join(event["text"] for event in other.all_of("digits")) == "42#"
+
+
+def check_opus(ended):
+    assert ended["codec"] == "opus"
+    assert ended["packets-undecodable"] == 0 and ended["packets-unknown"] == 0, ended
+
+
+def test_opus_passes_both_ways_when_we_call(lab):
+    baresip = Baresip(lab)
+    before = baresip.recorded()
+    with Capture(lab, "peer") as peer, \
+            Phone(lab, "handset-3g", *CALL_WITHOUT_END, "--duration", SECONDS_OF_FIRST, "--codecs", "opus") as phone:
+        ended = phone.end()
+        check_opus(ended)
+        check_heard(phone, ended, SECONDS_OF_FIRST)
+        baresip.heard(TONE, PACKETS_SHARE * SECONDS_OF_FIRST - 0.5, before)
+    # Both sides' clocks are Opus's, in RTP as in the reports (RFC 7587 s4.1).
+    rtp, rtcp = port_of(ended["external"]), port_of(ended["external-rtcp"])
+    for direction in (f"ip.src == {POOL} && udp.srcport == {rtp}", f"ip.dst == {POOL} && udp.dstport == {rtp}"):
+        packets = peer.fields(direction, "rtp.p_type", "rtp.timestamp", decode_as=(f"udp.port=={rtp},rtp",))
+        assert {payload_type for (payload_type,), _ in packets} == {"96"}
+        timestamps = [int(timestamp) for _, (timestamp,) in packets]
+        steps = {(later - earlier) % 2 ** 32 for earlier, later in zip(timestamps, timestamps[1:])}
+        assert min(steps) == 960, steps
+    assert ended["reports-received"] >= 1 and ended["jitter-ms"] < 20, ended
+    jitters = [int(jitter[0]) for jitter, in peer.fields(
+        f"ip.src == {POOL} && udp.srcport == {rtcp}", "rtcp.ssrc.jitter", decode_as=(f"udp.port=={rtcp},rtcp",)) if jitter]
+    assert jitters and max(jitters) < 48000 * 20 // 1000, jitters
+
+
+def test_opus_passes_both_ways_when_we_are_called(lab):
+    """The caller offers it last, and it is the first one that this phone has."""
+    baresip = Baresip(lab)
+    before = baresip.recorded()
+    with Phone(lab, "handset-3g", "--answer", "--calls", 1, "--tone", TONE, "--duration", SECONDS, "--codecs",
+               "opus") as phone:
+        phone.wait_for("registered")
+        baresip.dial(f"sip:client4@{DOMAIN}")
+        ended = phone.end()
+        check_opus(ended)
+        check_heard(phone, ended, SECONDS)
+        baresip.heard(TONE, PACKETS_SHARE * SECONDS - 0.5, before)

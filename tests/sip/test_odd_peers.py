@@ -130,6 +130,9 @@ def answering(lab):
     ("rtcp to nowhere", AUDIO + "a=rtcp:99999\n", 200),
     ("audio behind video", HEAD + "m=video 9056 RTP/AVP 99\nm=audio 6500 RTP/AVP 0\n", 200),
     ("no audio", HEAD + "m=video 9056 RTP/AVP 99\n", 488),
+    ("opus with parameters of all kinds", HEAD + "m=audio 6500 RTP/AVP 111\na=rtpmap:111 opus/48000/2\n"
+     "a=fmtp:111 ;;=;useinbandfec=x;maxaveragebitrate=1;unheard=of\n", 200),
+    ("opus that is none", HEAD + "m=audio 6500 RTP/AVP 111\na=rtpmap:111 opus/8000/1\n", 488),
     ("no codec of ours", HEAD + "m=audio 6500 RTP/AVP 3 18\n", 488),
     ("a name for an address", AUDIO.replace(f"c=IN IP4 {PEER}", "c=IN IP4 phone.example"), 488),
     ("a port out of range", HEAD + "m=audio 99999 RTP/AVP 0\n", 488),
