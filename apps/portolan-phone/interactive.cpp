@@ -40,7 +40,7 @@ constexpr std::string_view help =
 
 class Session {
  public:
-  Session(const Options& options, sip::Phone& phone, media::AudioSource sound)
+  Session(const Options& options, sip::Phone& phone, Sound sound)
       : options_(options), phone_(phone), sound_(std::move(sound)) {}
 
   auto run(io::Signals& signals) -> int {
@@ -73,11 +73,12 @@ class Session {
       fmt::print("\r{}\n", event_text(event));
       if (event.kind == sip::PhoneEvent::Kind::registered) is_registered_ = true;
       if (event.kind == sip::PhoneEvent::Kind::registration_failed) is_registered_ = false;
-      if (event.kind == sip::PhoneEvent::Kind::incoming) prepare(event.call);
+      if (event.kind == sip::PhoneEvent::Kind::incoming) sound_.prepare(phone_, event.call);
       if (event.kind == sip::PhoneEvent::Kind::ended) {
         if (const auto saved = save_recording(options_, event); !saved) fmt::print("{}\n", saved.error());
       }
     }
+    if (const auto followed = sound_.follow(phone_); !followed) fmt::print("\r{}\n", followed.error());
     if (!events.empty()) prompt();
   }
 
@@ -89,11 +90,6 @@ class Session {
     if (!calls.empty()) fmt::print("; {}", call_text(calls.back()));
     fmt::print("] ");
     static_cast<void>(std::fflush(stdout));
-  }
-
-  void prepare(unsigned number) {
-    phone_.set_source(number, sound_);
-    if (!options_.record.empty()) phone_.record(number);
   }
 
   void take_line(std::string_view line) {
@@ -139,7 +135,7 @@ class Session {
     const auto number =
         phone_.call(whom.starts_with("sip:") ? whom : fmt::format("sip:{}@{}", whom, options_.phone.domain));
     if (!number) return fmt::print("{}\n", number.error());
-    prepare(*number);
+    sound_.prepare(phone_, *number);
   }
 
   /// The call meant; tells what is wrong if there is none.
@@ -168,15 +164,14 @@ class Session {
 
   const Options& options_;
   sip::Phone& phone_;
-  media::AudioSource sound_;
+  Sound sound_;
   bool is_registered_ = false;
   bool is_over_ = false;
 };
 
 }  // namespace
 
-auto run_interactive(const Options& options, sip::Phone& phone, media::AudioSource sound,
-                     io::Signals& signals) -> int {
+auto run_interactive(const Options& options, sip::Phone& phone, Sound sound, io::Signals& signals) -> int {
   return Session(options, phone, std::move(sound)).run(signals);
 }
 

@@ -4,13 +4,13 @@
 #pragma once
 
 #include "io/signals.h"
-#include "media/audio.h"
 #include "portolan-phone/options.h"
+#include "portolan-phone/sound.h"
 
 namespace portolan::phone {
 
 /// Until "quit" or the end of the input. Out  exit status
-[[nodiscard]] auto run_interactive(const Options& options, sip::Phone& phone, media::AudioSource sound,
+[[nodiscard]] auto run_interactive(const Options& options, sip::Phone& phone, Sound sound,
                                    io::Signals& signals) -> int;
 
 }  // namespace portolan::phone

@@ -14,6 +14,7 @@
 #include "portolan-phone/interactive.h"
 #include "portolan-phone/options.h"
 #include "portolan-phone/script.h"
+#include "portolan-phone/sound.h"
 #include "portolan-phone/surroundings.h"
 #include "portolan-phone/trace.h"
 
@@ -35,7 +36,7 @@ auto run(Options options) -> int {
     fmt::print(stderr, "portolan-phone: {}\n", phone.error());
     return exit_system;
   }
-  auto sound = sound_of(options);
+  auto sound = Sound::open(options);
   if (!sound) {
     fmt::print(stderr, "portolan-phone: {}\n", sound.error());
     return exit_usage;

@@ -161,6 +161,15 @@ void add_media(CLI::App& app, Options& options) {
          },
          "tone to send, in Hz")
       ->type_name("NUMBER");
+  app.add_option_function<std::string>(
+         "--sound-card",
+         [&](const std::string& text) {
+           // Of a flag, in the file of options.
+           options.sound_card = text.empty() || text == "true" ? "default" : text;
+         },
+         "speak and hear by the sound card, of another ALSA name than default if one is given")
+      ->expected(0, 1)
+      ->type_name("[NAME]");
   app.add_option("--record", options.record,
                  "WAV file for what is heard; a number is added for the second call on")
       ->type_name("FILE");
@@ -206,6 +215,8 @@ auto problem_with(const Options& options) -> std::string {
     return "--call and --answer contradict each other: leave one out";
   if (!options.play.empty() && options.tone_hz > 0)
     return "--play and --tone contradict each other: leave one out";
+  if (!options.sound_card.empty() && (!options.play.empty() || options.tone_hz > 0))
+    return "--sound-card takes what is sent from the microphone: leave out --play and --tone";
   if (options.call_count > 0 && !options.answers && options.call.empty())
     return "--calls counts calls of --call or --answer: add one of them";
   if (options.is_json && options.call.empty() && !options.answers)

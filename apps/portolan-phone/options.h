@@ -29,6 +29,8 @@ struct Options {
   unsigned call_count = 0;
   std::filesystem::path play;
   double tone_hz = 0;
+  /// ALSA's name of the card that is spoken into and heard from; empty: none.
+  std::string sound_card = {};
   std::filesystem::path record;
   /// Of each call; nothing: until the other side ends it.
   std::optional<Milliseconds> duration;

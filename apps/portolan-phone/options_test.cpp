@@ -87,7 +87,15 @@ TEST(PhoneOptions, codecs_have_the_order_in_which_they_are_named) {
   std::remove(path.c_str());
 }
 
+TEST(PhoneOptions, the_sound_card_may_be_named) {
+  EXPECT_TRUE(parse({})->sound_card.empty());
+  EXPECT_EQ(parse({"--sound-card"})->sound_card, "default");
+  EXPECT_EQ(parse({"--sound-card", "--mute"})->sound_card, "default");
+  EXPECT_EQ(parse({"--sound-card", "plughw:1"})->sound_card, "plughw:1");
+}
+
 TEST(PhoneOptions, contradictions_are_told) {
+  EXPECT_FALSE(parse({"--sound-card", "--tone", "440"}));
   EXPECT_FALSE(parse({"--call", "sip:13@mysip.example", "--answer"}));
   EXPECT_FALSE(parse({"--call", "sip:13@mysip.example", "--play", "x.wav", "--tone", "440"}));
   EXPECT_FALSE(parse({"--calls", "3"}));

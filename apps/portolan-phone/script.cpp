@@ -11,7 +11,6 @@
 
 #include <fmt/format.h>
 
-#include "io/read_file.h"
 #include "io/signals.h"
 #include "io/system.h"
 #include "media/wav.h"
@@ -20,13 +19,12 @@
 namespace portolan::phone {
 namespace {
 
-constexpr std::size_t wav_octets_max = std::size_t{64} << 20U;
 constexpr Milliseconds pause_max = std::chrono::seconds{60};
 constexpr Milliseconds close_time = std::chrono::seconds{4};
 
 class Script {
  public:
-  Script(const Options& options, sip::Phone& phone, media::AudioSource sound)
+  Script(const Options& options, sip::Phone& phone, Sound sound)
       : options_(options),
         phone_(phone),
         sound_(std::move(sound)),
@@ -62,6 +60,8 @@ class Script {
       static_cast<void>(std::fflush(stdout));
       take(event);
     }
+    if (const auto followed = sound_.follow(phone_); !followed)
+      fmt::print(stderr, "portolan-phone: {}\n", followed.error());
   }
 
   void begin() {
@@ -75,12 +75,7 @@ class Script {
     patience_ = io::monotonic_now() + options_.wait;
     const auto number = phone_.call(options_.call);
     if (!number) return fail(number.error());
-    prepare(*number);
-  }
-
-  void prepare(unsigned number) {
-    phone_.set_source(number, sound_);
-    if (!options_.record.empty()) phone_.record(number);
+    sound_.prepare(phone_, *number);
   }
 
   void fail(const std::string& text) {
@@ -100,7 +95,7 @@ class Script {
           phone_.refuse(event.call);
           break;
         }
-        prepare(event.call);
+        sound_.prepare(phone_, event.call);
         phone_.answer(event.call);
         break;
       case sip::PhoneEvent::Kind::active:
@@ -156,7 +151,7 @@ class Script {
 
   const Options& options_;
   sip::Phone& phone_;
-  media::AudioSource sound_;
+  Sound sound_;
   /// For the registration, then for an answer.
   std::optional<TimePoint> patience_;
   bool has_begun_ = false;
@@ -168,17 +163,6 @@ class Script {
 };
 
 }  // namespace
-
-auto sound_of(const Options& options) -> std::expected<media::AudioSource, std::string> {
-  if (options.tone_hz > 0) return media::AudioSource::tone(options.tone_hz);
-  if (options.play.empty()) return media::AudioSource();
-  const auto file = io::read_file(options.play, wav_octets_max);
-  if (!file) return std::unexpected(fmt::format("{}: {}", options.play.string(), to_string(file.error())));
-  auto samples = media::parse_wav(*file);
-  if (!samples)
-    return std::unexpected(fmt::format("{} {}", options.play.string(), media::to_string(samples.error())));
-  return media::AudioSource::clip(std::move(*samples));
-}
 
 auto save_recording(const Options& options, const sip::PhoneEvent& ended)
     -> std::expected<void, std::string> {
@@ -197,8 +181,7 @@ auto save_recording(const Options& options, const sip::PhoneEvent& ended)
   return {};
 }
 
-auto run_script(const Options& options, sip::Phone& phone, media::AudioSource sound, io::Signals& signals)
-    -> int {
+auto run_script(const Options& options, sip::Phone& phone, Sound sound, io::Signals& signals) -> int {
   return Script(options, phone, std::move(sound)).run(signals);
 }
 

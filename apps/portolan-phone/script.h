@@ -7,14 +7,10 @@
 #include <string>
 
 #include "io/signals.h"
-#include "media/audio.h"
 #include "portolan-phone/options.h"
+#include "portolan-phone/sound.h"
 
 namespace portolan::phone {
-
-/// What the options say to play.
-/// Errors  text: the file can't be read, or is no WAV file that can be played
-[[nodiscard]] auto sound_of(const Options& options) -> std::expected<media::AudioSource, std::string>;
 
 /// Writes what a call recorded: the first one into the file itself, others into files with their numbers.
 /// Errors  text
@@ -22,7 +18,7 @@ namespace portolan::phone {
     -> std::expected<void, std::string>;
 
 /// Makes or answers calls. Out  exit status
-[[nodiscard]] auto run_script(const Options& options, sip::Phone& phone, media::AudioSource sound,
-                              io::Signals& signals) -> int;
+[[nodiscard]] auto run_script(const Options& options, sip::Phone& phone, Sound sound, io::Signals& signals)
+    -> int;
 
 }  // namespace portolan::phone

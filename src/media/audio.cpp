@@ -19,7 +19,14 @@ auto AudioSource::clip(std::vector<std::int16_t> samples) -> AudioSource {
   return source;
 }
 
+auto AudioSource::live(std::function<void(std::span<std::int16_t>)> give) -> AudioSource {
+  AudioSource source;
+  source.give_ = std::move(give);
+  return source;
+}
+
 void AudioSource::read(std::span<std::int16_t> out) {
+  if (give_) return give_(out);
   for (std::int16_t& sample : out) {
     if (samples_.empty()) {
       sample = 0;

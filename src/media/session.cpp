@@ -256,6 +256,7 @@ void Session::send_packet() {
 void Session::hear() {
   std::array<std::int16_t, packet_samples> samples{};
   static_cast<void>(buffer_.take(samples));
+  if (listener_) listener_(samples);
   if (is_recording_ && recording_.size() < recording_samples_max)
     recording_.insert(recording_.end(), samples.begin(), samples.end());
 }

@@ -17,11 +17,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
@@ -118,6 +120,10 @@ class Session {
   /// Begins, or goes on by another plan.
   void begin(const MediaTime& time, const Plan& plan);
   void set_source(AudioSource source) { source_ = std::move(source); }
+  /// `listener` is called with what is heard, a packet's time of it each.
+  void set_listener(std::function<void(std::span<const std::int16_t>)> listener) {
+    listener_ = std::move(listener);
+  }
   /// Keeps what is heard from now on.
   void record() { is_recording_ = true; }
   /// Silence goes out in place of the source, or with `mutes` nothing at all.
@@ -173,6 +179,7 @@ class Session {
   DigitReceiver digit_receiver_;
   JitterBuffer buffer_;
   bool is_mute_ = false;
+  std::function<void(std::span<const std::int16_t>)> listener_;
   bool is_recording_ = false;
   std::vector<std::int16_t> recording_;
 

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Test #2 of the slides: a phone without IPv4 registers at an IPv4 server and talks with an IPv4 phone."""
+import math
+import struct
+
 import pytest
 
 from labkit import POOL
-from sipkit import (DOMAIN, PACKETS_A_SECOND, PACKETS_SHARE, PEER, SERVER, Baresip, Capture, Phone,
-                    check_heard, check_mapped, fields_of, port_of)
+from sipkit import (DOMAIN, PACKETS_A_SECOND, PACKETS_SHARE, PEER, PEER_TONE, SERVER, Baresip, Capture, Phone,
+                    check_heard, check_mapped, fields_of, port_of, tone_seconds)
 
 SECONDS = 3
 # The peer sends its first report after 5 s.
@@ -122,6 +125,36 @@ def test_a_call_from_the_ipv4_phone_comes_in_after_idle(lab):
         check_mapped(ended)
         check_heard(phone, ended, SECONDS)
         baresip.heard(TONE, PACKETS_SHARE * SECONDS - 0.5, before)
+
+
+def test_a_person_speaks_and_hears_by_the_sound_card(lab, tmp_path):
+    """ALSA's own plugins stand for the card: its microphone takes a file, its speaker writes another."""
+    microphone, speaker, config = (tmp_path / name for name in ("in.raw", "out.raw", "asound.conf"))
+    # Whole periods are in a packet, so that what ALSA leaves out does not break the tone.
+    tone = 600
+    microphone.write_bytes(struct.pack("<8000h", *(round(16000 * math.sin(2 * math.pi * tone * at / 8000))
+                                                   for at in range(8000))) * 60)
+    config.write_text(f"""
+        pcm.nothing {{ type null }}
+        pcm.taking {{ type file slave.pcm nothing file /dev/null infile {microphone} format raw }}
+        pcm.giving {{ type file slave.pcm nothing file {speaker} format raw }}
+        pcm.card {{ type asym capture.pcm taking playback.pcm giving }}
+    """)
+    baresip = Baresip(lab)
+    before = baresip.recorded()
+    with Phone(lab, "handset-3g", "--call", f"sip:13@{DOMAIN}", "--duration", SECONDS, "--sound-card", "card",
+               first=("env", f"ALSA_CONFIG_PATH={config}")) as phone:
+        check_heard(phone, phone.end(), SECONDS)
+        baresip.heard(tone, PACKETS_SHARE * SECONDS - 0.5, before)
+    played = speaker.read_bytes()
+    heard = tone_seconds(struct.unpack(f"<{len(played) // 2}h", played), PEER_TONE)
+    assert heard >= PACKETS_SHARE * SECONDS - 0.5, heard
+
+
+def test_a_sound_card_that_is_not_there_is_named(lab):
+    with Phone(lab, "handset-3g", *CALL_WITHOUT_END[:2], "--sound-card", "nowhere") as phone:
+        assert phone.end(expect=2) is None
+        assert "sound card 'nowhere' can't be used" in phone.said()
 
 
 def test_a_phone_that_never_sent_audio_is_heard_of(lab):

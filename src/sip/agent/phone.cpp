@@ -407,6 +407,10 @@ void Phone::set_source(unsigned number, media::AudioSource source) {
   if (Call* call = find(number)) call->session.set_source(std::move(source));
 }
 
+void Phone::set_listener(unsigned number, std::function<void(std::span<const std::int16_t>)> listener) {
+  if (Call* call = find(number)) call->session.set_listener(std::move(listener));
+}
+
 void Phone::record(unsigned number) {
   if (Call* call = find(number)) call->session.record();
 }

@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -139,6 +140,8 @@ class Phone {
   void hold(unsigned number, bool is_held);
   [[nodiscard]] auto send_digits(unsigned number, std::string_view digits) -> bool;
   void set_source(unsigned number, media::AudioSource source);
+  /// `listener` is called with what the call hears, 20 ms of it each, at the pace of sending.
+  void set_listener(unsigned number, std::function<void(std::span<const std::int16_t>)> listener);
   void record(unsigned number);
 
   [[nodiscard]] auto calls() const -> std::vector<CallView>;
