@@ -5,7 +5,7 @@
 # adds to the set-up of a SIP call, how long a host is out of reach when a part restarts, and what being reachable costs
 # a host that does nothing.
 #
-# Needs: portoland portolan portolan-phone
+# Needs: portoland portolan-nat64 portolan portolan-phone
 #
 # Rounds: 9
 #
@@ -27,7 +27,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 os.environ.setdefault("PORTOLAN_BUILD", os.environ.get("PORTOLAN_BENCH_BUILD", str(ROOT / "build/release")))
 sys.path[:0] = [str(ROOT / "tests/lab"), str(ROOT / "tests/sip")]
-from labkit import POOL, Lab, until  # noqa: E402  pylint: disable=wrong-import-position
+from labkit import POOL, Daemon, Lab, divided_configuration, until  # noqa: E402  pylint: disable=wrong-import-position
 from sipkit import PEER, Capture, Phone  # noqa: E402  pylint: disable=wrong-import-position
 from test_many_calls import callee, sipp  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -37,6 +37,11 @@ CALLS = 20
 # An idle phone is watched for so long.
 IDLE_S = 60
 HOUR_S = 3600
+# A phone registers for so long at a time, where it is measured when a SIP server that begins anew knows it again.
+REGISTRATION_S = 20
+NAME_SERVER = ("2001:db8:53::53", 53)
+# The AAAA records of viewer.example, which has an IPv4 address alone (RFC 1035 s4.1).
+QUERY = b"\x12\x34\x01\x00\x00\x01" + bytes(6) + b"\x06viewer\x07example\x00\x00\x1c\x00\x01"
 # Without PCP the path has to be kept open by traffic: RFC 5626 has a SIP phone send every 24 to 29 s over UDP.
 KEEPALIVE_S = (24 + 29) / 2
 
@@ -134,6 +139,61 @@ def measure_restart(lab, case):
         show(case, probe.first_after(began) - began)
 
 
+def measure_nat64_restart(lab, nat64, case):
+    """The NAT64, a process of its own, is killed and begins anew; the server gives it back what it promised."""
+    with Probe(lab) as probe, keeping(lab):
+        probe.first_after(now_ms())
+        nat64.end(signal.SIGKILL)
+        began = now_ms()
+        nat64.start()
+        show(case, probe.first_after(began) - began)
+
+
+class Part:
+    """One of the lab's daemons, which is ended and begins anew."""
+
+    def __init__(self, lab, host, daemon, *command):
+        self.lab, self.host, self.command = lab, host, command
+        os.kill(int((lab.state / f"{daemon}.pid").read_text()), signal.SIGTERM)
+        until(lambda: (lab.state / f"{daemon}.exit").exists(), 20, f"the end of {daemon}")
+        self.start()
+
+    def start(self):
+        self.process = self.lab.start(self.host, *self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+def measure_resolver_restart(lab, resolver, case):
+    """Until a name of the IPv4 side has an IPv6 address again; whoever knows the address notices nothing."""
+    with contextlib.closing(lab.udp("handset-3g", timeout=PROBE_S)) as asking:
+        def resolves():
+            asking.sendto(QUERY, NAME_SERVER)
+            with contextlib.suppress(TimeoutError):
+                answer = asking.recv(512)
+                return answer[3] & 15 == 0 and answer[6:8] != b"\0\0"
+            return False
+        resolver.end()
+        began = now_ms()
+        resolver.start()
+        until(resolves, 20, "an answer")
+        show(case, now_ms() - began)
+
+
+def measure_sip_server_restart(lab, sip_server, case):
+    """Until the phone has registered again, which it does in its own time; only then calls come in."""
+    with Phone(lab, "handset-3g", "--answer", "--expires", REGISTRATION_S) as phone:
+        phone.wait_for("registered")
+        sip_server.end()
+        before = len(phone.all_of("registered"))
+        began = now_ms()
+        sip_server.start()
+        show(case, phone.wait_for("registered", before + 1, 2 * REGISTRATION_S)["seen"] * 1000 - began)
+        phone.stop()
+
+
 def measure_client_restart(lab, case):
     """The client is killed, and another one that knows nothing of it asks for the same port."""
     client = lab.start("handset-3g", pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps/portolan-phone", "--user", "a",
@@ -182,16 +242,43 @@ def idle_costs(lab):
                     (end - begin for begin, end in zip(before, after))))
 
 
-def measure_all(lab, durable, rounds):
+def measure_all(lab, durable, divided, rounds):
+    resolver = Part(lab, "dns", "unbound", "unbound", "-d", "-c", lab.state / "unbound.conf")
+    sip_server = Part(lab, "sip", "kamailio", "kamailio", "-DD", "-E", "-f", lab.state / "kamailio.cfg", "-Y",
+                      lab.state / "kamailio", "-P", lab.state / "kamailio.daemon.pid")
     with tempfile.TemporaryDirectory() as folder, sipp(lab, callee(pathlib.Path(folder), 0)):
         for _ in range(rounds):
             measure_reachable(lab, "asks, and is reachable")
             measure_cold(lab, "server starts, host is reachable")
             measure_restart(lab, "server restarts without its store")
             measure_restart(durable, "server restarts with its store")
+            measure_nat64_restart(*divided, "NAT64 restarts beside its server")
             measure_client_restart(lab, "phone restarts after a kill")
+            measure_resolver_restart(lab, resolver, "DNS64 restarts, a name resolves")
+            measure_sip_server_restart(lab, sip_server, f"SIP server restarts, phones register for {REGISTRATION_S} s")
             show("call set up without PCP", call_times(lab, "--no-pcp"))
             show("call set up with PCP", call_times(lab))
+
+
+@contextlib.contextmanager
+def divided_lab(name):
+    """A lab and its NAT64, a process of its own beside the server's."""
+    lab = Lab(name)
+    with tempfile.TemporaryDirectory() as folder:
+        directory = pathlib.Path(folder)
+        try:
+            lab.up("--without-server")
+            address = f"unix:{directory}/nat64.sock"
+            configs = divided_configuration(lab, directory, listen=address, connect=address)
+            nat64, server = (Daemon(lab, *each, directory) for each in zip(("portolan-nat64", "portoland"), configs))
+            nat64.start()
+            server.start()
+            server.until_it_says("has all that was promised")
+            yield lab, nat64
+            server.end()
+            nat64.end()
+        finally:
+            lab.down()
 
 
 def main():
@@ -205,7 +292,8 @@ def main():
         durable.server("stop")
         (durable.state / "portoland.toml").write_text(with_store)
         durable.server("start")
-        measure_all(lab, durable, rounds)
+        with divided_lab(f"bench{os.getpid()}n") as divided:
+            measure_all(lab, durable, divided, rounds)
         idle = {"seconds": IDLE_S, **idle_costs(lab), "keepalives_an_hour_without_pcp": HOUR_S / KEEPALIVE_S}
         print("note idle: " + ", ".join(f"{name.replace('_', ' ')} {value:.0f}" for name, value in idle.items()))
         times = {case: {"min": min(values), "median": statistics.median(values), "max": max(values)}
