@@ -197,11 +197,15 @@ TEST(Session, lost_packets_are_silence_by_g711_and_concealed_by_opus) {
     call.left.set_source(AudioSource::tone(440));
     call.run(seconds{10});
     EXPECT_GT(call.right.statistics().packets_lost, 40);
-    EXPECT_GT(tone_windows(call.right.recording(), 440), 0.95) << to_string(codec);
-    if (codec == Codec::pcmu)
+    const double share = tone_windows(call.right.recording(), 440);
+    if (codec == Codec::pcmu) {
+      EXPECT_GT(share, 0.95);
       EXPECT_GE(longest_silence(call.right.recording()), Session::packet_samples);
-    else
+    } else {
+      // The tone goes on behind the loss where its period does not: windows with such a seam have less of it.
+      EXPECT_GT(share, 0.8);
       EXPECT_LT(longest_silence(call.right.recording()), Session::packet_samples / 2);
+    }
   }
 }
 
