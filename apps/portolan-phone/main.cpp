@@ -22,6 +22,17 @@ namespace portolan::phone {
 namespace {
 
 auto run(Options options) -> int {
+  // First what may be wrong before anything is asked of others.
+  auto sound = Sound::open(options);
+  if (!sound) {
+    fmt::print(stderr, "portolan-phone: {}\n", sound.error());
+    return exit_usage;
+  }
+  auto signals = io::Signals::open({SIGINT, SIGTERM});
+  if (!signals) {
+    fmt::print(stderr, "portolan-phone: {}\n", to_string(signals.error()));
+    return exit_system;
+  }
   if (const auto traced = begin_trace(options); !traced) {
     fmt::print(stderr, "portolan-phone: {}\n", traced.error());
     return exit_system;
@@ -34,16 +45,6 @@ auto run(Options options) -> int {
   const auto phone = sip::Phone::open(options.phone, random);
   if (!phone) {
     fmt::print(stderr, "portolan-phone: {}\n", phone.error());
-    return exit_system;
-  }
-  auto sound = Sound::open(options);
-  if (!sound) {
-    fmt::print(stderr, "portolan-phone: {}\n", sound.error());
-    return exit_usage;
-  }
-  auto signals = io::Signals::open({SIGINT, SIGTERM});
-  if (!signals) {
-    fmt::print(stderr, "portolan-phone: {}\n", to_string(signals.error()));
     return exit_system;
   }
   const bool is_interactive = options.call.empty() && !options.answers;
