@@ -43,8 +43,9 @@ auto wrong_mapping(const Said& said, const server::ContractTable& contracts, Tim
                        contract.external_port.value <= said.external_port.value &&
                        said.external_port.value - contract.external_port.value <= offset;
     constexpr std::uint32_t endless = 0xffffffff;
-    const auto lifetime = server::remaining_life(contract, now).count();
-    found |= is_it && (contract.is_static ? said.lifetime_s == endless : lifetime == said.lifetime_s);
+    const auto lifetime =
+        server::has_end(contract, now) ? server::remaining_life(contract, now).count() : endless;
+    found |= is_it && lifetime == said.lifetime_s;
   });
   if (found) return {};
   return fmt::format("no contract is what an answer says: port {} as port {} for {} s", said.internal_port,

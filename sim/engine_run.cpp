@@ -245,7 +245,9 @@ void EngineRun::change_users() {
 }
 
 void EngineRun::change_mappings() {
-  const auto mapping = static_mapping(choices_);
+  auto mapping = static_mapping(choices_);
+  if (choices_.one_in(3))
+    mapping.expires = world_.now + Seconds{1 + static_cast<std::int64_t>(choices_.below(300))};
   switch (choices_.below(8)) {
     case 0: {
       server::MappingFilter filter;

@@ -19,9 +19,17 @@
 
 namespace portolan::server {
 
+/// Longer than any process lives: a device knows no end of time.
+inline constexpr Seconds forever{100LL * 365 * 86400};
+
 /// Whole seconds until `contract` expires, rounded up; at least 1.
 [[nodiscard]] inline auto remaining_life(const Contract& contract, TimePoint now) -> Seconds {
   return std::max(std::chrono::ceil<Seconds>(contract.expires - now), Seconds{1});
+}
+
+/// It ends by itself, unless somebody prolongs it.
+[[nodiscard]] inline auto has_end(const Contract& contract, TimePoint now) -> bool {
+  return contract.expires - now < forever / 2;
 }
 
 class ContractTable {

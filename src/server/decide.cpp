@@ -182,7 +182,8 @@ void Server::answer_about_static(TimePoint now, const Inbound& datagram, const W
     return answer_error(now, datagram, ResultCode::not_authorized);
   if (wanted.options.prefer_failure && !suggests(wanted, contract))
     return answer_error(now, datagram, ResultCode::cannot_provide_external);
-  answer_success(now, datagram, item_for(now, datagram, wanted, &contract, owner), endless);
+  answer_success(now, datagram, item_for(now, datagram, wanted, &contract, owner),
+                 has_end(contract, now) ? remaining_life(contract, now) : endless);
 }
 
 /// A new mapping gets as many ports as its owner may have; false if that is none.

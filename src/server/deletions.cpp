@@ -130,7 +130,7 @@ void Server::walk_deletion(TimePoint now, Deletion& deletion, Batch& batch) {
   for (const auto& [key, refusal] : unsettled_statics_) {
     const auto wanted = statics_.find(key);
     if (wanted == statics_.end() || contracts_.find({.mapping = key, .remote_peer = {}}) != nullptr) continue;
-    others.push_back(contract_of(wanted->second.mapping));
+    others.push_back(contract_of(now, wanted->second.mapping));
     if (!matches(deletion.filter, others.back())) others.pop_back();
   }
   for (const Contract& contract : others) delete_contract(now, deletion, contract, batch);

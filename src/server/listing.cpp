@@ -150,7 +150,7 @@ auto Server::list_mappings(TimePoint now, const MappingFilter& filter, const Cur
     at.after = key;
     const auto wanted = statics_.find(key);
     if (wanted == statics_.end() || contracts_.find({.mapping = key, .remote_peer = {}}) != nullptr) continue;
-    if (const Contract contract = contract_of(wanted->second.mapping); matches(filter, contract))
+    if (const Contract contract = contract_of(now, wanted->second.mapping); matches(filter, contract))
       page.rows.push_back({.contract = contract,
                            .origin = wanted->second.origin,
                            .remaining = {},
@@ -166,10 +166,11 @@ auto Server::find_mapping(TimePoint now, const ContractKey& key) const -> std::o
   if (contract != nullptr && contract->expires > now) return view_of(now, *contract);
   const auto wanted = key.is_peer() ? statics_.end() : statics_.find(key.mapping);
   if (wanted == statics_.end()) return {};
-  MappingView view{.contract = contract_of(wanted->second.mapping),
+  MappingView view{.contract = contract_of(now, wanted->second.mapping),
                    .origin = wanted->second.origin,
                    .remaining = {},
                    .is_in_force = false};
+  if (has_end(view.contract, now)) view.remaining = remaining_life(view.contract, now);
   if (const auto unsettled = unsettled_statics_.find(key.mapping); unsettled != unsettled_statics_.end())
     view.refusal = unsettled->second;
   return view;
@@ -177,11 +178,10 @@ auto Server::find_mapping(TimePoint now, const ContractKey& key) const -> std::o
 
 auto Server::view_of(TimePoint now, const Contract& contract) const -> MappingView {
   MappingView view{.contract = contract, .origin = origin_of(contract), .remaining = {}};
-  if (!contract.is_static) {
-    view.remaining = remaining_life(contract, now);
-  } else if (const auto wanted = statics_.find(contract.key.mapping); wanted != statics_.end()) {
+  if (has_end(contract, now)) view.remaining = remaining_life(contract, now);
+  if (!contract.is_static) return view;
+  if (const auto wanted = statics_.find(contract.key.mapping); wanted != statics_.end())
     view.is_in_force = is_in_force(wanted->second.mapping);
-  }
   return view;
 }
 

@@ -9,8 +9,10 @@
 namespace portolan::server {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Key;
 using ::testing::SizeIs;
 using wire::ResultCode;
 using Reason = Failure::Reason;
@@ -275,6 +277,65 @@ TEST(StaticsByHand, are_in_force_and_durable_when_the_answer_comes) {
   EXPECT_THAT(world.stored_statics, IsEmpty());
   EXPECT_EQ(world.disagreement(), std::nullopt);
   EXPECT_EQ(world.remove(MapAsk{}), Reason::not_found);
+}
+
+auto static_until(TimePoint expires) -> StaticMapping {
+  StaticMapping mapping = static_of(8080);
+  mapping.expires = expires;
+  return mapping;
+}
+
+TEST(StaticsByHand, with_a_lifetime_end_by_themselves) {
+  Managed world;
+  const TimePoint expires = world.now + Seconds{60};
+  ASSERT_EQ(world.add(static_until(expires)), std::nullopt);
+  EXPECT_EQ(world.stored_statics.at(key_of(MapAsk{})).expires, expires);
+  world.pass(Seconds{20});
+  EXPECT_EQ(world.ask(MapAsk{}).response().lifetime_s, 40U);
+  const auto view = world.server.find_mapping(world.now, {.mapping = key_of(MapAsk{}), .remote_peer = {}});
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->remaining, Seconds{40});
+  EXPECT_TRUE(view->is_in_force);
+  world.pass(Seconds{41});
+  world.pass(Seconds{2});
+  EXPECT_THAT(world.at_device(), IsEmpty());
+  EXPECT_THAT(world.stored_statics, IsEmpty());
+  EXPECT_EQ(world.server.counters().expired, 1U);
+  EXPECT_EQ(world.remove(MapAsk{}), Reason::not_found);
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+  EXPECT_EQ(world.result_of(MapAsk{}), ResultCode::success) << "its host may have another";
+}
+
+TEST(StaticsByHand, whose_time_is_up_are_not_restored) {
+  Managed world;
+  StaticMapping other = static_of(8081, MapAsk{.internal_port = 2});
+  other.expires = world.now + Seconds{60};
+  const std::vector<store::Row> rows{store::PutStatic{static_until(world.now)}, store::PutStatic{other},
+                                     store::PutEpoch{world.now}};
+  ASSERT_TRUE(world.server.restore(world.now, rows, {}));
+  world.pass({});
+  world.pass(Seconds{2});
+  EXPECT_THAT(world.at_device(), ElementsAre(Key(key_of(MapAsk{.internal_port = 2}))));
+  world.pass(Seconds{60});
+  world.pass(Seconds{2});
+  EXPECT_THAT(world.at_device(), IsEmpty());
+  EXPECT_EQ(world.server.broken_invariant(world.now), std::nullopt);
+}
+
+TEST(StaticsByHand, end_though_the_device_lost_them_and_refuses_them) {
+  Managed world;
+  ASSERT_EQ(world.add(static_until(world.now + Seconds{60})), std::nullopt);
+  world.set_pool({*IpAddress::parse("192.0.2.15")});
+  for (int second = 0; second < 5; ++second) world.pass(Seconds{1});
+  const auto view = world.server.find_mapping(world.now, {.mapping = key_of(MapAsk{}), .remote_peer = {}});
+  ASSERT_TRUE(view);
+  EXPECT_FALSE(view->is_in_force);
+  EXPECT_EQ(view->remaining, Seconds{55});
+  world.pass(Seconds{56});
+  world.pass(Seconds{2});
+  EXPECT_FALSE(world.server.find_mapping(world.now, {.mapping = key_of(MapAsk{}), .remote_peer = {}}));
+  EXPECT_THAT(world.stored_statics, IsEmpty());
+  EXPECT_EQ(world.disagreement(), std::nullopt);
 }
 
 TEST(StaticsByHand, that_the_device_refuses_are_not_there) {

@@ -25,7 +25,11 @@ void Server::restore_user(const Profile& user) {
   actions_.overruled.push_back({.user = user.users, .mapping = {}});
 }
 
-void Server::restore_static(const StaticMapping& mapping) {
+void Server::restore_static(TimePoint now, const StaticMapping& mapping) {
+  if (mapping.expires && *mapping.expires <= now) {
+    housekeeping_.emplace_back(store::DropStatic{mapping.key});
+    return;
+  }
   if (!statics_.contains(mapping.key)) return put_static({.mapping = mapping, .origin = Origin::by_hand});
   housekeeping_.emplace_back(store::DropStatic{mapping.key});
   actions_.overruled.push_back({.user = {}, .mapping = mapping.key});
@@ -73,7 +77,7 @@ auto Server::restore(TimePoint now, std::span<const store::Row> rows,
                     users, statics, config_.users_by_hand_max, config_.statics_by_hand_max));
   for (const store::Row& row : rows) {
     if (const auto* user = std::get_if<store::PutUser>(&row)) restore_user(user->user);
-    if (const auto* fixed = std::get_if<store::PutStatic>(&row)) restore_static(fixed->mapping);
+    if (const auto* fixed = std::get_if<store::PutStatic>(&row)) restore_static(now, fixed->mapping);
   }
   device_profiles_.want(profile_table(users_));
   // They may be in the way of the configuration's.

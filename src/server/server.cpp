@@ -238,7 +238,10 @@ void Server::advance(TimePoint now) {
     ++counters_.expired;
     updates_.cease(contract->key);
     record(now, Event::Kind::mapping_expired, *contract);
-    housekeeping_.emplace_back(store::DropMapping{contract->key});
+    if (contract->is_static)
+      end_static(contract->key.mapping);
+    else
+      housekeeping_.emplace_back(store::DropMapping{contract->key});
   }
   for (std::size_t i = 0; i < config_.updates_per_advance_max; ++i) {
     const auto update = updates_.take_due(now);

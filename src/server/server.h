@@ -337,7 +337,10 @@ class Server {
 
   // statics.cpp
   void review_statics(TimePoint now);
-  [[nodiscard]] auto change_of_static(const MappingKey& key) const -> std::optional<Item>;
+  [[nodiscard]] auto change_of_static(TimePoint now, const MappingKey& key) const -> std::optional<Item>;
+  [[nodiscard]] auto has_run_out(TimePoint now, const MappingKey& key) const -> bool;
+  /// It is no longer wanted, because its time is up.
+  void end_static(const MappingKey& key);
   [[nodiscard]] auto is_in_force(const StaticMapping& mapping) const -> bool;
   void static_refused(const MappingKey& key, device::Refusal refusal);
   struct Static;
@@ -399,7 +402,7 @@ class Server {
 
   // restore.cpp
   void restore_user(const Profile& user);
-  void restore_static(const StaticMapping& mapping);
+  void restore_static(TimePoint now, const StaticMapping& mapping);
 
   // listing.cpp
   [[nodiscard]] auto broken_management() const -> std::optional<std::string>;
@@ -408,7 +411,7 @@ class Server {
   void view_mappings(TimePoint now, UserView& view) const;
   [[nodiscard]] auto view_of(TimePoint now, const Contract& contract) const -> MappingView;
   /// What a static mapping that is not in force would be.
-  [[nodiscard]] static auto contract_of(const StaticMapping& mapping) -> Contract;
+  [[nodiscard]] static auto contract_of(TimePoint now, const StaticMapping& mapping) -> Contract;
   [[nodiscard]] auto origin_of(const Contract& contract) const -> Origin;
   [[nodiscard]] auto matches(const MappingFilter& filter, const Contract& contract) const -> bool;
 

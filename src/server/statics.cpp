@@ -3,6 +3,7 @@
 // Mappings that the operator makes (RFC 6887 s2.2, s11.3): kept as the configuration has them, or as they
 // were added by hand. What is not yet so is looked at again every second, because a host may have the place,
 // or the device refuse. One that is being added by hand is given up then: who adds it is told why.
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -12,8 +13,6 @@ namespace portolan::server {
 namespace {
 
 constexpr Seconds review_interval{1};
-/// Longer than any process lives: a device knows no end of time.
-constexpr Seconds forever{100LL * 365 * 86400};
 
 auto details_of(const StaticMapping& mapping) -> ContractDetails {
   ContractDetails details;
@@ -47,12 +46,13 @@ auto external_of(const StaticMapping& mapping) -> std::pair<Protocol, Endpoint> 
 
 }  // namespace
 
-auto Server::contract_of(const StaticMapping& mapping) -> Contract {
+auto Server::contract_of(TimePoint now, const StaticMapping& mapping) -> Contract {
   Contract contract;
   contract.key = {.mapping = mapping.key, .remote_peer = {}};
   contract.external_address = mapping.external_address;
   contract.external_port = mapping.external_port;
   contract.is_static = true;
+  contract.expires = mapping.expires.value_or(now + forever);
   if (const ContractDetails details = details_of(mapping); !details.is_empty())
     contract.details = SharedDetails(details);
   return contract;
@@ -125,7 +125,8 @@ void Server::review_statics(TimePoint now) {
       ++unsettled;
       continue;
     }
-    auto item = change_of_static(key);
+    if (has_run_out(now, key)) end_static(key);
+    auto item = change_of_static(now, key);
     if (!item) {
       unsettled = unsettled_statics_.erase(unsettled);
       // Nothing is to be done at the device, nor under way.
@@ -153,8 +154,22 @@ auto Server::is_in_force(const StaticMapping& mapping) const -> bool {
   return contract != nullptr && is_as_wanted(*contract, mapping);
 }
 
+/// Its time is up before it was in force.
+auto Server::has_run_out(TimePoint now, const MappingKey& key) const -> bool {
+  const auto wanted = statics_.find(key);
+  return wanted != statics_.end() && wanted->second.mapping.expires &&
+         *wanted->second.mapping.expires <= now && !static_changes_.contains(key) &&
+         contracts_.find({.mapping = key, .remote_peer = {}}) == nullptr;
+}
+
+void Server::end_static(const MappingKey& key) {
+  if (!statics_.contains(key)) return;
+  erase_static(key);
+  housekeeping_.emplace_back(store::DropStatic{key});
+}
+
 /// The next step towards what the operator wants of `key`; none if it is so.
-auto Server::change_of_static(const MappingKey& key) const -> std::optional<Item> {
+auto Server::change_of_static(TimePoint now, const MappingKey& key) const -> std::optional<Item> {
   const Contract* contract = contracts_.find({.mapping = key, .remote_peer = {}});
   const auto wanted = statics_.find(key);
   const bool is_static = contract != nullptr && contract->is_static;
@@ -175,7 +190,8 @@ auto Server::change_of_static(const MappingKey& key) const -> std::optional<Item
   item.suggested_external_address = wanted->second.mapping.external_address;
   item.suggested_external_port = wanted->second.mapping.external_port;
   item.prefer_failure = true;
-  item.lifetime = forever;
+  const std::optional<TimePoint>& expires = wanted->second.mapping.expires;
+  item.lifetime = expires ? std::max(std::chrono::ceil<Seconds>(*expires - now), Seconds{1}) : forever;
   item.details = SharedDetails(details_of(wanted->second.mapping));
   return item;
 }

@@ -204,9 +204,11 @@ TYPED_TEST_P(StoreContract, every_field_of_static_mappings_is_kept_apart_from_wh
                      .description = "the operator's"};
   StaticMapping other = full;
   other.key.internal_port = Port{1};
+  full.expires = full_contract().expires;
   StaticMapping plain = full;
   plain.filters.clear();
   plain.description.clear();
+  plain.expires.reset();
   plain.key.realm = Realm{9};
   const Contract mapping{.key = {.mapping = full.key, .remote_peer = {}},
                          .external_address = {},

@@ -145,7 +145,7 @@ auto json_of(const Profile& user) -> ordered_json {
   return object;
 }
 
-auto json_of(const StaticMapping& mapping) -> ordered_json {
+auto json_of(const StaticMapping& mapping, TimePoint now) -> ordered_json {
   ordered_json object;
   add_key(object, mapping.key);
   object["external-src-address"] = to_string(mapping.external_address);
@@ -153,6 +153,7 @@ auto json_of(const StaticMapping& mapping) -> ordered_json {
   if (!mapping.filters.empty()) object["filters"] = json_of(mapping.filters);
   if (!mapping.description.empty())
     add_text(object, "description", "description-octets", mapping.description);
+  if (mapping.expires) object["lifetime"] = seconds_up(*mapping.expires - now);
   return object;
 }
 
@@ -392,20 +393,22 @@ auto user_of(Fields& fields) -> PutUser {
   return row;
 }
 
-auto static_of(Fields& fields) -> PutStatic {
+auto static_of(Fields& fields, TimePoint written) -> PutStatic {
   PutStatic row;
   row.mapping.key = fields.key();
   row.mapping.external_address = fields.address("external-src-address");
   row.mapping.external_port.value = fields.number<std::uint16_t>("external-src-port");
   row.mapping.filters = fields.filters("filters");
   row.mapping.description = fields.text_or_octets("description", "description-octets").value_or("");
+  if (fields.has("lifetime"))
+    row.mapping.expires = written + Seconds{fields.number("lifetime", 0, lifetime_max)};
   return row;
 }
 
 auto row_of(std::string_view kind, Fields& fields, TimePoint written) -> std::optional<Row> {
   if (kind == "mapping") return mapping_of(fields, written);
   if (kind == "user") return user_of(fields);
-  if (kind == "static-mapping") return static_of(fields);
+  if (kind == "static-mapping") return static_of(fields, written);
   if (kind == "epoch") return PutEpoch{written - Seconds{fields.number("epoch", 0, lifetime_max)}};
   if (kind == "path")
     return PutPath{.number = fields.number<std::uint16_t>("number"),
@@ -470,7 +473,7 @@ auto to_json(const Row& row, TimePoint now) -> std::string {
   else if (const auto* user = std::get_if<PutUser>(&row))
     line["user"] = json_of(user->user);
   else if (const auto* fixed = std::get_if<PutStatic>(&row))
-    line["static-mapping"] = json_of(fixed->mapping);
+    line["static-mapping"] = json_of(fixed->mapping, now);
   return line.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

@@ -175,10 +175,12 @@ TEST(JsonRows, static_mappings_come_back) {
                      .external_address = *IpAddress::parse("192.0.2.14"),
                      .external_port = Port{8080},
                      .filters = full_contract().filters(),
-                     .description = "the operator's"};
+                     .description = "the operator's",
+                     .expires = now + Seconds{7200}};
   StaticMapping plain = full;
   plain.filters.clear();
   plain.description.clear();
+  plain.expires.reset();
   for (const StaticMapping& mapping : {full, plain}) {
     const auto read = parse_json(to_json(PutStatic{mapping}, now), now);
     ASSERT_TRUE(read) << read.error()[0];

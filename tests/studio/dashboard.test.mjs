@@ -54,15 +54,18 @@ test("a mapping appears as it is made, and goes as it expires", async () => {
   await row(`${client}:8080`).waitFor({ state: "detached" });
 });
 
-test("what portolanctl makes has no end, and goes as it is deleted", async () => {
+test("what portolanctl makes appears, and goes as it expires or is deleted", async () => {
   const control = (...words) => run(program("portolanctl"), "--server", `unix:${world.directory}/management.sock`, "--yes", ...words);
   control("add", "map", "tcp", "198.51.100.8", "81", "8081", "192.0.2.1");
   await row("198.51.100.8:81").getByText("192.0.2.1:8081").waitFor();
-  map("tcp", "8082", "--lifetime", "4");
+  const had = await page.locator(".events").getByText("mapping-expired").count();
+  control("add", "map", "tcp", "198.51.100.8", "82", "8082", "192.0.2.1", "--lifetime", "4");
   const expiry = (text) => row(text).locator("td").nth(3).textContent();
-  assert.match(await expiry(`${client}:8082`), /^\d+ s$/);
+  assert.match(await expiry("198.51.100.8:82"), /^\d+ s$/);
   assert.equal(await expiry("198.51.100.8:81"), "");
-  await row(`${client}:8082`).waitFor({ state: "detached" });
+  await page.locator(".events").getByText("mapping-expired").nth(had).waitFor();
+  await row("198.51.100.8:82").waitFor({ state: "detached" });
+  assert.equal(await row("198.51.100.8:81").count(), 1);
   control("delete", "map", "tcp", "198.51.100.8", "81");
   await page.locator(".events").getByText("mapping-deleted").first().waitFor();
   await row("198.51.100.8:81").waitFor({ state: "detached" });

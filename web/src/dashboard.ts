@@ -195,8 +195,8 @@ class Dashboard {
   }
 
   private askMapping(): void {
-    const inputs = { "transport-protocol": "tcp", "internal-src-address": "", "internal-src-port": "", "external-src-port": "", description: "" };
-    this.askFor("Add a mapping", "Add", "/v1/mappings", inputs, ["internal-src-port", "external-src-port"]);
+    const inputs = { "transport-protocol": "tcp", "internal-src-address": "", "internal-src-port": "", "external-src-port": "", lifetime: "", description: "" };
+    this.askFor("Add a mapping", "Add", "/v1/mappings", inputs, ["internal-src-port", "external-src-port", "lifetime"]);
   }
 
   private askUser(): void {

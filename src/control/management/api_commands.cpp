@@ -277,6 +277,8 @@ void Api::add_mapping(const Arguments& arguments, io::HttpCall call) {
     for (const Prefix& peer : *peers)
       mapping.filters.push_back({.remote_peers = peer, .remote_port = Port{}});
   mapping.description = arguments.get<std::string>("description").value_or("");
+  if (const auto lifetime = arguments.get<std::int64_t>("lifetime"))
+    mapping.expires = now() + Seconds{*lifetime};
   const ContractKey key{.mapping = mapping.key, .remote_peer = {}};
   await(server_.add_mapping(now(), std::move(mapping)), std::move(call), [this, key](const server::Outcome&) {
     const auto added = server_.find_mapping(now(), key);

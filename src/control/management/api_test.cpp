@@ -315,6 +315,21 @@ TEST_F(ApiTest, mappings_are_added_shown_and_deleted) {
       "not-found");
 }
 
+TEST_F(ApiTest, mappings_may_be_given_a_lifetime) {
+  const auto body = [](std::string_view lifetime) {
+    return fmt::format(R"({{"transport-protocol": "tcp", "internal-src-address": "2001:db8:112::9",
+      "internal-src-port": 80, "external-src-port": 8080, "lifetime": {}}})",
+                       lifetime);
+  };
+  for (const std::string_view lifetime : {"0", "31536001", "-1", "\"soon\""})
+    EXPECT_EQ(ask("POST", "/v1/mappings", body(lifetime)).status, 400) << lifetime;
+  EXPECT_EQ(ask("POST", "/v1/mappings", body("7200")).object().at("lifetime"), 7200);
+  world.pass(Seconds{7000});
+  EXPECT_EQ(ask("GET", "/v1/mappings").rows().at(0).at("lifetime"), 200);
+  world.pass(Seconds{201});
+  EXPECT_EQ(ask("GET", "/v1/mappings").rows().size(), 0U);
+}
+
 TEST_F(ApiTest, nothing_is_deleted_unless_it_is_said_what) {
   world.ask({.from = host});
   EXPECT_EQ(ask("DELETE", "/v1/mappings").code(), "missing-parameter");

@@ -165,7 +165,7 @@ auto row_of(const server::Event& event, Nanoseconds since_epoch, TimePoint now) 
   using Kind = server::Event::Kind;
   const bool is_there = event.kind == Kind::mapping_created || event.kind == Kind::mapping_renewed ||
                         event.kind == Kind::mapping_moved;
-  const bool expires = is_there && !event.contract->is_static;
+  const bool expires = is_there && server::has_end(*event.contract, now);
   append_contract(row, *event.contract,
                   expires ? std::optional(server::remaining_life(*event.contract, now)) : std::nullopt);
   return row;

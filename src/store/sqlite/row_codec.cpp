@@ -152,6 +152,7 @@ class Reader {
   void copy_to(std::span<std::byte> out) { reader_.copy_to(out); }
   auto field() -> std::span<const std::byte> { return reader_.take(number<std::uint16_t>()); }
   void require(bool legal) { is_legal_ = is_legal_ && legal; }
+  [[nodiscard]] auto has_more() const -> bool { return reader_.ok() && reader_.remaining() > 0; }
   [[nodiscard]] auto is_whole() const -> bool {
     return is_legal_ && reader_.ok() && reader_.remaining() == 0;
   }
@@ -337,14 +338,15 @@ auto decode_user(std::span<const std::byte> key, std::span<const std::byte> octe
   return reader.is_whole() ? std::optional(std::move(user)) : std::nullopt;
 }
 
-void write_value(const StaticMapping& mapping, Writer& writer) {
+void write_value(const StaticMapping& mapping, const TimeLine& line, Writer& writer) {
   writer.address(mapping.external_address);
   writer.number(mapping.external_port.value);
   writer.filters(mapping.filters);
   writer.field(std::as_bytes(std::span(mapping.description)));
+  if (mapping.expires) writer.time(line.stored(*mapping.expires));
 }
 
-auto decode_static(std::span<const std::byte> key, std::span<const std::byte> octets)
+auto decode_static(std::span<const std::byte> key, std::span<const std::byte> octets, const TimeLine& line)
     -> std::optional<PutStatic> {
   const auto contract_key = decode_key(key);
   if (!contract_key || contract_key->is_peer()) return {};
@@ -355,6 +357,7 @@ auto decode_static(std::span<const std::byte> key, std::span<const std::byte> oc
   row.mapping.external_port.value = reader.number<std::uint16_t>();
   row.mapping.filters = reader.filters();
   row.mapping.description = text_of(reader.field());
+  if (reader.has_more()) row.mapping.expires = line.monotonic(reader.time());
   return reader.is_whole() ? std::optional(std::move(row)) : std::nullopt;
 }
 
@@ -391,7 +394,7 @@ void append_row(const Row& row, const TimeLine& line, std::vector<std::byte>& oc
     RowWriter writer(RowKind::static_mapping, false, octets);
     write_key({.mapping = fixed->mapping.key, .remote_peer = {}}, writer);
     writer.end_key();
-    write_value(fixed->mapping, writer);
+    write_value(fixed->mapping, line, writer);
   } else {
     RowWriter writer(RowKind::static_mapping, true, octets);
     write_key({.mapping = std::get<DropStatic>(row).key, .remote_peer = {}}, writer);
@@ -429,7 +432,7 @@ auto decode_row(const EncodedRow& row, const TimeLine& line) -> std::optional<Ro
     case RowKind::epoch: return decode_epoch(row.value, line);
     case RowKind::path: return decode_path(row.key, row.value);
     case RowKind::user: return decode_user(row.key, row.value);
-    case RowKind::static_mapping: return decode_static(row.key, row.value);
+    case RowKind::static_mapping: return decode_static(row.key, row.value, line);
     case RowKind::stamp: break;
   }
   return {};
