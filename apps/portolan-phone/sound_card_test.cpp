@@ -33,36 +33,36 @@ constexpr double tone_hz = 1000;
 class SoundCardOfFiles : public testing::Test {
  protected:
   void SetUp() override {
-    std::filesystem::create_directory(folder_);
-    std::ofstream(folder_ / "asound.conf") << fmt::format(
+    std::filesystem::create_directory(folder);
+    std::ofstream(folder / "asound.conf") << fmt::format(
         "pcm.nothing {{ type null }}\n"
         "pcm.taking {{ type file slave.pcm nothing file /dev/null infile {0}/in.raw format raw }}\n"
         "pcm.giving {{ type file slave.pcm nothing file {0}/out.raw format raw }}\n"
         "pcm.card {{ type asym capture.pcm taking playback.pcm giving }}\n"
         "pcm.deaf {{ type asym playback.pcm nothing capture.pcm missing }}\n",
-        folder_.string());
+        folder.string());
     write("in.raw", media::make_tone(tone_hz, std::size_t{media::sample_rate} * 60));
-    setenv("ALSA_CONFIG_PATH", (folder_ / "asound.conf").c_str(), 1);
+    setenv("ALSA_CONFIG_PATH", (folder / "asound.conf").c_str(), 1);
   }
   void TearDown() override {
     unsetenv("ALSA_CONFIG_PATH");
-    std::filesystem::remove_all(folder_);
+    std::filesystem::remove_all(folder);
   }
 
   void write(const std::string& name, const std::vector<std::int16_t>& samples) const {
-    std::ofstream file(folder_ / name, std::ios::binary);
+    std::ofstream file(folder / name, std::ios::binary);
     file.write(reinterpret_cast<const char*>(samples.data()),
                static_cast<std::streamsize>(samples.size() * sizeof(std::int16_t)));
   }
   [[nodiscard]] auto read(const std::string& name) const -> std::vector<std::int16_t> {
-    std::vector<std::int16_t> samples(std::filesystem::file_size(folder_ / name) / sizeof(std::int16_t));
-    std::ifstream file(folder_ / name, std::ios::binary);
+    std::vector<std::int16_t> samples(std::filesystem::file_size(folder / name) / sizeof(std::int16_t));
+    std::ifstream file(folder / name, std::ios::binary);
     file.read(reinterpret_cast<char*>(samples.data()),
               static_cast<std::streamsize>(samples.size() * sizeof(std::int16_t)));
     return samples;
   }
 
-  std::filesystem::path folder_ =
+  std::filesystem::path folder =
       std::filesystem::path(testing::TempDir()) / fmt::format("portolan-sound-card-{}", getpid());
 };
 

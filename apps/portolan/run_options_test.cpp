@@ -22,6 +22,7 @@ using testing::SizeIs;
 
 auto parse(const std::vector<std::string>& arguments) -> std::expected<Command, Exit> {
   std::vector<const char*> words;
+  words.reserve(arguments.size());
   for (const std::string& argument : arguments) words.push_back(argument.c_str());
   return parse_command_line(words);
 }

@@ -293,7 +293,7 @@ auto Studio::run(const Json& body) -> io::HttpReply {
         Json json{{"number", report.number + 1},  {"of", names.size()},
                   {"name", names[report.number]}, {"passed", report.differences.empty()},
                   {"answer", report.answer},      {"differences", report.differences}};
-        timeline_.add("step", std::move(json));
+        timeline_.add("step", json);
       },
       [this] {
         timeline_.add("ended", Json::object());

@@ -28,11 +28,11 @@ class TimelineTest : public testing::Test {
   /// The entry that it belongs to.
   auto add(Kind kind, std::vector<std::byte> payload) -> std::optional<std::uint64_t> {
     const bool is_sent = kind == Kind::sent;
-    timeline_.add({.kind = kind,
-                   .source = is_sent ? host : server,
-                   .destination = is_sent ? server : host,
-                   .payload = std::move(payload)});
-    return timeline_.entries().back().belongs_to;
+    timeline.add({.kind = kind,
+                  .source = is_sent ? host : server,
+                  .destination = is_sent ? server : host,
+                  .payload = std::move(payload)});
+    return timeline.entries().back().belongs_to;
   }
   auto send(std::uint8_t mark) -> std::optional<std::uint64_t> {
     return add(Kind::sent, map_message(false, mark));
@@ -41,8 +41,8 @@ class TimelineTest : public testing::Test {
     return add(Kind::received, map_message(true, mark, difference));
   }
 
-  io::EventLoop loop_;
-  Timeline timeline_{loop_};
+  io::EventLoop loop;
+  Timeline timeline{loop};
 };
 
 TEST_F(TimelineTest, answers_belong_to_the_request_with_their_nonce_and_port) {
@@ -57,9 +57,9 @@ TEST_F(TimelineTest, what_is_sent_again_is_one_request_until_it_is_answered) {
   EXPECT_EQ(send(1), std::nullopt);
   EXPECT_EQ(send(1), 1);
   EXPECT_EQ(send(1), 1);
-  EXPECT_FALSE(timeline_.is_answered(1));
+  EXPECT_FALSE(timeline.is_answered(1));
   EXPECT_EQ(receive(1), 1);
-  EXPECT_TRUE(timeline_.is_answered(1)) << "whichever of the three it was for";
+  EXPECT_TRUE(timeline.is_answered(1)) << "whichever of the three it was for";
   EXPECT_EQ(send(1), std::nullopt) << "another exchange";
 }
 
@@ -82,7 +82,7 @@ TEST_F(TimelineTest, an_answer_that_is_late_goes_to_the_request_that_has_none) {
 TEST_F(TimelineTest, announcements_belong_to_nothing) {
   send(1);
   EXPECT_EQ(add(Kind::announced, map_message(true, 1)), std::nullopt);
-  EXPECT_FALSE(timeline_.is_answered(1));
+  EXPECT_FALSE(timeline.is_answered(1));
 }
 
 }  // namespace

@@ -129,11 +129,11 @@ auto Session::look_at_doomed(const Command& listing, const Filter& filter) -> Do
   const auto keep = [&doomed](std::vector<ShownLine> lines) {
     for (ShownLine& line : lines) doomed.lines.push_back(std::move(line));
   };
-  doomed.outcome = ask(loop_, server_, listing, filter.asked, timeout_, [&](Row row) {
+  doomed.outcome = ask(loop_, server_, listing, filter.asked, timeout_, [&](const Row& row) {
     const std::string* const origin = row.find("origin");
     // What the configuration has stays.
     if (!filter.lets_pass(row) || (origin != nullptr && *origin == "configured")) return true;
-    if (++doomed.count <= shown_max) keep(table.add(std::move(row)));
+    if (++doomed.count <= shown_max) keep(table.add(row));
     return doomed.count <= counted_max;
   });
   keep(table.finish());

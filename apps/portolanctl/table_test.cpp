@@ -34,6 +34,7 @@ auto row(std::string_view json) -> Row { return read_row(json).value(); }
 
 auto texts(const std::vector<ShownLine>& lines) -> std::vector<std::string> {
   std::vector<std::string> made;
+  made.reserve(lines.size());
   for (const ShownLine& line : lines) made.push_back(line.text);
   return made;
 }

@@ -20,7 +20,7 @@ PORTOLAND = pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps" / "portoland"
 
 
 def run(*arguments):
-    done = subprocess.run([PORTOLAND, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([PORTOLAND, *map(str, arguments)], capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout, done.stderr
 
 
