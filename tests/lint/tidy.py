@@ -21,6 +21,8 @@ TIDY = ("clang-tidy-19", "-p", BUILD, f"-load={BUILD}/tidy_own_code.so", "--quie
 # The analyzer looks at what is ours in src. Analysing GoogleTest's macros path by path takes longer than all else, and
 # in programs it stumbles over libraries' std::function; both run with sanitizers.
 OTHER_CHECKS = ["--checks=-clang-analyzer-*"]
+# States of a function that it looks at, at most: a tenth of the default, for a sixth of the time.
+ANALYSIS = [f"--extra-arg={argument}" for argument in ("-Xclang", "-analyzer-config", "-Xclang", "max-nodes=20000")]
 
 
 def output_of(command):
@@ -56,7 +58,7 @@ class Tidy:
 
     def look_at(self, file):
         """(file, what clang-tidy says if it finds something)"""
-        checks = [] if is_analysed(file) else OTHER_CHECKS
+        checks = ANALYSIS if is_analysed(file) else OTHER_CHECKS
         stamp = self.stamp(file, checks)
         if stamp is not None and os.path.exists(stamp):
             return file, None
