@@ -361,14 +361,18 @@ auto EngineRun::disturbed() const -> std::uint64_t {
 /// If the device is out of reach, it comes back; everything under way reaches it.
 auto EngineRun::bring_back() -> std::optional<std::string> {
   if (!world_.is_connected) world_.connect(1 + choices_.below(8));
-  const std::uint64_t before = disturbed();
+  // An undo is for want of a store: a port that the device gave others meanwhile may be kept by their
+  // traffic.
+  const auto lost_or_moved = [&] { return disturbed() - world_.server.counters().refused_undos; };
+  const std::uint64_t before = lost_or_moved();
   while (!world_.is_reconciled) {
     if (world_.server.next_deadline() == TimePoint{}) world_.pass(Nanoseconds{0});
     if (!world_.apply_next() && world_.server.next_deadline() != TimePoint{} && !world_.is_reconciled)
       return "the device is not reconciled, and nothing is to be done";
   }
   is_gated_ = false;
-  if (disturbed() != before && !has_missed_events_) return "a device that came back moved or lost mappings";
+  if (lost_or_moved() != before && !has_missed_events_)
+    return "a device that came back moved or lost mappings";
   has_missed_events_ = false;
   return {};
 }
