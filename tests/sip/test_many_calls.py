@@ -21,11 +21,8 @@ IN_A_ROW = int(os.environ.get("PORTOLAN_CALLS", "50"))
 RATE = 20
 SETTLED = IN_A_ROW * 7 // 10
 GROWTH_KB_MAX = 512 if SETTLED >= 32 * RATE else 512 + 128 * (IN_A_ROW - SETTLED)
-# Of what was sent, what has come back when the calls end: the last packets are on their way.
-ECHO_SHARE = 0.98
 if os.environ.get("PORTOLAN_SANITIZERS") == "thread":
     GROWTH_KB_MAX = math.inf  # it notes what threads did, in memory of its own
-    ECHO_SHARE = PACKETS_SHARE  # and takes its time with packets, so that more of them are
 # A sanitizer that kept what was freed would look like a leak.
 REUSING = ("env", "ASAN_OPTIONS=quarantine_size_mb=1:thread_local_quarantine_size_kb=64")
 MEDIA_PORT = 6600
@@ -130,7 +127,9 @@ def test_fifty_calls_at_once_on_one_core(lab, tmp_path):
     assert len(phone.all_of("ended")) == AT_ONCE
     for ended in phone.all_of("ended"):
         assert ended["packets-sent"] >= PACKETS_SHARE * PACKETS_A_SECOND * SECONDS, ended
-        assert ended["packets-received"] >= ECHO_SHARE * ended["packets-sent"], ended
+        # The last packets are still on their way back, which are not lost.
+        assert ended["packets-received"] >= PACKETS_SHARE * ended["packets-sent"], ended
+        assert ended["packets-lost"] <= 0.02 * ended["packets-sent"], ended
     assert udp_counters(lab, "handset-3g")[1] == errors
 
 
