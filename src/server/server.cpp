@@ -295,7 +295,7 @@ auto Server::epoch_time_s(TimePoint now, const Prefix& subscriber) const -> std:
 
 auto Server::broken_invariant(TimePoint now) const -> std::optional<std::string> {
   std::optional<std::string> broken;
-  boost::unordered_flat_map<std::string, MappingKey> external;
+  std::vector<std::pair<Protocol, Endpoint>> external;
   std::size_t ports = 0;
   contracts_.for_each([&](const Contract& contract) {
     const MappingKey& mapping = contract.key.mapping;
@@ -304,15 +304,16 @@ auto Server::broken_invariant(TimePoint now) const -> std::optional<std::string>
     const bool is_mapped = !contract.key.is_peer() && contract.expires > now;
     for (std::uint16_t i = 0; i < contract.port_count && is_mapped; ++i) {
       const Port port{static_cast<std::uint16_t>(contract.external_port.value + i)};
-      const auto [entry, is_new] = external.try_emplace(
-          fmt::format("{} {}", mapping.protocol, Endpoint{contract.external_address, port}), mapping);
-      if (!is_new) broken = fmt::format("two contracts share {}", entry->first);
+      external.emplace_back(mapping.protocol, Endpoint{contract.external_address, port});
     }
     if (!was_reconfigured_ && counters_.larger_sets_found == 0 && !contract.is_static &&
         contracts_.count_of(contract.subscriber) >
             asker_of(mapping.internal_address, {}).policy->mappings_max)
       broken = fmt::format("{} is over its quota", contract.subscriber);
   });
+  std::ranges::sort(external);
+  if (const auto shared = std::ranges::adjacent_find(external); shared != external.end())
+    broken = fmt::format("two contracts share {} {}", shared->first, shared->second);
   if (ports != contracts_.ports()) broken = "ports are miscounted";
   if (ports > config_.mappings_max && !was_reconfigured_ && counters_.larger_sets_found == 0)
     broken = "more ports than mappings_max";
