@@ -181,7 +181,7 @@ auto Server::view_of(TimePoint now, const Contract& contract) const -> MappingVi
   if (has_end(contract, now)) view.remaining = remaining_life(contract, now);
   if (!contract.is_static) return view;
   if (const auto wanted = statics_.find(contract.key.mapping); wanted != statics_.end())
-    view.is_in_force = is_in_force(wanted->second.mapping);
+    view.is_in_force = is_in_force(now, wanted->second.mapping);
   return view;
 }
 

@@ -322,6 +322,23 @@ TEST(StaticsByHand, whose_time_is_up_are_not_restored) {
   EXPECT_EQ(world.server.broken_invariant(world.now), std::nullopt);
 }
 
+TEST(StaticsByHand, with_a_lifetime_have_none_any_more_when_the_configuration_has_them) {
+  Managed world;
+  ASSERT_EQ(world.add(static_until(world.now + Seconds{60})), std::nullopt);
+  Config config;
+  config.static_mappings = {static_of(8080)};
+  world.server.reconfigure(world.now, config);
+  for (int i = 0; i < 4; ++i) world.pass(Seconds{1});
+  const auto view = world.server.find_mapping(world.now, {.mapping = key_of(MapAsk{}), .remote_peer = {}});
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->remaining, std::nullopt);
+  world.pass(Seconds{100});
+  world.pass(Seconds{2});
+  EXPECT_THAT(world.at_device(), SizeIs(1));
+  EXPECT_THAT(world.stored_statics, IsEmpty());
+  EXPECT_EQ(world.disagreement(), std::nullopt);
+}
+
 TEST(StaticsByHand, end_though_the_device_lost_them_and_refuses_them) {
   Managed world;
   ASSERT_EQ(world.add(static_until(world.now + Seconds{60})), std::nullopt);

@@ -239,7 +239,7 @@ void Server::advance(TimePoint now) {
     updates_.cease(contract->key);
     record(now, Event::Kind::mapping_expired, *contract);
     if (contract->is_static)
-      end_static(contract->key.mapping);
+      end_static(now, contract->key.mapping);
     else
       housekeeping_.emplace_back(store::DropMapping{contract->key});
   }

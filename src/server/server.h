@@ -340,8 +340,8 @@ class Server {
   [[nodiscard]] auto change_of_static(TimePoint now, const MappingKey& key) const -> std::optional<Item>;
   [[nodiscard]] auto has_run_out(TimePoint now, const MappingKey& key) const -> bool;
   /// It is no longer wanted, because its time is up.
-  void end_static(const MappingKey& key);
-  [[nodiscard]] auto is_in_force(const StaticMapping& mapping) const -> bool;
+  void end_static(TimePoint now, const MappingKey& key);
+  [[nodiscard]] auto is_in_force(TimePoint now, const StaticMapping& mapping) const -> bool;
   void static_refused(const MappingKey& key, device::Refusal refusal);
   struct Static;
   /// Of what is wanted; they note that the device is to follow.

@@ -29,8 +29,9 @@ auto is_in_place(const Contract& contract, const StaticMapping& mapping) -> bool
          contract.external_port == mapping.external_port && contract.port_count == 1;
 }
 
-auto is_as_wanted(const Contract& contract, const StaticMapping& mapping) -> bool {
+auto is_as_wanted(TimePoint now, const Contract& contract, const StaticMapping& mapping) -> bool {
   return contract.is_static && is_in_place(contract, mapping) &&
+         has_end(contract, now) == mapping.expires.has_value() &&
          (contract.details ? *contract.details : ContractDetails{}) == details_of(mapping);
 }
 
@@ -125,7 +126,7 @@ void Server::review_statics(TimePoint now) {
       ++unsettled;
       continue;
     }
-    if (has_run_out(now, key)) end_static(key);
+    if (has_run_out(now, key)) end_static(now, key);
     auto item = change_of_static(now, key);
     if (!item) {
       unsettled = unsettled_statics_.erase(unsettled);
@@ -149,9 +150,9 @@ void Server::review_statics(TimePoint now) {
   submit(std::move(batch));
 }
 
-auto Server::is_in_force(const StaticMapping& mapping) const -> bool {
+auto Server::is_in_force(TimePoint now, const StaticMapping& mapping) const -> bool {
   const Contract* contract = contracts_.find({.mapping = mapping.key, .remote_peer = {}});
-  return contract != nullptr && is_as_wanted(*contract, mapping);
+  return contract != nullptr && is_as_wanted(now, *contract, mapping);
 }
 
 /// Its time is up before it was in force.
@@ -162,8 +163,15 @@ auto Server::has_run_out(TimePoint now, const MappingKey& key) const -> bool {
          contracts_.find({.mapping = key, .remote_peer = {}}) == nullptr;
 }
 
-void Server::end_static(const MappingKey& key) {
-  if (!statics_.contains(key)) return;
+void Server::end_static(TimePoint now, const MappingKey& key) {
+  const auto wanted = statics_.find(key);
+  if (wanted == statics_.end()) return;
+  // The configuration may have it by now, or another one of the same place: it is made anew.
+  const std::optional<TimePoint>& expires = wanted->second.mapping.expires;
+  if (!expires || *expires > now) {
+    unsettled_statics_.try_emplace(key);
+    return;
+  }
   erase_static(key);
   housekeeping_.emplace_back(store::DropStatic{key});
 }
@@ -174,7 +182,8 @@ auto Server::change_of_static(TimePoint now, const MappingKey& key) const -> std
   const auto wanted = statics_.find(key);
   const bool is_static = contract != nullptr && contract->is_static;
   if (wanted == statics_.end() && !is_static) return {};
-  if (is_static && wanted != statics_.end() && is_as_wanted(*contract, wanted->second.mapping)) return {};
+  if (is_static && wanted != statics_.end() && is_as_wanted(now, *contract, wanted->second.mapping))
+    return {};
   Item item;
   item.key = {.mapping = key, .remote_peer = {}};
   item.is_static = true;
