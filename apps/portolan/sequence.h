@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <expected>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,8 +49,8 @@ struct Step {
   std::vector<std::pair<std::string, std::string>> saved;
   /// Before it is sent.
   Seconds wait{0};
-  /// For an answer.
-  Seconds timeout{3};
+  /// For an answer. Unless given, for one that is expected as long as the command waits; else step_timeout.
+  std::optional<Seconds> timeout;
 };
 
 struct Sequence {
@@ -66,6 +67,8 @@ constexpr std::size_t sequence_steps_max = 256;
 /// Expected fields of a step, and variables that it saves.
 constexpr std::size_t step_members_max = 64;
 constexpr Seconds step_wait_max{3600};
+/// How long no answer is waited for.
+constexpr Seconds step_timeout{3};
 
 /// Errors  text: which member is wrong, in which step, and the remedy
 [[nodiscard]] auto read_sequence(std::string_view json) -> std::expected<Sequence, std::string>;

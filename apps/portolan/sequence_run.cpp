@@ -29,7 +29,11 @@ void SequenceRun::timed_out() {
   if (state_ == State::pausing) return send();
   if (step().answer != Step::Answer::expected) return finish({}, nullptr);
   if (!unlike_.empty()) return finish(std::exchange(unlike_, {}), nullptr);
-  finish({fmt::format("no answer came within {} s", step().timeout.count())}, nullptr);
+  finish({fmt::format("no answer came within {} s", timeout().count())}, nullptr);
+}
+
+auto SequenceRun::timeout() const -> Seconds {
+  return step().timeout.value_or(step().answer == Step::Answer::expected ? defaults_.timeout : step_timeout);
 }
 
 void SequenceRun::send() {
@@ -61,7 +65,7 @@ void SequenceRun::send() {
     if (!sent) return finish({sent.error()}, nullptr);
     sent_ = *std::move(sent);
   }
-  timer_.arm(io::monotonic_now() + step().timeout);
+  timer_.arm(io::monotonic_now() + timeout());
 }
 
 void SequenceRun::heard(const Traffic& traffic) {

@@ -51,6 +51,8 @@ class SequenceRun {
   void take(const Traffic& answer);
   void finish(std::vector<std::string> differences, const Traffic* answer);
   [[nodiscard]] auto step() const -> const Step& { return sequence_.steps[number_]; }
+  /// How long the step waits for an answer.
+  [[nodiscard]] auto timeout() const -> Seconds;
   /// `text` with ${variables} replaced. Errors  text: one that no step has saved
   [[nodiscard]] auto filled(const std::string& text) const -> std::expected<std::string, std::string>;
 

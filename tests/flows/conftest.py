@@ -111,7 +111,7 @@ class Server:
 
     def wait_for_log(self, text, already=0):
         """Waits until the log has this text after `already` characters, which it returns."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while text not in (said := self.log.read_text()[already:]):
             assert self.process.poll() is None and time.monotonic() < deadline, said
             time.sleep(0.01)
@@ -134,7 +134,7 @@ class Server:
 
     def stop(self):
         self.process.terminate()
-        assert self.process.wait(30) == 0, self.log.read_text()
+        assert self.process.wait(60) == 0, self.log.read_text()
 
 
 @pytest.fixture

@@ -29,20 +29,20 @@ class Capture:
             self.process = subprocess.Popen(
                 ["tcpdump", "-n", "-i", "any", "-U", "--immediate-mode", "-Z", "root", "-B", "8192", "-w", self.file,
                  f"udp src port {SERVER_PORT}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while "listening on" not in self.said.read_text():
             assert self.process.poll() is None and time.monotonic() < deadline, self.said.read_text()
             time.sleep(0.01)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def answers(self):
         command = ["tshark", "-n", "-r", str(self.file), "-T", "fields", "-E", "separator=|", "-E", "occurrence=a"]
         for field in FIELDS:
             command += ["-e", field]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         for line in done.stdout.splitlines():
             values = line.split("|")

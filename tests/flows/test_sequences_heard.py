@@ -21,7 +21,8 @@ def running(network, name):
     """The sequence, which hears announcements already."""
     with network.hosts[C1].entered():
         # pylint: disable=consider-using-with
-        process = subprocess.Popen([PORTOLAN, "send", "--sequence", name, "--server", GATEWAY, "--internal-address", C1],
+        process = subprocess.Popen([PORTOLAN, "send", "--timeout", "60", "--sequence", name, "--server", GATEWAY,
+                                    "--internal-address", C1],
                                    stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline().startswith("Figure")
