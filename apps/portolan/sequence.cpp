@@ -116,8 +116,7 @@ auto read_step(const Json& table, std::size_t number) -> Step {
   if (step.draft.empty() && step.answer == Step::Answer::any)
     throw Mistake{where + "neither sends nor expects anything: give it send or expect"};
   step.wait = seconds_in(table, where, "wait", Seconds{0}, Seconds{0});
-  if (table.contains("timeout"))
-    step.timeout = seconds_in(table, where, "timeout", Seconds{1}, step_timeout);
+  if (table.contains("timeout")) step.timeout = seconds_in(table, where, "timeout", Seconds{1}, step_timeout);
   // With variables a draft is known when it is its turn.
   if (!step.draft.empty() && !step.draft.contains("${"))
     if (const auto parsed = parse_draft(step.draft, {}); !parsed)

@@ -16,6 +16,8 @@ import pytest
 from conftest import C1, Server, simulated_config
 from pcp import Client
 
+# A slow machine makes copies for long, while more and more is mapped.
+LIMITS = "maximum_lifetime = 20000\nmappings_per_user_max = 65536"
 PORTOLAND = pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps" / "portoland"
 
 
@@ -56,7 +58,7 @@ def serve_store(tmp_path, network):  # pylint: disable=unused-argument
     servers = []
 
     def start(store):  # pylint: disable=redefined-outer-name
-        servers.append(Server(tmp_path, simulated_config("maximum_lifetime = 20000"), store=f'store_path = "{store}"'))
+        servers.append(Server(tmp_path, simulated_config(LIMITS), store=f'store_path = "{store}"'))
         return servers[-1]
 
     yield start
