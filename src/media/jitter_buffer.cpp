@@ -31,7 +31,10 @@ void JitterBuffer::put(std::uint32_t timestamp, std::span<const std::byte> paylo
     ++undecodable_;
     return;
   }
-  if (packets_.size() >= packets_max) {
+  // A decoder gets each packet once, however often it comes (RFC 7587 s4.1): late copies in a row do not make
+  // it begin again with them.
+  const bool was_decoded = std::ranges::find(remembered_, timestamp) != remembered_.end();
+  if (was_decoded || packets_.size() >= packets_max) {
     ++late_;
     return;
   }
@@ -63,7 +66,7 @@ void JitterBuffer::keep(std::uint32_t timestamp, std::uint32_t length, std::span
   const auto place = std::ranges::partition_point(packets_, [timestamp](const Packet& each) {
     return static_cast<std::int32_t>(each.timestamp - timestamp) < 0;
   });
-  // A decoder gets each packet once, however often it comes (RFC 7587 s4.1).
+  // A copy of one that waits.
   if (place != packets_.end() && place->timestamp == timestamp) return;
   packets_.insert(place, Packet{.timestamp = timestamp,
                                 .length = length,
@@ -116,6 +119,8 @@ void JitterBuffer::decode_next(std::size_t wanted) {
 void JitterBuffer::decode_first() {
   const Packet packet = std::move(packets_.front());
   packets_.pop_front();
+  remembered_.push_back(packet.timestamp);
+  if (remembered_.size() > remembered_max) remembered_.pop_front();
   const auto over = static_cast<std::size_t>(-lead_of(packet.timestamp));
   const auto whole = std::span(samples_).first(packet.length);
   is_heard_ = decoder_->decode(packet.payload, whole);

@@ -23,6 +23,9 @@ class JitterBuffer {
   static constexpr std::uint32_t capacity = 8192;
   /// Packets that wait: a second of those of 2.5 ms, the shortest that Opus has, is 400.
   static constexpr std::size_t packets_max = 512;
+  /// Packets that were decoded last, whose copies are known: more than a source's packets may be behind each
+  /// other (RFC 3550 sA.1), so that no older copy comes here.
+  static constexpr std::size_t remembered_max = 128;
   /// Samples of one packet; what it has beyond them is cut.
   static constexpr std::size_t length_max = capacity / 2;
   /// Between arrival and turn: at first, and at most.
@@ -46,7 +49,7 @@ class JitterBuffer {
   /// The next samples. Out  how many of them came by a packet
   auto take(std::span<std::int16_t> out) -> std::size_t;
 
-  /// Packets that came too late, or when `packets_max` were waiting, in all.
+  /// Packets that came too late, again when they were decoded, or when `packets_max` were waiting, in all.
   [[nodiscard]] auto late() const -> std::uint64_t { return late_; }
   /// Packets whose payload was none of the codec's, in all.
   [[nodiscard]] auto undecodable() const -> std::uint64_t { return undecodable_; }
@@ -68,8 +71,9 @@ class JitterBuffer {
   void conceal(std::size_t count, std::span<const std::byte> following);
 
   std::unique_ptr<Decoder> decoder_;
-  std::uint32_t ticks_;         // units of timestamps to a sample
-  std::deque<Packet> packets_;  // in the order of timestamps, all different
+  std::uint32_t ticks_;                   // units of timestamps to a sample
+  std::deque<Packet> packets_;            // in the order of timestamps, all different
+  std::deque<std::uint32_t> remembered_;  // timestamps of the packets that were decoded last
   std::vector<std::int16_t> samples_;
   std::span<const std::int16_t> decoded_;  // of samples_, what is not taken yet
   bool is_heard_ = false;                  // decoded_ came by a packet

@@ -169,6 +169,25 @@ TEST(JitterBuffer, a_packet_that_comes_twice_is_decoded_once) {
   EXPECT_EQ(b.buffer.late(), 1U);
 }
 
+TEST(JitterBuffer, copies_in_a_row_of_a_decoded_packet_are_late_and_begin_nothing_up_to_the_limit) {
+  for (const std::size_t count :
+       {JitterBuffer::remembered_max - 1, JitterBuffer::remembered_max, JitterBuffer::remembered_max + 1}) {
+    Buffered b;
+    std::uint32_t timestamp = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      b.put(timestamp += frame, 1);
+      b.next_value();
+    }
+    for (unsigned i = 0; i < 3; ++i) b.next_value();  // what the delay left to decode
+    ASSERT_EQ(b.asked.decoded.size(), count);
+    for (unsigned i = 0; i < JitterBuffer::late_max; ++i) b.put(frame, 1);
+    EXPECT_EQ(b.buffer.late(), JitterBuffer::late_max);
+    for (unsigned i = 0; i < 10; ++i) b.next_value();
+    // One that is forgotten is taken for a source that began again.
+    EXPECT_EQ(b.asked.decoded.size(), count > JitterBuffer::remembered_max ? count + 1 : count);
+  }
+}
+
 TEST(JitterBuffer, payloads_that_are_none_are_counted_and_leave_a_gap) {
   Buffered b;
   b.put(0, 1);
