@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "media/codec.h"
 
+#include <opus.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -120,6 +123,87 @@ TEST(Opus, has_packets_of_one_length_if_the_other_side_wants_that) {
   samples.resize(50 * packet);
   const auto payloads = encoded(Codec::opus, {.constant_bit_rate = true}, samples);
   for (const Payload& each : payloads) EXPECT_EQ(each.size(), payloads.front().size());
+}
+
+TEST(Opus, packets_have_telephone_bandwidth_one_channel_and_20_ms_whatever_is_wished) {
+  const auto decoder = make_decoder(Codec::opus);
+  for (const OpusWishes& wishes : {OpusWishes{}, OpusWishes{.bit_rate_max = 6000},
+                                   OpusWishes{.constant_bit_rate = true}, OpusWishes{.in_band_fec = true}}) {
+    for (const Payload& each : encoded_tone(Codec::opus, 3000, 50, wishes)) {
+      const auto toc = std::to_integer<unsigned>(each.at(0));
+      const unsigned configuration = toc >> 3U;
+      EXPECT_TRUE(configuration < 4 || (configuration >= 16 && configuration < 20)) << configuration;
+      EXPECT_EQ(toc & 4U, 0U);
+      EXPECT_EQ(decoder->length_of(each), packet);
+    }
+  }
+}
+
+TEST(Opus, silence_is_sent_as_all_else_is) {
+  // A packet of two octets or fewer would be a pause (DTX).
+  for (const Payload& each : encoded(Codec::opus, {}, std::vector<std::int16_t>(100 * packet)))
+    EXPECT_GT(each.size(), 2U);
+}
+
+struct DestroyEncoder {
+  void operator()(OpusEncoder* encoder) const { opus_encoder_destroy(encoder); }
+};
+
+/// As a phone of 48000 samples a second sends it; of two channels the first one is silent.
+auto encoded_elsewhere(std::span<const std::int16_t> samples, int signal, int bandwidth, int channels)
+    -> std::vector<Payload> {
+  constexpr int frame = 960;
+  constexpr unsigned faster = frame / packet;
+  int error = OPUS_OK;
+  const std::unique_ptr<OpusEncoder, DestroyEncoder> encoder(
+      opus_encoder_create(48000, channels, OPUS_APPLICATION_VOIP, &error));
+  EXPECT_EQ(error, OPUS_OK);
+  const auto set = [&](int what, opus_int32 value) {
+    EXPECT_EQ(opus_encoder_ctl(encoder.get(), what, value), OPUS_OK);
+  };
+  const opus_int32 bit_rate = 24000 * channels;
+  set(OPUS_SET_BITRATE(bit_rate));
+  set(OPUS_SET_SIGNAL(signal));
+  set(OPUS_SET_BANDWIDTH(bandwidth));
+  set(OPUS_SET_FORCE_CHANNELS(channels));
+  std::vector<Payload> payloads;
+  for (; samples.size() >= packet; samples = samples.subspan(packet)) {
+    std::vector<std::int16_t> given;
+    for (const std::int16_t each : samples.first(packet)) {
+      for (unsigned i = 0; i < faster; ++i) {
+        if (channels == 2) given.push_back(0);
+        given.push_back(each);
+      }
+    }
+    Payload payload(payload_octets_max);
+    const opus_int32 octets =
+        opus_encode(encoder.get(), given.data(), frame, reinterpret_cast<unsigned char*>(payload.data()),
+                    static_cast<opus_int32>(payload.size()));
+    EXPECT_GT(octets, 0);
+    payload.resize(static_cast<std::size_t>(std::max(octets, 0)));
+    payloads.push_back(std::move(payload));
+  }
+  return payloads;
+}
+
+TEST(Opus, every_bandwidth_and_both_channels_are_heard) {
+  const auto tone = make_tone(440, 40 * packet);
+  for (const int channels : {1, 2}) {
+    for (const int signal : {OPUS_SIGNAL_VOICE, OPUS_SIGNAL_MUSIC}) {
+      for (const int bandwidth :
+           {OPUS_BANDWIDTH_NARROWBAND, OPUS_BANDWIDTH_MEDIUMBAND, OPUS_BANDWIDTH_WIDEBAND,
+            OPUS_BANDWIDTH_SUPERWIDEBAND, OPUS_BANDWIDTH_FULLBAND}) {
+        const auto payloads = encoded_elsewhere(tone, signal, bandwidth, channels);
+        const auto* last = reinterpret_cast<const unsigned char*>(payloads.back().data());
+        // Music has no medium band (RFC 6716 s2).
+        const bool is_wider = signal == OPUS_SIGNAL_MUSIC && bandwidth == OPUS_BANDWIDTH_MEDIUMBAND;
+        EXPECT_EQ(opus_packet_get_bandwidth(last), is_wider ? OPUS_BANDWIDTH_WIDEBAND : bandwidth);
+        EXPECT_EQ(opus_packet_get_nb_channels(last), channels);
+        const auto decoder = make_decoder(Codec::opus);
+        EXPECT_GT(share_of_tone(decoded(*decoder, payloads), 440), 0.9) << signal << " " << bandwidth;
+      }
+    }
+  }
 }
 
 TEST(Opus, a_lost_packet_sounds_like_the_one_before) {

@@ -355,6 +355,21 @@ TEST(Session, who_is_mute_sends_nothing_and_hears) {
   EXPECT_GT(tone_windows(call.left.recording(), 440), 0.95);
 }
 
+TEST(Session, what_is_left_out_is_whole_packets) {
+  Call call(Codec::opus);
+  call.run(seconds{1});
+  const std::size_t before = call.sent.size();
+  const RtpPacket last = call.sent.back();
+  call.left.mute(true);
+  call.run(milliseconds{205});
+  call.left.mute(false);
+  call.run(milliseconds{100});
+  const RtpPacket next = call.sent.at(before);
+  EXPECT_EQ(next.sequence_number, static_cast<std::uint16_t>(last.sequence_number + 1));
+  EXPECT_EQ(next.timestamp - last.timestamp, 11U * 960U);
+  EXPECT_TRUE(next.marker);
+}
+
 TEST(Session, on_hold_nothing_is_sent_and_what_comes_is_not_wanted) {
   Call call;
   call.run(seconds{1});

@@ -179,6 +179,15 @@ TEST(Answer, repeats_the_payload_types_of_the_offer) {
   EXPECT_THAT(text, Not(HasSubstr("unheard")));
 }
 
+TEST(Answer, parameters_are_those_of_the_medium_whatever_is_said_of_a_source) {
+  const auto answer =
+      make_answer(handset(), offered("m=audio 6000 RTP/AVP 111\r\na=rtpmap:111 opus/48000/2\r\n"
+                                     "a=fmtp:111 maxaveragebitrate=16000\r\n"
+                                     "a=ssrc:9 fmtp:111 sprop-stereo=1;maxaveragebitrate=8000\r\n"));
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->agreement.plan.opus_wishes.bit_rate_max, 16000U);
+}
+
 TEST(Answer, digits_beside_opus_may_have_the_clock_that_every_phone_has) {
   const std::string opus_alone = "m=audio 6000 RTP/AVP 96 101\r\na=rtpmap:96 opus/48000/2\r\n";
   const auto answer = make_answer(handset(), offered(opus_alone + "a=rtpmap:101 telephone-event/8000\r\n"));

@@ -14,7 +14,7 @@ import lint
 
 PAGE = "docs/conformance.md"
 COUNTS = "tests/lint/rfc_requirements.txt"
-KEYWORDS = {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "REQUIRED", "RECOMMENDED", "NOT RECOMMENDED"}
+KEYWORDS = {"MUST", "MUST NOT", "SHALL", "SHALL NOT", "SHOULD", "SHOULD NOT", "REQUIRED", "RECOMMENDED", "NOT RECOMMENDED"}
 COLUMNS = 6
 ROW_ID = re.compile(r"^(\d+)-([0-9A-Z.]+)-(\d+)$")
 HEADING = re.compile(r"^## RFC (\d+)\b")
