@@ -99,13 +99,13 @@ function(portolan_precompile KIND)
   add_dependencies(tidy_needs ${precompiled})
 endfunction()
 
-# portolan_library(NAME [KIND kind] [DEPS targets...] [TEST_DEPS targets...] [LABEL labels...])
+# portolan_library(NAME [THREADS] [KIND kind] [DEPS targets...] [TEST_DEPS targets...] [LABEL labels...])
 #
 # Makes the static library NAME, an engine by default, of the current folder's *.cpp (test files apart) and, with
 # PORTOLAN_TESTS, the program NAME_test of its *_test.cpp, each test case one CTest entry with the
-# labels (unit by default).
+# labels (unit by default). THREADS: it has some.
 function(portolan_library NAME)
-  cmake_parse_arguments(ARG "" "KIND" "DEPS;TEST_DEPS;LABEL" ${ARGN})
+  cmake_parse_arguments(ARG "THREADS" "KIND" "DEPS;TEST_DEPS;LABEL" ${ARGN})
   if(NOT ARG_KIND)
     set(ARG_KIND engine)
   endif()
@@ -121,14 +121,38 @@ function(portolan_library NAME)
     add_library(${NAME} INTERFACE)
     target_link_libraries(${NAME} INTERFACE portolan_flags ${ARG_DEPS})
   endif()
+  set(threads "")
+  if(ARG_THREADS)
+    set(threads THREADS)
+  else()
+    portolan_expect_no_threads(${sources})
+  endif()
   if(PORTOLAN_TESTS AND tests)
-    portolan_test(${NAME}_test SOURCES ${tests} DEPS ${NAME} ${ARG_TEST_DEPS} LABEL ${ARG_LABEL})
+    portolan_test(${NAME}_test ${threads} SOURCES ${tests} DEPS ${NAME} ${ARG_TEST_DEPS} LABEL ${ARG_LABEL})
   endif()
 endfunction()
 
-# portolan_test(NAME SOURCES files... [DEPS targets...] [LABEL labels...])
+# What starts no thread has no data races: ThreadSanitizer would only look for them, for as long as all else takes.
+function(portolan_expect_no_threads)
+  foreach(source IN LISTS ARGN)
+    file(STRINGS ${source} found REGEX "std::(jthread|thread|async)|pthread_create" LIMIT_COUNT 1)
+    if(found)
+      message(FATAL_ERROR "${source} starts threads: say THREADS where it is built, so that ThreadSanitizer sees its tests")
+    endif()
+  endforeach()
+endfunction()
+
+# portolan_test(NAME [THREADS] SOURCES files... [DEPS targets...] [LABEL labels...])
+#
+# With ThreadSanitizer only those that have THREADS are there.
 function(portolan_test NAME)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABEL" ${ARGN})
+  cmake_parse_arguments(ARG "THREADS" "" "SOURCES;DEPS;LABEL" ${ARGN})
+  if(NOT ARG_THREADS)
+    portolan_expect_no_threads(${ARG_SOURCES})
+    if(PORTOLAN_SANITIZERS MATCHES thread)
+      return()
+    endif()
+  endif()
   if(NOT ARG_LABEL)
     set(ARG_LABEL unit)
   endif()
