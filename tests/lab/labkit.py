@@ -27,6 +27,8 @@ VIEWER = "192.0.2.10"
 VIEWER_INSIDE = "2001:db8:64:ff9b::c000:20a"
 PCP_PORT = 5351
 GATEWAY = "2001:db8:112::1"  # as the handset sees it
+# Seconds in which a packet that should arrive does so on a busy machine.
+PATIENCE = 20
 KILL_ROUNDS = int(os.environ.get("PORTOLAN_KILL_ROUNDS", "3"))
 
 sys.path.insert(0, str(ROOT / "tests" / "flows"))
@@ -228,7 +230,7 @@ class Lab:
         """Sockets made in this block belong to the host, also after the block."""
         return in_namespace(f"/run/netns/{self.namespace(host)}")
 
-    def udp(self, host, port=0, timeout=5):
+    def udp(self, host, port=0, timeout=PATIENCE):
         """A UDP socket on the host, of the host's address family."""
         with self.inside(host):
             made = socket.socket(socket.AF_INET if host == "viewer" else socket.AF_INET6, socket.SOCK_DGRAM)
@@ -241,12 +243,12 @@ class Lab:
         with self.inside(host):
             made = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.settimeout(5)
+        made.settimeout(PATIENCE)
         made.bind(("::", port))
         made.listen()
         return made
 
-    def connect_from_viewer(self, port, address=POOL, timeout=5):
+    def connect_from_viewer(self, port, address=POOL, timeout=PATIENCE):
         with self.inside("viewer"):
             made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         made.settimeout(timeout)
@@ -257,7 +259,7 @@ class Lab:
             raise
         return made
 
-    def tcp_reaches(self, external_port, listener, timeout=5):
+    def tcp_reaches(self, external_port, listener, timeout=PATIENCE):
         """True if a connection from viewer to the external port arrives at `listener`, and carries data."""
         try:
             client = self.connect_from_viewer(external_port, timeout=timeout)
@@ -266,12 +268,12 @@ class Lab:
         with client:
             server, _ = listener.accept()
             with server:
-                server.settimeout(5)
+                server.settimeout(PATIENCE)
                 client.sendall(b"ahoy")
                 return server.recv(16) == b"ahoy"
 
 
-def udp_reaches(viewer_socket, external_port, inside_socket, payload, timeout=5):
+def udp_reaches(viewer_socket, external_port, inside_socket, payload, timeout=PATIENCE):
     """True if a datagram from viewer to the external port arrives at `inside_socket` within `timeout`; what should not
     arrive need not be waited for as long as what should."""
     viewer_socket.sendto(payload, (POOL, external_port))

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from labkit import POOL, VIEWER, VIEWER_INSIDE
+from labkit import PATIENCE, POOL, VIEWER, VIEWER_INSIDE
 
 PORT = 7777
 ETH_P_ALL = 3  # linux/if_ether.h
@@ -48,7 +48,7 @@ def packets(lab, host):
     with lab.inside(host):
         made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
     made.bind(("eth0", ETH_P_ALL))
-    made.settimeout(5)
+    made.settimeout(PATIENCE)
     return made
 
 

@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from labkit import Daemon, FarHost, GATEWAY, Lab, pcp, PCP_PORT, ROOT, until, VIEWER, VIEWER_INSIDE
+from labkit import Daemon, FarHost, GATEWAY, Lab, PATIENCE, pcp, PCP_PORT, ROOT, until, VIEWER, VIEWER_INSIDE
 
 HOST = "handset-3g"
 FIRST, SECOND = "192.0.2.1", "192.0.2.2"
@@ -97,7 +97,7 @@ class Client:
 
     def __init__(self, lab, port):  # pylint: disable=redefined-outer-name
         self.address, self.port = lab.address(HOST), port
-        self.socket = lab.udp(HOST, timeout=20)
+        self.socket = lab.udp(HOST, timeout=PATIENCE)
         self.listener = lab.listener(HOST, port)
 
     def ask(self):
@@ -116,16 +116,16 @@ class Client:
         self.listener.close()
 
 
-def reaches(lab, address, port, listener):  # pylint: disable=redefined-outer-name
+def reaches(lab, address, port, listener, patience=PATIENCE):  # pylint: disable=redefined-outer-name
     """Whether viewer's connection arrives at `listener`, and carries data both ways."""
     try:
-        client = lab.connect_from_viewer(port, address=address, timeout=3)
+        client = lab.connect_from_viewer(port, address=address, timeout=patience)
     except OSError:
         return False
     with client:
         server, _ = listener.accept()
         with server:
-            server.settimeout(5)
+            server.settimeout(PATIENCE)
             client.sendall(b"ahoy")
             if server.recv(16) != b"ahoy":
                 return False
@@ -136,7 +136,7 @@ def reaches(lab, address, port, listener):  # pylint: disable=redefined-outer-na
 def peer_of(lab, host, address):  # pylint: disable=redefined-outer-name
     """Who viewer's web server says asked, from a connection of `host`."""
     with lab.inside(host):
-        connection = http.client.HTTPConnection(address, 80, timeout=5)
+        connection = http.client.HTTPConnection(address, 80, timeout=PATIENCE)
         connection.connect()
     connection.request("GET", "/peer")
     seen = json.loads(connection.getresponse().read())
@@ -151,10 +151,10 @@ def check_the_hosts_own(lab, address):  # pylint: disable=redefined-outer-name
     with lab.inside("gateway"):
         listener = socket.create_server((address, 2222))
         question = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    listener.settimeout(5)
+    listener.settimeout(PATIENCE)
     with listener, question:
         assert reaches(lab, address, 2222, listener), "a service of the gateway's own"
-        question.settimeout(5)
+        question.settimeout(PATIENCE)
         question.bind((address, 0))
         assert question.getsockname()[1] not in PORTS
         with lab.udp("viewer") as viewer:
@@ -209,7 +209,7 @@ def test_the_address_is_shared_and_followed(lab, site):  # pylint: disable=redef
         update = client.told(lambda answer: answer.opcode == pcp.MAP)
         assert (update.result, update.address) == (pcp.SUCCESS, SECOND) and update.external in PORTS
         assert reaches(lab, SECOND, update.external, client.listener)
-        assert not reaches(lab, FIRST, granted.external, client.listener)
+        assert not reaches(lab, FIRST, granted.external, client.listener, patience=1)
         check_the_hosts_own(lab, SECOND)
         check_inside_out(lab, SECOND)
 
@@ -273,7 +273,8 @@ def test_what_was_promised_waits_for_the_address(lab, tmp_path):  # pylint: disa
         assert client.ask().result == NETWORK_FAILURE
         site.readdress(None, FIRST)
         # Nobody asks again.
-        until(lambda: reaches(lab, FIRST, granted.external, client.listener), 10, "the mapping is there again")
+        until(lambda: reaches(lab, FIRST, granted.external, client.listener, patience=3), 10,
+              "the mapping is there again")
         site.end()
         site.readdress(FIRST, None)
         site.start()
