@@ -21,8 +21,11 @@ IN_A_ROW = int(os.environ.get("PORTOLAN_CALLS", "50"))
 RATE = 20
 SETTLED = IN_A_ROW * 7 // 10
 GROWTH_KB_MAX = 512 if SETTLED >= 32 * RATE else 512 + 128 * (IN_A_ROW - SETTLED)
+# Of those sent; by sequence numbers.
+LOST_SHARE = 0.02
 if os.environ.get("PORTOLAN_SANITIZERS") == "thread":
     GROWTH_KB_MAX = math.inf  # it notes what threads did, in memory of its own
+    LOST_SHARE = 0.1  # and gateway and phone take ten times as long
 # A sanitizer that kept what was freed would look like a leak.
 REUSING = ("env", "ASAN_OPTIONS=quarantine_size_mb=1:thread_local_quarantine_size_kb=64")
 MEDIA_PORT = 6600
@@ -129,7 +132,7 @@ def test_fifty_calls_at_once_on_one_core(lab, tmp_path):
         assert ended["packets-sent"] >= PACKETS_SHARE * PACKETS_A_SECOND * SECONDS, ended
         # The last packets are still on their way back, which are not lost.
         assert ended["packets-received"] >= PACKETS_SHARE * ended["packets-sent"], ended
-        assert ended["packets-lost"] <= 0.02 * ended["packets-sent"], ended
+        assert ended["packets-lost"] <= LOST_SHARE * ended["packets-sent"], ended
     assert udp_counters(lab, "handset-3g")[1] == errors
 
 
