@@ -103,7 +103,7 @@ class Ctl:
 
     def __call__(self, *arguments, stdin="", status=0):
         done = subprocess.run([PROGRAM, "--server", f"unix:{self.socket}", *arguments], input=stdin, text=True,
-                              capture_output=True, timeout=60, env=self.environment)
+                              capture_output=True, timeout=180, env=self.environment)
         assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
         return done.stdout if status == 0 else done.stdout + done.stderr
 
