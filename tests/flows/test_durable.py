@@ -122,7 +122,9 @@ class Load(threading.Thread):
         before = self.mappings.get(internal, [None])
         external = before[0][0] if before[0] else 0
         self.mappings[internal] = [*before, (external, time.monotonic() + lifetime) if lifetime else None]
-        answer = asking.map(pcp.UDP, internal, lifetime=lifetime, number=internal)[1]
+        # One that nobody else suggests: the simulated device looks at port after port for one that is free.
+        suggested = 1024 + 3 * internal + ADDRESSES.index(self.address)
+        answer = asking.map(pcp.UDP, internal, external or suggested, lifetime=lifetime, number=internal)[1]
         assert answer.result == pcp.SUCCESS and (not external or not lifetime or answer.external == external)
         self.mappings[internal] = [(answer.external, time.monotonic() + answer.lifetime) if lifetime else None]
 
