@@ -103,7 +103,7 @@ endfunction()
 #
 # Makes the static library NAME, an engine by default, of the current folder's *.cpp (test files apart) and, with
 # PORTOLAN_TESTS, the program NAME_test of its *_test.cpp, each test case one CTest entry with the
-# labels (unit by default). THREADS: it has some.
+# labels (unit by default). THREADS: it or its tests have some, or use a device or a server that has.
 function(portolan_library NAME)
   cmake_parse_arguments(ARG "THREADS" "KIND" "DEPS;TEST_DEPS;LABEL" ${ARGN})
   if(NOT ARG_KIND)
