@@ -66,12 +66,7 @@ auto parse_protocol(std::string_view text) -> std::optional<Protocol> {
 
 Prefix::Prefix(const IpAddress& address, unsigned length) : length_(static_cast<std::uint8_t>(length)) {
   PORTOLAN_CHECK(length <= 128);
-  Ipv6Address bits = address.bits();
-  if (const unsigned octet = length / 8; octet < 16) {
-    bits.octets[octet] = static_cast<std::uint8_t>(bits.octets[octet] & (0xff00U >> length % 8));
-    std::fill(bits.octets.begin() + octet + 1, bits.octets.end(), std::uint8_t{0});
-  }
-  address_ = IpAddress{bits};
+  address_ = IpAddress{masked(address.bits(), length)};
 }
 
 auto Prefix::parse(std::string_view text) -> std::optional<Prefix> {

@@ -4,6 +4,7 @@
 // 128-bit form PCP uses on the wire: an IPv4 address is its IPv4-mapped IPv6 address (RFC 6887 s5).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <compare>
@@ -47,6 +48,18 @@ struct Ipv6Address {
   /// Parses RFC 4291 s2.2 text, without zone.
   [[nodiscard]] static auto parse(std::string_view text) -> std::optional<Ipv6Address>;
 };
+
+/// `address` without the bits behind `length` (0-128).
+[[nodiscard]] constexpr auto masked(const Ipv6Address& address, unsigned length) -> Ipv6Address {
+  auto words = address.words();
+  for (unsigned i = 0; i < words.size(); ++i) {
+    const unsigned before = 64 * i;
+    const unsigned bits = length <= before ? 0 : std::min(length - before, 64U);
+    const std::uint64_t mask = bits == 0 ? 0 : ~std::uint64_t{0} << (64 - bits);
+    words[i] &= std::endian::native == std::endian::little ? std::byteswap(mask) : mask;
+  }
+  return {std::bit_cast<std::array<std::uint8_t, 16>>(words)};
+}
 
 /// An address of either family in 128 bits, IPv4 as ::ffff:a.b.c.d (RFC 6887 s5).
 class IpAddress {

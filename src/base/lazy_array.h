@@ -66,6 +66,12 @@ class Numbers {
     ++used_;
     return next_++;
   }
+  /// What take() will return after `others` more calls, unless something is given back before; 0 if nothing.
+  [[nodiscard]] auto upcoming(std::uint32_t others) const -> std::uint32_t {
+    if (others < free_count_) return free_[free_count_ - 1 - others];
+    const std::uint64_t number = std::uint64_t{next_} + (others - free_count_);
+    return number <= maximum_ ? static_cast<std::uint32_t>(number) : 0;
+  }
   void give_back(std::uint32_t number) {
     free_[free_count_++] = number;
     --used_;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/prefetch.h"
 
 namespace portolan::nat {
 namespace {
@@ -53,21 +54,57 @@ void Bindings::fetch_index(const InternalEndpoint& internal) const {
   const std::uint32_t hashed = hash(internal);
   index_.prefetch(hashed);
   hold_down_index_.prefetch(hashed);
-  subscribers_.fetch_index(internal.address);
+  subscribers_.fetch_index(subscribers_.index_hash(internal.address));
 }
 
-void Bindings::fetch_records(const InternalEndpoint& internal) const {
-  if (const std::uint32_t number = find_likely(internal); number != 0)
-    __builtin_prefetch(&bindings_[number], 1);
-  if (const std::uint32_t subscriber = subscribers_.find_likely(internal.address); subscriber != 0)
-    __builtin_prefetch(&subscribers_[subscriber], 1);
+// Step by step for all of them: what each step looks at was fetched by one before. Nothing but fetching is
+// done in the loops that do, so that the processor has many of them in view.
+void Bindings::fetch(std::span<Upcoming> changes) const {
+  for (Upcoming& change : changes) change.hash = hash(change.internal);
+  for (const Upcoming& change : changes) index_.prefetch(change.hash);
+  std::uint32_t new_ones = 0;
+  for (Upcoming& change : changes) {
+    change.number = index_.find_likely(change.hash);
+    change.place = change.number;
+    if (change.is_renewal()) continue;
+    change.subscriber_hash = subscribers_.index_hash(change.internal.address);
+    if (change.number == 0 && !change.is_removal) change.place = numbers_.upcoming(new_ones++);
+  }
+  for (const Upcoming& change : changes) {
+    prefetch(bindings_[change.place]);
+    prefetch(sets_[change.place]);
+    if (change.is_renewal()) continue;
+    hold_down_index_.prefetch(change.hash);
+    subscribers_.fetch_index(change.subscriber_hash);
+  }
+  std::uint32_t ended_ones = 0;
+  for (Upcoming& change : changes) {
+    if (change.is_renewal()) continue;
+    change.subscriber = subscribers_.find_likely(change.subscriber_hash);
+    change.hold_down = change.number != 0 ? hold_down_numbers_.upcoming(ended_ones++)
+                                          : hold_down_index_.find_likely(change.hash);
+  }
+  for (const Upcoming& change : changes) {
+    if (change.is_renewal()) continue;
+    prefetch(subscribers_[change.subscriber]);
+    prefetch(hold_downs_[change.hold_down]);
+    if (change.number != 0) fetch_port(change, bindings_[change.number]);
+  }
+  for (const Upcoming& change : changes)
+    if (change.number == 0) fetch_new_port(change);
 }
 
-void Bindings::fetch_ports(const InternalEndpoint& internal) const {
-  if (const std::uint32_t number = find_likely(internal); number != 0)
-    space(internal.base, bindings_[number].pool_index).prefetch(bindings_[number].external_port);
-  else if (const std::uint32_t subscriber = subscribers_.find_likely(internal.address); subscriber != 0)
-    space(internal.base, subscribers_[subscriber].pool_index).prefetch(internal.port);
+void Bindings::fetch_port(const Upcoming& change, const Binding& binding) const {
+  space(change.internal.base, binding.pool_index).prefetch(binding.external_port);
+}
+
+/// Of a binding to be made: the one that is held for it, or its own number.
+void Bindings::fetch_new_port(const Upcoming& change) const {
+  const Base base = change.internal.base;
+  if (const HoldDown& held = hold_downs_[change.hold_down]; change.hold_down != 0)
+    space(base, held.pool_index).prefetch(held.external_port);
+  else if (change.subscriber != 0)
+    space(base, subscribers_[change.subscriber].pool_index).prefetch(change.internal.port);
 }
 
 auto Bindings::use_of(Base base, std::uint16_t pool_index) const -> std::pair<std::uint32_t, std::uint32_t> {

@@ -106,15 +106,24 @@ class Bindings {
 
   /// Number of the binding of `internal`, or 0.
   [[nodiscard]] auto find(const InternalEndpoint& internal) const -> std::uint32_t;
-  /// Starts fetching what finding, making or ending the binding of `internal` touches, for a call soon:
-  /// where it is looked up; then, from there, its record and its subscriber's; then its port.
+  /// Starts fetching where find() looks at first, and make() would.
   void fetch_index(const InternalEndpoint& internal) const;
-  void fetch_records(const InternalEndpoint& internal) const;
-  void fetch_ports(const InternalEndpoint& internal) const;
-  /// find(), most likely; a guess for fetching.
-  [[nodiscard]] auto find_likely(const InternalEndpoint& internal) const -> std::uint32_t {
-    return index_.find_likely(hash(internal));
-  }
+  /// A change soon: the explicit binding of `internal` is made or renewed, or ended. The rest is guessed by
+  /// fetch(), and what is guessed wrongly is only slower.
+  struct Upcoming {
+    InternalEndpoint internal;
+    bool is_removal = false;
+    std::uint32_t hash = 0;
+    std::uint32_t subscriber_hash = 0;
+    std::uint32_t number = 0;  ///< of its binding; 0: it has none
+    std::uint32_t place = 0;   ///< its number, or what a new binding will have
+    std::uint32_t subscriber = 0;
+    std::uint32_t hold_down = 0;
+
+    [[nodiscard]] auto is_renewal() const -> bool { return number != 0 && !is_removal; }
+  };
+  /// Starts fetching what such changes touch.
+  void fetch(std::span<Upcoming> changes) const;
   /// Number of the binding that has external port `port` of pool address `pool_index`, or 0.
   [[nodiscard]] auto find(Base base, std::uint16_t pool_index, std::uint16_t port) const -> std::uint32_t {
     return space(base, pool_index).owner(port).binding;
@@ -240,6 +249,8 @@ class Bindings {
   }
   [[nodiscard]] auto hash(const InternalEndpoint& internal) const -> std::uint32_t;
   [[nodiscard]] auto find_hold_down(const InternalEndpoint& owner) const -> std::uint32_t;
+  void fetch_port(const Upcoming& change, const Binding& binding) const;
+  void fetch_new_port(const Upcoming& change) const;
 
   [[nodiscard]] auto choose(const InternalEndpoint& internal, const Wanted& wanted, std::uint32_t subscriber)
       -> std::optional<External>;

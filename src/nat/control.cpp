@@ -3,7 +3,9 @@
 // What the server asks of the engine: explicit mappings (RFC 6887 s11.3, s15), port sets (RFC 7753) and
 // filters (RFC 6887 s13.3).
 #include <algorithm>
+#include <array>
 
+#include "base/prefetch.h"
 #include "nat/nat64.h"
 
 namespace portolan::nat {
@@ -42,20 +44,18 @@ auto Nat64::key_of(const InternalEndpoint& internal) -> MappingKey {
           .internal_port = Port{internal.port}};
 }
 
-void Nat64::fetch(const MappingKey& key, FetchStep step) const {
-  const auto internal = endpoint_of(key);
-  if (!internal) return;
-  if (step == FetchStep::index) return bindings_.fetch_index(*internal);
-  const std::uint32_t number = bindings_.find_likely(*internal);
-  if (step == FetchStep::records) {
-    bindings_.fetch_records(*internal);
-    if (number == 0) return;
-    __builtin_prefetch(&bindings_.set(number), 1);
-    explicit_wheel_.prefetch(number);
-    return;
-  }
-  bindings_.fetch_ports(*internal);
-  if (number != 0) explicit_wheel_.prefetch_neighbours(number);
+void Nat64::fetch(std::span<const UpcomingCall> calls) const {
+  std::array<Bindings::Upcoming, fetched_together_max> changes;
+  std::size_t count = 0;
+  for (const UpcomingCall& call : calls.first(std::min(calls.size(), changes.size())))
+    if (const auto internal = endpoint_of(*call.key))
+      changes[count++] = {.internal = *internal, .is_removal = call.is_removal};
+  const auto upcoming = std::span(changes).first(count);
+  bindings_.fetch(upcoming);
+  for (const Bindings::Upcoming& change : upcoming)
+    if (!change.is_renewal()) explicit_wheel_.prefetch(change.place);
+  for (const Bindings::Upcoming& change : upcoming)
+    if (change.is_removal) explicit_wheel_.prefetch_neighbours(change.place);
 }
 
 auto Nat64::external_of(std::uint32_t number) const -> External {

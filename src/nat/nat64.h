@@ -140,10 +140,14 @@ class Nat64 {
   /// advance() left work over.
   [[nodiscard]] auto next_deadline() const -> std::optional<TimePoint>;
 
-  /// With many bindings, control costs little but the wait for memory. Before several calls that are about
-  /// `key` and others, each step, for all keys in turn, starts fetching what the next one and they touch.
-  enum class FetchStep : std::uint8_t { index, records, ports };
-  void fetch(const MappingKey& key, FetchStep step) const;
+  /// A call of install() or remove() soon.
+  struct UpcomingCall {
+    const MappingKey* key = nullptr;
+    bool is_removal = false;
+  };
+  /// With many bindings, control costs little but the wait for memory: starts fetching what `calls` touch,
+  /// the first `fetched_together_max` of them.
+  void fetch(std::span<const UpcomingCall> calls) const;
 
   /// Creates or renews the explicit mapping of `key`; lifetime > 0.
   ///

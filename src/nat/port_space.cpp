@@ -21,31 +21,32 @@ auto bits_of(const PortRange& ports, std::uint32_t word) -> std::uint64_t {
 void PortSpace::withhold(const PortRange& ports) {
   for (std::uint32_t word = ports.first.value / 64U; word <= ports.last.value / 64U; ++word) {
     const std::uint64_t bits = bits_of(ports, word);
-    withheld_[word] |= bits;
-    taken_[word] |= bits;
+    words_[word].withheld |= bits;
+    words_[word].taken |= bits;
   }
 }
 
 void PortSpace::grant(const PortRange& ports) {
   for (std::uint32_t word = ports.first.value / 64U; word <= ports.last.value / 64U; ++word) {
-    std::uint64_t granted = withheld_[word] & bits_of(ports, word);
-    withheld_[word] &= ~granted;
+    std::uint64_t granted = words_[word].withheld & bits_of(ports, word);
+    words_[word].withheld &= ~granted;
     for (; granted != 0; granted &= granted - 1) {
       const auto port =
           static_cast<std::uint16_t>(word * 64 + static_cast<std::uint32_t>(std::countr_zero(granted)));
-      if (owners_[port] == 0) taken_[word] &= ~bit(port);
+      if (owners_[port] == 0) words_[word].taken &= ~bit(port);
     }
   }
 }
 
 void PortSpace::release(std::uint16_t port) {
   owners_[port] = 0;
-  if ((withheld_[port / 64U] & bit(port)) == 0) taken_[port / 64U] &= ~bit(port);
+  PortMemory::Word& word = words_[port / 64U];
+  if ((word.withheld & bit(port)) == 0) word.taken &= ~bit(port);
 }
 
 auto PortSpace::free_in_word(std::uint32_t word, const PortChoice& choice) const -> std::uint64_t {
   if (choice.blocks != nullptr && choice.blocks[word] != 0) return 0;
-  std::uint64_t free = ~taken_[word];
+  std::uint64_t free = ~words_[word].taken;
   if (word == choice.low / 64U) free &= ~std::uint64_t{0} << choice.low % 64U;
   if (word == choice.high / 64U) free &= ~std::uint64_t{0} >> (63 - choice.high % 64U);
   constexpr std::uint64_t odd_bits = 0xaaaaaaaaaaaaaaaaULL;

@@ -39,9 +39,13 @@ struct PortRun {
 
 /// What a PortSpace is about; all zero is the beginning.
 struct PortMemory {
-  std::uint32_t owners[65536];   ///< by port
-  std::uint64_t taken[1024];     ///< by bit: somebody has it, or it is withheld
-  std::uint64_t withheld[1024];  ///< by bit
+  /// Of 64 ports, by bit. Both are looked at together, and are near for that.
+  struct Word {
+    std::uint64_t taken;  ///< somebody has it, or it is withheld
+    std::uint64_t withheld;
+  };
+  std::uint32_t owners[65536];  ///< by port
+  Word words[1024];
 };
 
 /// Refers to memory of somebody else.
@@ -50,8 +54,7 @@ class PortSpace {
   static constexpr std::uint32_t port_count = 65536;
   static constexpr std::uint32_t word_count = port_count / 64;
 
-  explicit PortSpace(PortMemory& memory)
-      : owners_(memory.owners), taken_(memory.taken), withheld_(memory.withheld) {}
+  explicit PortSpace(PortMemory& memory) : owners_(memory.owners), words_(memory.words) {}
 
   [[nodiscard]] auto owner(std::uint16_t port) const -> PortOwner {
     const std::uint32_t owner = owners_[port];
@@ -59,13 +62,13 @@ class PortSpace {
                                          : PortOwner{.binding = owner, .hold_down = 0};
   }
   [[nodiscard]] auto is_free(std::uint16_t port) const -> bool {
-    return (taken_[port / 64U] & bit(port)) == 0;
+    return (words_[port / 64U].taken & bit(port)) == 0;
   }
 
   /// Starts fetching what is known of `port`, for a call soon.
   void prefetch(std::uint16_t port) const {
     __builtin_prefetch(&owners_[port], 1);
-    __builtin_prefetch(&taken_[port / 64U], 1);
+    __builtin_prefetch(&words_[port / 64U], 1);
   }
 
   /// Takes ports out of use. Who has one of them keeps it, and it is free for nobody when he lets it go.
@@ -91,14 +94,14 @@ class PortSpace {
 
   /// Whether nobody has any of 64 ports, and some of them can be had.
   [[nodiscard]] auto is_word_free(std::uint32_t word) const -> bool {
-    return taken_[word] == withheld_[word] && withheld_[word] != ~std::uint64_t{0};
+    return words_[word].taken == words_[word].withheld && words_[word].withheld != ~std::uint64_t{0};
   }
 
   /// Calls `visit(port, owner)` for each port that somebody has.
   template <typename Visit>
   void for_each(Visit visit) const {
     for (std::uint32_t word = 0; word < word_count; ++word) {
-      for (std::uint64_t taken = taken_[word]; taken != 0; taken &= taken - 1) {
+      for (std::uint64_t taken = words_[word].taken; taken != 0; taken &= taken - 1) {
         const auto port =
             static_cast<std::uint16_t>(word * 64 + static_cast<std::uint32_t>(std::countr_zero(taken)));
         if (owners_[port] != 0) visit(port, owner(port));
@@ -114,7 +117,7 @@ class PortSpace {
   }
   void set(std::uint16_t port, std::uint32_t owner) {
     owners_[port] = owner;
-    taken_[port / 64U] |= bit(port);
+    words_[port / 64U].taken |= bit(port);
   }
   /// Free ports of `choice` in word `word`.
   [[nodiscard]] auto free_in_word(std::uint32_t word, const PortChoice& choice) const -> std::uint64_t;
@@ -123,8 +126,7 @@ class PortSpace {
   [[nodiscard]] auto first_run(const PortChoice& choice, std::uint32_t count) const -> PortRun;
 
   std::uint32_t* owners_;
-  std::uint64_t* taken_;
-  std::uint64_t* withheld_;
+  PortMemory::Word* words_;
 };
 
 }  // namespace portolan::nat

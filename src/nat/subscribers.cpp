@@ -9,16 +9,6 @@
 namespace portolan::nat {
 namespace {
 
-/// `address` without the bits behind `length`.
-auto masked(const Ipv6Address& address, unsigned length) -> Ipv6Address {
-  Ipv6Address prefix = address;
-  if (length >= 128) return prefix;
-  std::size_t octet = length / 8;
-  prefix.octets[octet] &= static_cast<std::uint8_t>(0xff00U >> length % 8);
-  while (++octet < prefix.octets.size()) prefix.octets[octet] = 0;
-  return prefix;
-}
-
 auto second_of(TimePoint time) -> std::uint32_t {
   return static_cast<std::uint32_t>(std::chrono::floor<Seconds>(time.time_since_epoch()).count());
 }

@@ -110,10 +110,14 @@ class Subscribers {
   /// All numbers are smaller.
   [[nodiscard]] auto end() const -> std::uint32_t { return numbers_.end(); }
 
-  /// Starts fetching what find() touches first, and then the record.
-  void fetch_index(const Ipv6Address& address) const { index_.prefetch(hash(prefix_of(address))); }
-  [[nodiscard]] auto find_likely(const Ipv6Address& address) const -> std::uint32_t {
-    return index_.find_likely(hash(prefix_of(address)));
+  /// Where the subscriber that `address` belongs to is looked up: starts fetching that, and find() by it,
+  /// most likely.
+  [[nodiscard]] auto index_hash(const Ipv6Address& address) const -> std::uint32_t {
+    return hash(prefix_of(address));
+  }
+  void fetch_index(std::uint32_t index_hash) const { index_.prefetch(index_hash); }
+  [[nodiscard]] auto find_likely(std::uint32_t index_hash) const -> std::uint32_t {
+    return index_.find_likely(index_hash);
   }
 
   [[nodiscard]] auto operator[](std::uint32_t number) -> Subscriber& { return subscribers_[number]; }

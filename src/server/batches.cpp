@@ -2,10 +2,12 @@
 //
 // Batches on their way through device and store, and back if a commit fails.
 #include <algorithm>
+#include <array>
 #include <set>
 #include <utility>
 
 #include "base/check.h"
+#include "base/prefetch.h"
 #include "server/server.h"
 
 namespace portolan::server {
@@ -101,10 +103,24 @@ void Server::applied(TimePoint now, device::BatchId batch, std::span<const devic
   const auto found = std::ranges::find(pipeline_, batch, &Batch::id);
   PORTOLAN_CHECK(found != pipeline_.end() && !found->is_applied);
   PORTOLAN_CHECK(results.size() == found->items.size());
-  for (std::size_t i = 0; i < results.size(); ++i) settle(now, found->items[i], results[i]);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (i % fetched_together_max == 0)
+      fetch_settled(std::span(found->items).subspan(i, std::min(fetched_together_max, results.size() - i)));
+    settle(now, found->items[i], results[i]);
+  }
   found->is_applied = true;
   undo_if_possible(now);
   commit_if_possible(now);
+}
+
+void Server::fetch_settled(std::span<const Item> items) const {
+  using Call = ContractTable::Upcoming::Call;
+  std::array<ContractTable::Upcoming, fetched_together_max> calls;
+  std::size_t count = 0;
+  for (const Item& item : items)
+    calls[count++] = contracts_.upcoming(item.lifetime == Seconds{0} ? Call::erase : Call::put, item.key,
+                                         item.subscriber, item.place);
+  contracts_.fetch(std::span(calls).first(count));
 }
 
 void Server::settle(TimePoint now, Item& item, const device::Result& result) {

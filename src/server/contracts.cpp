@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/prefetch.h"
 
 namespace portolan::server {
 namespace {
@@ -14,13 +15,6 @@ auto place(std::vector<Element>& slab, std::uint32_t number) -> Element& {
   PORTOLAN_CHECK(number != 0);
   if (number >= slab.size()) slab.resize(std::size_t{number} + 1);
   return slab[number];
-}
-
-template <typename Element>
-void prefetch(const Element& element) {
-  constexpr std::size_t line = 64;
-  const auto* octets = reinterpret_cast<const std::byte*>(&element);
-  for (std::size_t at = 0; at < sizeof element; at += line) __builtin_prefetch(octets + at, 1);
 }
 
 }  // namespace
@@ -45,36 +39,52 @@ auto ContractTable::place_of(const Contract& contract) const -> Place {
   return static_cast<Place>(reinterpret_cast<const Slot*>(slot) - slab_.data());
 }
 
-auto ContractTable::fetch_index(const ContractKey& key, const Prefix& subscriber, bool erases) const
-    -> Fetching {
-  const Fetching fetching{
-      .hash = hash_of(key), .user_hash = hash_of(subscriber), .number = 0, .erases = erases};
-  index_.prefetch(fetching.hash);
-  user_index_.prefetch(fetching.user_hash);
-  return fetching;
+// Step by step for all of them: what each step looks at was fetched by one before. Nothing but fetching is
+// done in the loops that do, so that the processor has many of them in view.
+void ContractTable::fetch(std::span<Upcoming> calls) const {
+  for (const Upcoming& call : calls)
+    if (call.place == 0 || call.call == Upcoming::Call::erase) index_.prefetch(call.hash);
+  for (Upcoming& call : calls) {
+    if (call.place == 0) call.place = index_.find_likely(call.hash);
+    if (call.place == 0) call.user_hash = hash_of(call.subscriber);
+  }
+  Number new_ones = 0;
+  for (const Upcoming& call : calls) {
+    if (call.place == 0) {
+      user_index_.prefetch(call.user_hash);
+      if (call.call == Upcoming::Call::put) fetch_new(numbers_.upcoming(new_ones++));
+      continue;
+    }
+    prefetch(slab_[call.place]);
+    if (call.call == Upcoming::Call::erase) wheel_.prefetch(call.place);
+  }
+  for (Upcoming& call : calls)
+    call.user = call.place == 0 ? user_index_.find_likely(call.user_hash) : slab_[call.place].user;
+  for (const Upcoming& call : calls) {
+    if (call.user == 0 || (call.place != 0 && call.call != Upcoming::Call::erase)) continue;
+    prefetch(users_[call.user]);
+    if (call.place != 0) fetch_neighbours(call.place);
+  }
+  for (const Upcoming& call : calls)
+    if (call.place == 0 && call.call == Upcoming::Call::put && call.user != 0)
+      fetch_links(users_[call.user].first);
 }
 
-void ContractTable::fetch_contract(Fetching& fetching) const {
-  fetching.number = index_.find_likely(fetching.hash);
-  if (fetching.number != 0) {
-    prefetch(slab_[fetching.number]);
-    if (fetching.erases) wheel_.prefetch(fetching.number);
-  } else if (const Number user = user_index_.find_likely(fetching.user_hash); user != 0) {
-    __builtin_prefetch(&users_[user], 1);
-  }
+/// What a new contract will have.
+void ContractTable::fetch_new(Number number) const {
+  if (number < slab_.size()) prefetch(slab_[number]);
+  wheel_.prefetch(number);
 }
 
-void ContractTable::fetch_neighbours(const Fetching& fetching) const {
-  if (fetching.number == 0) {
-    const Number user = user_index_.find_likely(fetching.user_hash);
-    if (user != 0 && users_[user].first != 0) __builtin_prefetch(&slab_[users_[user].first], 1);
-  } else if (fetching.erases) {
-    const Slot& slot = slab_[fetching.number];
-    __builtin_prefetch(&users_[slot.user], 1);
-    if (slot.previous != 0) __builtin_prefetch(&slab_[slot.previous], 1);
-    if (slot.next != 0) __builtin_prefetch(&slab_[slot.next], 1);
-    wheel_.prefetch_neighbours(fetching.number);
-  }
+void ContractTable::fetch_neighbours(Number number) const {
+  fetch_links(slab_[number].previous);
+  fetch_links(slab_[number].next);
+  wheel_.prefetch_neighbours(number);
+}
+
+/// What a neighbour changes: the beginning.
+void ContractTable::fetch_links(Number number) const {
+  if (number != 0) __builtin_prefetch(&slab_[number], 1);
 }
 
 auto ContractTable::overlapping(const MappingKey& mapping, std::uint16_t port_count) const

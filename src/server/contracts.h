@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -58,19 +59,25 @@ class ContractTable {
   }
   /// Of a contract of this table.
   [[nodiscard]] auto place_of(const Contract& contract) const -> Place;
-  /// With many contracts, memory takes longer than all else a search costs. Before several calls, each
-  /// step, for all keys in turn, starts fetching what the next one and they touch.
-  struct Fetching {
+  /// A call soon; what is not known of it is guessed by fetch().
+  struct Upcoming {
+    enum class Call : std::uint8_t { find, put, erase };
+    Call call = Call::find;
+    Prefix subscriber;
     std::uint32_t hash = 0;
+    Place place = 0;
     std::uint32_t user_hash = 0;
-    std::uint32_t number = 0;
-    bool erases = false;
+    std::uint32_t user = 0;
   };
-  /// Of the contract of `key` and its `subscriber`, to be put or erased.
-  [[nodiscard]] auto fetch_index(const ContractKey& key, const Prefix& subscriber, bool erases) const
-      -> Fetching;
-  void fetch_contract(Fetching& fetching) const;
-  void fetch_neighbours(const Fetching& fetching) const;
+  /// About the contract of `key`, of `subscriber`.
+  [[nodiscard]] auto upcoming(Upcoming::Call call, const ContractKey& key, const Prefix& subscriber,
+                              Place hint = 0) const -> Upcoming {
+    const bool looks_up = hint == 0 || call == Upcoming::Call::erase;
+    return {.call = call, .subscriber = subscriber, .hash = looks_up ? hash_of(key) : 0, .place = hint};
+  }
+  /// With many contracts, memory takes longer than all else a search costs: starts fetching what `calls`, not
+  /// more than fetched_together_max, touch. What is guessed wrongly is only slower.
+  void fetch(std::span<Upcoming> calls) const;
   /// Keys of the MAP contracts that have any of the `port_count` internal ports from `mapping`'s on
   /// (RFC 7753 s4.4.1), by ascending port. Cost O(port_count + port sets of the host).
   [[nodiscard]] auto overlapping(const MappingKey& mapping, std::uint16_t port_count) const
@@ -163,6 +170,9 @@ class ContractTable {
     if (hint != 0 && slab_[hint].user != 0 && slab_[hint].contract.key == key) return hint;
     return index_.find(hash_of(key), [&](Number number) { return slab_[number].contract.key == key; });
   }
+  void fetch_new(Number number) const;
+  void fetch_neighbours(Number number) const;
+  void fetch_links(Number number) const;
   [[nodiscard]] auto user_of(const Prefix& subscriber) const -> Number;
   auto make_user(const Prefix& subscriber) -> Number;
   void link(Number number);

@@ -220,7 +220,9 @@ auto Server::next_repair(TimePoint now, std::size_t& looks) -> std::optional<Rep
                contracts_.next_unconfirmed(reconciliation_->cursor, reconciliation_->round, looks))
       if (contract->expires > now && contract->key.is_peer() == reconciliation_->is_at_peers &&
           reconciliation_->covers(contract->key.mapping))
-        return Repair{.key = contract->key, .port_count = contract->port_count};
+        return Repair{.key = contract->key,
+                      .port_count = contract->port_count,
+                      .place = contracts_.place_of(*contract)};
     if (contracts_.has_more(reconciliation_->cursor)) return {};
     if (reconciliation_->is_at_peers) break;
     // A tuple that came first would bind a port in the midst of a port set, which then ended before it.
@@ -254,7 +256,7 @@ auto Server::take_keys(Repair& repair) -> bool {
 void Server::append_operations(TimePoint now, Repair& repair,
                                std::vector<device::Operation>& operations) const {
   const ContractKey& key = repair.key;
-  const Contract* contract = contracts_.find(key);
+  const Contract* contract = contracts_.find(key, repair.place);
   if (repair.kind == Repair::Kind::remove || repair.held_at || contract == nullptr) {
     if (key.is_peer())
       operations.emplace_back(device::ReleasePeer{.key = key.mapping, .remote_peer = key.remote_peer});
@@ -288,7 +290,7 @@ void Server::repaired(TimePoint now, std::size_t batch, std::span<const device::
   std::vector<Repair> done;
   for (Repair& repair : repairs) {
     const device::Result& result = results[repair.operation];
-    const Contract* contract = contracts_.find(repair.key);
+    const Contract* contract = contracts_.find(repair.key, repair.place);
     if (!result && result.error() == device::Refusal::unreachable) reconciliation_->is_aborted = true;
     if (reconciliation_->is_aborted || repair.kind == Repair::Kind::remove || contract == nullptr) {
       if (result && repair.kind == Repair::Kind::remove) ++counters_.unowned_removed;

@@ -2,9 +2,11 @@
 //
 // What the store has at start (RFC 6887 s8.5, s14.1.3).
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/check.h"
+#include "base/prefetch.h"
 #include "server/server.h"
 
 namespace portolan::server {
@@ -33,6 +35,16 @@ void Server::restore_static(TimePoint now, const StaticMapping& mapping) {
   if (!statics_.contains(mapping.key)) return put_static({.mapping = mapping, .origin = Origin::by_hand});
   housekeeping_.emplace_back(store::DropStatic{mapping.key});
   actions_.overruled.push_back({.user = {}, .mapping = mapping.key});
+}
+
+void Server::fetch_restored(std::span<const store::Row> rows) const {
+  std::array<ContractTable::Upcoming, fetched_together_max> calls;
+  std::size_t count = 0;
+  for (const store::Row& row : rows)
+    if (const auto* mapping = std::get_if<store::PutMapping>(&row))
+      calls[count++] = contracts_.upcoming(ContractTable::Upcoming::Call::put, mapping->contract.key,
+                                           mapping->contract.subscriber);
+  contracts_.fetch(std::span(calls).first(count));
 }
 
 auto Server::restore(TimePoint now, std::span<const store::Row> rows,
@@ -86,8 +98,10 @@ auto Server::restore(TimePoint now, std::span<const store::Row> rows,
   if (config_.epoch_base > now) has_epoch = false;
   Restored restored{
       .epoch_goes_on = has_epoch, .users = users_.count_of(Origin::by_hand), .statics = statics_by_hand_};
-  for (const store::Row& row : rows) {
-    const auto* mapping = std::get_if<store::PutMapping>(&row);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (i % fetched_together_max == 0)
+      fetch_restored(rows.subspan(i, std::min(fetched_together_max, rows.size() - i)));
+    const auto* mapping = std::get_if<store::PutMapping>(&rows[i]);
     if (mapping == nullptr) continue;
     Contract contract = mapping->contract;
     if (contract.expires <= now) {

@@ -4,10 +4,12 @@
 #include "server/server.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <utility>
 
 #include "base/check.h"
+#include "base/prefetch.h"
 
 namespace portolan::server {
 
@@ -92,32 +94,36 @@ void Server::reconfigure(TimePoint now, Config config) {
 }
 
 void Server::receive(TimePoint now, std::span<const Inbound> datagrams) {
-  fetch_ahead(datagrams);
   Batch batch;
   batch.items.reserve(datagrams.size());
-  for (const Inbound& datagram : datagrams) admit(now, datagram, batch);
+  while (!datagrams.empty()) {
+    const auto together = datagrams.first(std::min(datagrams.size(), fetched_together_max));
+    datagrams = datagrams.subspan(together.size());
+    fetch_requested(together);
+    for (const Inbound& datagram : together) admit(now, datagram, batch);
+  }
   submit(std::move(batch));
 }
 
-/// With many mappings a request costs little but the wait for memory. What plain MAP requests are about is
-/// fetched while the others are looked at; what is not guessed here is only slower.
-void Server::fetch_ahead(std::span<const Inbound> datagrams) {
-  fetching_.clear();
+/// What plain MAP requests are about.
+void Server::fetch_requested(std::span<const Inbound> datagrams) const {
+  std::array<ContractTable::Upcoming, fetched_together_max> calls;
+  std::size_t count = 0;
   for (const Inbound& datagram : datagrams) {
     const auto request = wire::decode_request(datagram.payload, {});
     const auto* map = request ? std::get_if<wire::MapRequest>(&request->body) : nullptr;
     if (map == nullptr) continue;
-    fetching_.push_back(contracts_.fetch_index(
-        {.mapping = {.realm = {},
-                     .internal_address = datagram.client.address,
-                     .protocol = map->protocol,
-                     .external_family = map->suggested_external_address.family(),
-                     .internal_port = map->internal_port},
-         .remote_peer = {}},
-        asker_of(datagram.client.address, datagram.path).subscriber, request->requested_lifetime_s == 0));
+    calls[count++] =
+        contracts_.upcoming(ContractTable::Upcoming::Call::find,
+                            {.mapping = {.realm = {},
+                                         .internal_address = datagram.client.address,
+                                         .protocol = map->protocol,
+                                         .external_family = map->suggested_external_address.family(),
+                                         .internal_port = map->internal_port},
+                             .remote_peer = {}},
+                            asker_of(datagram.client.address, datagram.path).subscriber);
   }
-  for (ContractTable::Fetching& each : fetching_) contracts_.fetch_contract(each);
-  for (const ContractTable::Fetching& each : fetching_) contracts_.fetch_neighbours(each);
+  contracts_.fetch(std::span(calls).first(count));
 }
 
 // RFC 6887 s8.2, in its order.

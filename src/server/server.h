@@ -272,7 +272,7 @@ class Server {
   };
 
   // server.cpp
-  void fetch_ahead(std::span<const Inbound> datagrams);
+  void fetch_requested(std::span<const Inbound> datagrams) const;
   /// `is_counted`: it waited, and was counted when it came.
   void admit(TimePoint now, const Inbound& datagram, Batch& batch, bool is_counted = false);
   void admit_nat_pmp(TimePoint now, const Inbound& datagram, Batch& batch, bool is_counted);
@@ -402,6 +402,7 @@ class Server {
 
   // restore.cpp
   void restore_user(const Profile& user);
+  void fetch_restored(std::span<const store::Row> rows) const;
   void restore_static(TimePoint now, const StaticMapping& mapping);
 
   // listing.cpp
@@ -418,6 +419,7 @@ class Server {
   // batches.cpp
   void submit(Batch batch);
   [[nodiscard]] static auto operation_for(const Item& item) -> device::Operation;
+  void fetch_settled(std::span<const Item> items) const;
   void settle(TimePoint now, Item& item, const device::Result& result);
   void commit_if_possible(TimePoint now);
   [[nodiscard]] auto row_of(const Contract& contract) const -> store::PutMapping;
@@ -494,8 +496,6 @@ class Server {
   /// Data of the PREFIX64 options.
   std::vector<std::vector<std::byte>> prefix64_data_;
   std::array<std::byte, wire::message_octets_max> scratch_;
-  /// Of fetch_ahead(), kept for its memory.
-  std::vector<ContractTable::Fetching> fetching_;
 
   /// Batches not yet answered, oldest first.
   std::deque<Batch> pipeline_;

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "device/nat64/operations.h"
 
+#include <algorithm>
+#include <array>
+#include <type_traits>
+
+#include "base/prefetch.h"
+
 namespace portolan::device {
 namespace {
 
@@ -109,22 +115,31 @@ auto carry_out(nat::Nat64& nat64, TimePoint /*now*/, const DropProfile& unwanted
   return Applied{};
 }
 
+void fetch(const nat::Nat64& nat64, std::span<const Operation> operations) {
+  std::array<nat::Nat64::UpcomingCall, fetched_together_max> calls;
+  std::size_t count = 0;
+  for (const Operation& operation : operations)
+    std::visit(
+        [&]<typename Each>(const Each& each) {
+          if constexpr (requires { each.key; })
+            calls[count++] = {.key = &each.key, .is_removal = std::is_same_v<Each, Remove>};
+        },
+        operation);
+  nat64.fetch(std::span(calls).first(count));
+}
+
 }  // namespace
 
 auto apply(nat::Nat64& nat64, TimePoint now, std::span<const Operation> operations) -> std::vector<Result> {
-  using Step = nat::Nat64::FetchStep;
-  for (const Step step : {Step::index, Step::records, Step::ports}) {
-    for (const Operation& operation : operations)
-      std::visit(
-          [&](const auto& each) {
-            if constexpr (requires { each.key; }) nat64.fetch(each.key, step);
-          },
-          operation);
-  }
   std::vector<Result> results;
   results.reserve(operations.size());
-  for (const Operation& operation : operations)
-    results.push_back(std::visit([&](const auto& each) { return carry_out(nat64, now, each); }, operation));
+  while (!operations.empty()) {
+    const auto together = operations.first(std::min(operations.size(), fetched_together_max));
+    operations = operations.subspan(together.size());
+    fetch(nat64, together);
+    for (const Operation& operation : together)
+      results.push_back(std::visit([&](const auto& each) { return carry_out(nat64, now, each); }, operation));
+  }
   return results;
 }
 

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/prefetch.h"
+
 namespace portolan::store {
 
 class RowIndex {
@@ -22,7 +24,7 @@ class RowIndex {
   };
 
   /// Starts fetching what the other calls look at first, for one soon.
-  void prefetch(const Print& print) const { __builtin_prefetch(&slots_[home(print)]); }
+  void prefetch(const Print& print) const { portolan::prefetch(slots_[home(print)]); }
   /// The row's number; 0: there is none.
   [[nodiscard]] auto find(const Print& print) const -> std::uint64_t { return slots_[slot_of(print)].number; }
   /// `number` is not 0.
