@@ -49,6 +49,16 @@ TEST(Prefix, counts_bits_of_the_128_bit_form) {
   EXPECT_FALSE(v6->contains(*IpAddress::parse("2001:db8:114::")));
 }
 
+TEST(Masked, keeps_as_many_bits_as_it_is_told) {
+  Ipv6Address all_set;
+  all_set.octets.fill(0xff);
+  for (unsigned length = 0; length <= 128; ++length) {
+    const Ipv6Address prefix = masked(all_set, length);
+    for (unsigned bit = 0; bit < 128; ++bit)
+      EXPECT_EQ((prefix.octets[bit / 8] >> (7 - bit % 8) & 1U) == 1, bit < length) << length << ": " << bit;
+  }
+}
+
 TEST(Prefix, set_bits_behind_the_length_are_an_error) {
   EXPECT_FALSE(Prefix::parse("192.0.2.1/24"));
   EXPECT_FALSE(Prefix::parse("2001:db8::1/64"));

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <set>
 #include <utility>
@@ -9,6 +11,7 @@
 #include <rapidcheck/gtest.h>
 
 #include "base/hash_index.h"
+#include "base/lazy_array.h"
 #include "base/timer_wheel.h"
 
 namespace portolan {
@@ -31,6 +34,25 @@ RC_GTEST_PROP(HashIndex, behaves_like_a_set_under_any_hash,
       RC_ASSERT(found == (present.contains(each) ? each : 0));
     }
   }
+}
+
+RC_GTEST_PROP(Numbers, those_that_come_next_are_known, (const std::vector<bool>& operations)) {
+  constexpr std::uint32_t maximum = 20;
+  Numbers numbers(maximum);
+  std::vector<std::uint32_t> taken;
+  for (const bool takes : operations) {
+    if (takes) {
+      if (const std::uint32_t number = numbers.take(); number != 0) taken.push_back(number);
+    } else if (!taken.empty()) {
+      const auto which = taken.begin() + *rc::gen::inRange<std::ptrdiff_t>(0, std::ssize(taken));
+      numbers.give_back(*which);
+      taken.erase(which);
+    }
+  }
+  std::vector<std::uint32_t> foreseen;
+  for (std::uint32_t others = 0; others <= maximum; ++others) foreseen.push_back(numbers.upcoming(others));
+  for (const std::uint32_t number : foreseen) RC_ASSERT(numbers.take() == number);
+  RC_ASSERT(numbers.used() == maximum);
 }
 
 RC_GTEST_PROP(TimerWheel, brings_each_number_up_once_and_never_early, ()) {
