@@ -98,6 +98,20 @@ TEST(Findings, an_answering_server_is_told_with_what_it_can) {
   EXPECT_THAT(findings[1].text, HasSubstr("tcp port 40001 of 2001:db8:112::2 was 192.0.2.14:6000"));
 }
 
+TEST(Findings, how_long_ago_a_servers_state_began_is_told_in_fitting_units) {
+  const auto text = [](std::uint32_t epoch_time_s) {
+    ServerSeen seen = answering();
+    seen.announced->epoch_time_s = epoch_time_s;
+    return examined({seen}).at(0).text;
+  };
+  EXPECT_THAT(text(119), HasSubstr("began 119 s ago"));
+  EXPECT_THAT(text(120), HasSubstr("began 2 min ago"));
+  EXPECT_THAT(text(7199), HasSubstr("began 119 min ago"));
+  EXPECT_THAT(text(7200), HasSubstr("began 2 h ago"));
+  EXPECT_THAT(text(172'799), HasSubstr("began 47 h ago"));
+  EXPECT_THAT(text(172'800), HasSubstr("began 2 days ago"));
+}
+
 TEST(Findings, silence_of_all_is_a_problem_and_of_some_is_not) {
   ServerSeen closed = server();
   closed.is_closed = true;
@@ -111,6 +125,9 @@ TEST(Findings, silence_of_all_is_a_problem_and_of_some_is_not) {
                                           "route"));
   EXPECT_THAT(ids(examined({answering(), closed})),
               ElementsAre("server", "external-address", "silent-server"));
+  ServerSeen named = answering();
+  named.origin = discovery::Origin::dhcp;
+  EXPECT_THAT(ids(examined({named, closed})), ElementsAre("server", "external-address", "silent-server"));
   closed.origin = discovery::Origin::dhcp;
   EXPECT_THAT(ids(examined({answering(), closed})),
               ElementsAre("server", "external-address", "silent-server!"));
@@ -142,14 +159,17 @@ TEST(Findings, where_a_nat_may_be_is_told_as_far_as_it_is_known) {
 }
 
 TEST(Findings, another_nat_behind_the_server_is_seen_by_its_address) {
-  for (const std::string_view text : {"10.0.0.1", "172.31.0.1", "192.168.1.1", "100.64.0.1"}) {
+  for (const std::string_view text :
+       {"10.0.0.1", "172.16.0.1", "172.31.255.254", "192.168.1.1", "100.64.0.1", "100.127.255.254"}) {
     ServerSeen seen = answering();
     seen.mapping->external.address = address(text);
     EXPECT_THAT(ids(examined({seen})), ElementsAre("server", "private-external!")) << text;
   }
-  ServerSeen seen = answering();
-  seen.mapping->external.address = address("172.32.0.1");
-  EXPECT_THAT(ids(examined({seen})), ElementsAre("server", "external-address"));
+  for (const std::string_view text : {"172.15.255.254", "172.32.0.1", "100.63.255.254", "100.128.0.1"}) {
+    ServerSeen seen = answering();
+    seen.mapping->external.address = address(text);
+    EXPECT_THAT(ids(examined({seen})), ElementsAre("server", "external-address")) << text;
+  }
 }
 
 TEST(Findings, each_refusal_says_what_to_do) {
@@ -161,6 +181,13 @@ TEST(Findings, each_refusal_says_what_to_do) {
     EXPECT_THAT(findings[1].text, HasSubstr(wire::to_string(result)));
     EXPECT_NE(findings[1].remedy, "");
   }
+  const auto remedy = [](ResultCode result) { return examined({refusing(result)}).at(1).remedy; };
+  EXPECT_THAT(remedy(ResultCode::not_authorized), HasSubstr("policy"));
+  EXPECT_THAT(remedy(ResultCode::user_ex_quota), HasSubstr("quota"));
+  EXPECT_THAT(remedy(ResultCode::no_resources), HasSubstr("more external addresses or ports"));
+  EXPECT_THAT(remedy(ResultCode::network_failure), HasSubstr("uplink"));
+  EXPECT_THAT(remedy(ResultCode::unsupp_opcode), HasSubstr("turn MAP on"));
+  EXPECT_EQ(remedy(ResultCode::excessive_remote_peers), "try again in 30 min");
 }
 
 TEST(Findings, other_protocols_are_named) {
