@@ -17,10 +17,10 @@ template <typename Record>
 void prefetch(const Record& record) {
   constexpr std::size_t line = 64;
   const auto* octets = reinterpret_cast<const std::byte*>(&record);
-  for (std::size_t at = 0; at < sizeof record; at += line) __builtin_prefetch(octets + at, 1);
+  for (std::size_t at = 0; at < sizeof(Record); at += line) __builtin_prefetch(octets + at, 1);
   // It need not begin where a line does.
-  if constexpr (sizeof record % line != 0 || alignof(Record) < line)
-    __builtin_prefetch(octets + sizeof record - 1, 1);
+  if constexpr (sizeof(Record) % line != 0 || alignof(Record) < line)
+    __builtin_prefetch(octets + sizeof(Record) - 1, 1);
 }
 
 }  // namespace portolan

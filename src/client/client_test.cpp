@@ -368,6 +368,7 @@ TEST(Client, servers_beyond_the_limit_are_not_asked) {
   for (const std::size_t count : {servers_max - 1, servers_max, servers_max + 1}) {
     Network network;
     std::vector<Server> servers;
+    servers.reserve(count);
     for (std::size_t i = 0; i < count; ++i)
       servers.push_back({.name = std::to_string(i), .paths = {path(router, host)}});
     network.client.set_servers(network.now, servers);

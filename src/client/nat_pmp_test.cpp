@@ -14,8 +14,6 @@ namespace portolan::client {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
-using testing::SizeIs;
 namespace nat_pmp = wire::nat_pmp;
 
 /// A NAT-PMP gateway and an engine; what is sent and what happens are lines.

@@ -14,7 +14,6 @@ namespace portolan::client {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
 using testing::SizeIs;
 using wire::ResultCode;
 

@@ -19,8 +19,9 @@ struct Pair {
   bool is_deprecated = false;
 };
 
-auto sorted(std::vector<Pair> pairs) -> std::vector<std::string> {
+auto sorted(const std::vector<Pair>& pairs) -> std::vector<std::string> {
   std::vector<Destination> destinations;
+  destinations.reserve(pairs.size());
   for (const Pair& pair : pairs)
     destinations.push_back({.address = IpAddress::parse(pair.address).value(),
                             .source = IpAddress::parse(pair.source),

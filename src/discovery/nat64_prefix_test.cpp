@@ -2,6 +2,7 @@
 #include "discovery/nat64_prefix.h"
 
 #include <array>
+#include <cstddef>
 #include <string_view>
 
 #include <gmock/gmock.h>
@@ -32,7 +33,7 @@ TEST(Pref64Options, lifetime_and_length_are_decoded) {
   constexpr std::array<std::string_view, 6> prefixes{"2001:db8:64:ff9b::/96", "2001:db8:64:ff9b::/64",
                                                      "2001:db8:64:ff00::/56", "2001:db8:64::/48",
                                                      "2001:db8::/40",         "2001:db8::/32"};
-  for (std::uint16_t code = 0; code < prefixes.size(); ++code) {
+  for (std::size_t code = 0; code < prefixes.size(); ++code) {
     EXPECT_THAT(parse_pref64_options(option(2, static_cast<std::uint16_t>(225U << 3U | code))),
                 ElementsAre(Pref64{.prefix = prefix(prefixes.at(code)), .lifetime = Seconds{1800}}));
   }
@@ -55,8 +56,9 @@ TEST(Pref64Options, those_to_be_ignored_are) {
   EXPECT_THAT(parse_pref64_options(std::span(one).first(15)), IsEmpty());
 }
 
-auto prefixes_of(std::vector<std::string_view> answers) -> std::vector<Prefix> {
+auto prefixes_of(const std::vector<std::string_view>& answers) -> std::vector<Prefix> {
   std::vector<IpAddress> addresses;
+  addresses.reserve(answers.size());
   for (const std::string_view answer : answers) addresses.push_back(IpAddress::parse(answer).value());
   return prefixes_of_answers(addresses);
 }
@@ -106,14 +108,14 @@ class LearnedPrefixes : public ::testing::Test {
  protected:
   static auto at(int seconds) -> TimePoint { return TimePoint{Seconds{seconds}}; }
   void learn(int now, PrefixSource source, std::string_view text, int lifetime, std::uint32_t interface = 1) {
-    prefixes_.learn(at(now), source, interface, {.prefix = prefix(text), .lifetime = Seconds{lifetime}});
+    learned.learn(at(now), source, interface, {.prefix = prefix(text), .lifetime = Seconds{lifetime}});
   }
   auto in_use() -> std::vector<Prefix> {
     std::vector<Prefix> found;
-    for (const auto& entry : prefixes_.in_use()) found.push_back(entry.prefix);
+    for (const auto& entry : learned.in_use()) found.push_back(entry.prefix);
     return found;
   }
-  Nat64Prefixes prefixes_;
+  Nat64Prefixes learned;
 };
 
 TEST_F(LearnedPrefixes, the_best_source_counts_alone) {
@@ -124,20 +126,20 @@ TEST_F(LearnedPrefixes, the_best_source_counts_alone) {
   EXPECT_THAT(in_use(), ElementsAre(prefix("2001:db8:2::/96"), prefix("2001:db8:3::/96")));
   learn(0, PrefixSource::pcp, "2001:db8:4::/96", 10);
   EXPECT_THAT(in_use(), ElementsAre(prefix("2001:db8:4::/96")));
-  EXPECT_EQ(prefixes_.next_deadline(), at(10));
-  prefixes_.advance(at(10));
+  EXPECT_EQ(learned.next_deadline(), at(10));
+  learned.advance(at(10));
   EXPECT_THAT(in_use(), SizeIs(2));
-  prefixes_.advance(at(60));
+  learned.advance(at(60));
   EXPECT_THAT(in_use(), ElementsAre(prefix("2001:db8:1::/96")));
-  prefixes_.advance(at(100));
+  learned.advance(at(100));
   EXPECT_THAT(in_use(), IsEmpty());
-  EXPECT_EQ(prefixes_.next_deadline(), std::nullopt);
+  EXPECT_EQ(learned.next_deadline(), std::nullopt);
 }
 
 TEST_F(LearnedPrefixes, a_repetition_prolongs_and_a_lifetime_of_zero_takes_back) {
   learn(0, PrefixSource::router_advertisement, "2001:db8:2::/96", 50);
   learn(40, PrefixSource::router_advertisement, "2001:db8:2::/96", 50);
-  prefixes_.advance(at(60));
+  learned.advance(at(60));
   EXPECT_THAT(in_use(), SizeIs(1));
   learn(61, PrefixSource::router_advertisement, "2001:db8:2::/96", 0, 2);
   EXPECT_THAT(in_use(), SizeIs(1)) << "another link's advertisement is none of its business";
@@ -148,7 +150,7 @@ TEST_F(LearnedPrefixes, a_repetition_prolongs_and_a_lifetime_of_zero_takes_back)
 TEST_F(LearnedPrefixes, a_source_that_answers_anew_is_forgotten_first) {
   learn(0, PrefixSource::dns, "2001:db8:1::/96", 100, 0);
   learn(0, PrefixSource::dns, "2001:db8:2::/96", 100, 3);
-  prefixes_.forget(PrefixSource::dns, 0);
+  learned.forget(PrefixSource::dns, 0);
   EXPECT_THAT(in_use(), ElementsAre(prefix("2001:db8:2::/96")));
 }
 

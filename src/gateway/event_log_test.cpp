@@ -80,6 +80,7 @@ class EventLogTest : public ::testing::Test {
   /// Has mappings made, and their events written.
   void map(std::uint16_t first_port, std::uint16_t count) {
     std::vector<device::Operation> operations;
+    operations.reserve(count);
     for (std::uint16_t i = 0; i < count; ++i)
       operations.emplace_back(
           device::Install{.key = {.realm = {},

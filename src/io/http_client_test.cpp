@@ -15,7 +15,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::HttpTestServer;
-using ::testing::Not;
 using ::testing::StartsWith;
 using testing::TemporaryFolder;
 using Answer = HttpTestServer::Answer;

@@ -117,6 +117,7 @@ TEST(Log, messages_are_counted_by_level_also_those_that_are_not_shown) {
   const auto before = log::counts();
   written_by("error", "text", [] {
     std::vector<std::thread> threads;
+    threads.reserve(4);
     for (int i = 0; i < 4; ++i) threads.emplace_back([] { log::warn("counted", "warned"); });
     for (std::thread& thread : threads) thread.join();
     log::error("counted", "erred");

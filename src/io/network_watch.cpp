@@ -39,6 +39,7 @@ auto NetworkWatch::open() -> std::expected<NetworkWatch, std::string> {
   return NetworkWatch{std::move(*socket)};
 }
 
+// What is taken is gone. NOLINTNEXTLINE(readability-make-member-function-const)
 auto NetworkWatch::take() -> NetworkNews {
   NetworkNews news;
   std::vector<std::byte> words(buffer_octets);

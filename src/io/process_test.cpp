@@ -18,6 +18,7 @@ TEST(Process, descriptors_and_memory_are_counted_as_they_come) {
   EXPECT_GT(before.descriptors_max, before.open_descriptors);
   EXPECT_GT(before.cpu_seconds, 0.0);
   std::vector<FileDescriptor> files;
+  files.reserve(10);
   for (int i = 0; i < 10; ++i) files.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   constexpr std::size_t octets = 64U << 20U;
   const std::vector<char> memory(octets, 'x');

@@ -90,6 +90,7 @@ auto SocketWatch::descriptors() const -> std::vector<int> {
   return {mnl_socket_get_fd(sockets_->tcp.get()), mnl_socket_get_fd(sockets_->udp.get())};
 }
 
+// What is taken is gone. NOLINTNEXTLINE(readability-make-member-function-const)
 auto SocketWatch::take() -> News {
   News news;
   alignas(nlmsghdr) std::array<std::byte, 32768> words;

@@ -34,7 +34,7 @@ auto with(const std::vector<std::pair<std::string, std::string>>& changes) -> st
     for (const auto& [name, value] : changes) is_changed = is_changed || text.starts_with(name + "=");
     if (!is_changed) variables.emplace_back(text);
   }
-  for (const auto& [name, value] : changes) variables.push_back(name + "=" + value);
+  for (const auto& [name, value] : changes) variables.push_back(fmt::format("{}={}", name, value));
   return variables;
 }
 

@@ -392,6 +392,8 @@ auto name_servers(portolan_client& client, const char* const* servers, std::size
 
 }  // namespace
 
+// As the header has it, in C. NOLINTBEGIN(modernize-use-trailing-return-type)
+
 portolan_status portolan_address_parse(const char* text, portolan_address* address) {
   if (text == nullptr || address == nullptr)
     return fail(PORTOLAN_INVALID, "text and address must not be NULL");
@@ -636,3 +638,5 @@ size_t portolan_mapping_save(const portolan_mapping* mapping, char* buffer, size
   });
   return length;
 }
+
+// NOLINTEND(modernize-use-trailing-return-type)

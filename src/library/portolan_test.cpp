@@ -24,11 +24,9 @@
 namespace portolan {
 namespace {
 
-using testing::Contains;
 using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::Not;
 using testing::StartsWith;
 
@@ -113,7 +111,7 @@ class FakeServer {
 class Library : public testing::Test {
  protected:
   Library() { make(); }
-  ~Library() override { portolan_client_free(client); }
+  void TearDown() override { portolan_client_free(client); }
 
   void make(std::uint32_t flags = 0) {
     const std::string name = server.name();

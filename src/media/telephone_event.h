@@ -54,7 +54,7 @@ class DigitSender {
   };
 
   /// Out  false, and nothing is sent, if one is no digit or there are too many
-  auto add(std::string_view digits) -> bool;
+  auto add(std::string_view added) -> bool;
   /// What to send at `timestamp` in place of audio that lasts `duration`; nothing if audio has its turn.
   [[nodiscard]] auto next(std::uint32_t timestamp, std::uint16_t duration) -> std::optional<Packet>;
   [[nodiscard]] auto is_idle() const -> bool { return waiting_.empty(); }

@@ -20,6 +20,7 @@ class Notebook final : public EventSink {
   void put(const Event& event) noexcept override { events.push_back(event); }
   auto take() -> std::vector<std::string> {
     std::vector<std::string> words;
+    words.reserve(events.size());
     for (const Event& event : events) words.push_back(in_words(event));
     events.clear();
     return words;

@@ -75,6 +75,7 @@ class Fragments : public Engine {
   /// What each fragment in turn does; what leaves is put together and told in one line.
   auto send_all(const std::vector<Octets>& fragments) -> std::vector<std::string> {
     std::vector<std::string> told;
+    told.reserve(fragments.size());
     for (const Octets& fragment : fragments) told.push_back(send_one(fragment));
     return told;
   }

@@ -36,6 +36,7 @@ auto key_of(const MapAsk& ask) -> MappingKey {
 auto held_by(const World& world) -> std::vector<MappingKey> {
   const device::Inventory inventory = world.nat.inventory(world.now);
   std::vector<MappingKey> keys;
+  keys.reserve(inventory.mappings.size() + inventory.peers.size());
   for (const auto& held : inventory.mappings) keys.push_back(held.key);
   for (const auto& held : inventory.peers) keys.push_back(held.key);
   return keys;

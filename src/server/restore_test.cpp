@@ -31,6 +31,7 @@ struct Second {
     world.stored_paths = before.stored_paths;
     world.stored_epoch = before.stored_epoch;
     std::vector<store::Row> rows;
+    rows.reserve(before.stored.size() + before.stored_paths.size() + 1);
     for (const auto& [key, contract] : before.stored)
       rows.emplace_back(store::PutMapping{.contract = contract, .state_since = before.stored_since.at(key)});
     for (const auto& [number, path] : before.stored_paths) rows.emplace_back(path);

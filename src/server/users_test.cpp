@@ -94,6 +94,7 @@ TEST(Users, finds_what_a_naive_table_finds_while_they_come_and_go) {
     ASSERT_EQ(both.users.size(), both.naive.size());
     std::vector<Prefix> walked;
     std::vector<Prefix> expected;
+    expected.reserve(both.naive.size());
     for (const auto& [each, mappings_max] : both.naive) expected.push_back(each);
     Users::Place cursor = 0;
     while (both.users.has_more(cursor)) {

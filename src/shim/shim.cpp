@@ -226,7 +226,8 @@ PORTOLAN_SHIM auto recvfrom(int descriptor, void* buffer, size_t size, int flags
 }
 
 /// What programs that were compiled with _FORTIFY_SOURCE call. Nothing is checked twice: the kernel gets the
-/// smaller size.
+/// smaller size. The name is the C library's.
+// NOLINTNEXTLINE(readability-identifier-naming)
 PORTOLAN_SHIM auto __recvfrom_chk(int descriptor, void* buffer, size_t size, size_t room, int flags,
                                   sockaddr* address, socklen_t* length) -> ssize_t {
   if (size > room) abort();

@@ -127,6 +127,7 @@ TYPED_TEST_P(StoreContract, every_part_of_the_key_tells_rows_apart) {
   expected[5].key.mapping.external_family = Family::ipv6;
   expected[6].key.remote_peer = {*IpAddress::parse("2001:db8:64::1"), Port{1}};
   expected[7].key.remote_peer = {*IpAddress::parse("2001:db8:64::1"), Port{2}};
+  rows.reserve(rows.size() + expected.size());
   for (const Contract& mapping : expected) rows.emplace_back(PutMapping{mapping});
   ASSERT_TRUE(this->under.commit(rows));
   auto loaded = this->under.contracts();

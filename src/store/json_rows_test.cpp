@@ -78,7 +78,7 @@ TEST(JsonRows, a_plain_mapping_comes_back) {
 TEST(JsonRows, a_description_that_is_no_text_comes_back_as_octets) {
   PutMapping row = full_row();
   for (const std::string& description :
-       {std::string("plain"), std::string("\"\\\n\0x", 6), std::string("\xff\xc3"), std::string()}) {
+       {std::string("plain"), std::string("\"\\\n\0x", 5), std::string("\xff\xc3"), std::string()}) {
     ContractDetails details = *row.contract.details;
     details.description = description;
     row.contract.details = SharedDetails(details);

@@ -26,7 +26,7 @@ auto map_draft() -> Draft::Pcp {
   return pcp;
 }
 
-auto composed(Draft draft) -> std::string {
+auto composed(const Draft& draft) -> std::string {
   const auto octets = compose(draft);
   return octets ? hex(*octets) : octets.error();
 }

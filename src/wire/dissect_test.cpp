@@ -19,6 +19,7 @@ namespace {
 /// As a test compares them: level, place, name, value, source.
 auto rows(const std::vector<Field>& fields) -> std::vector<std::string> {
   std::vector<std::string> lines;
+  lines.reserve(fields.size());
   for (const Field& field : fields)
     lines.push_back(fmt::format("{} {} {}+{} {}: {} [{}]", to_string(field.kind), field.level, field.offset,
                                 field.size, field.name, field.value, field.source));

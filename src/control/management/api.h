@@ -117,7 +117,7 @@ class Api {
   void delete_mappings(const Arguments& arguments, io::HttpCall call);
   [[nodiscard]] auto set(const Arguments& arguments) -> io::HttpReply;
   [[nodiscard]] auto announce(const Arguments& arguments) -> io::HttpReply;
-  [[nodiscard]] auto reload() -> io::HttpReply;
+  [[nodiscard]] auto reload() const -> io::HttpReply;
 
   [[nodiscard]] auto now() const -> TimePoint { return surroundings_.clocks.now(); }
   [[nodiscard]] auto user_pages(server::UserFilter filter, bool with_kind) const -> Listing::Pages;

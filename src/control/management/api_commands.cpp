@@ -342,7 +342,7 @@ auto Api::announce(const Arguments& arguments) -> io::HttpReply {
   return object(row);
 }
 
-auto Api::reload() -> io::HttpReply {
+auto Api::reload() const -> io::HttpReply {
   if (const auto reloaded = surroundings_.reload(); !reloaded)
     return reply_of({.code = "wrong-configuration",
                      .message = fmt::format("{}", fmt::join(reloaded.error(), "; ")),

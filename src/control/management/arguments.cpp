@@ -15,6 +15,7 @@ using nlohmann::json;
 
 auto names_of(const Command& command) -> std::string {
   std::vector<std::string_view> names;
+  names.reserve(command.parameters.size());
   for (const Parameter& parameter : command.parameters) names.push_back(parameter.name);
   return names.empty() ? "it has none" : fmt::format("it has {}", fmt::join(names, ", "));
 }

@@ -8,6 +8,7 @@
 #include <cctype>
 #include <set>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -49,7 +50,7 @@ class OpenApi : public ::testing::Test {
     if (schema.at("type") == "array") expect_schema(schema.at("items"), where + "/items");
     if (!schema.contains("properties")) return;
     for (const auto& [name, property] : schema.at("properties").items())
-      expect_schema(property, where + "/" + name);
+      expect_schema(property, fmt::format("{}/{}", where, name));
     if (!schema.contains("required")) return;
     for (const json& name : schema.at("required"))
       EXPECT_TRUE(schema.at("properties").contains(name.get<std::string>())) << where << name;
@@ -59,7 +60,7 @@ class OpenApi : public ::testing::Test {
     for (const auto& [type, media] : content.items()) {
       EXPECT_NE(type.find('/'), std::string::npos) << where;
       expect_members(media, {}, {"schema"}, where);
-      if (media.contains("schema")) expect_schema(media.at("schema"), where + " " + type);
+      if (media.contains("schema")) expect_schema(media.at("schema"), fmt::format("{} {}", where, type));
     }
   }
 };
@@ -91,7 +92,7 @@ TEST_F(OpenApi, every_operation_has_what_it_must) {
     // s4.8.9
     expect_members(item, {}, {"get", "post", "patch", "delete"}, path);
     for (const auto& [method, operation] : item.items()) {
-      const std::string where = method + " " + path;
+      const std::string where = fmt::format("{} {}", method, path);
       // s4.8.10
       expect_members(operation, {"responses"}, {"operationId", "summary", "parameters", "requestBody"},
                      where);

@@ -98,6 +98,7 @@ auto row_of(const server::UserView& user) -> Row {
   append(row, "third-party", policy.third_party);
   append(row, "nonce", std::string(policy.nonce == server::NoncePolicy::strict ? "strict" : "relaxed"));
   std::vector<std::string> protocols;
+  protocols.reserve(policy.protocols.size());
   for (const Protocol protocol : policy.protocols) protocols.push_back(to_string(protocol));
   append(row, "protocols", std::move(protocols));
   append(row, "internal-ports", text_of(policy.internal_ports));

@@ -68,6 +68,7 @@ class Talk {
   void reply(const control::Reply& message) { control::append_frame(message, replies_); }
   [[nodiscard]] auto answered() const -> std::vector<std::uint64_t> {
     std::vector<std::uint64_t> batches;
+    batches.reserve(answers.size());
     for (const auto& answer : answers) batches.push_back(answer.batch.value);
     return batches;
   }

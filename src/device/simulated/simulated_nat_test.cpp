@@ -13,6 +13,7 @@ class SimulatedUnderTest final : public DeviceUnderTest {
  public:
   auto apply(std::vector<Operation> operations) -> std::vector<Result> override {
     std::vector<Result> results;
+    results.reserve(operations.size());
     for (const Operation& operation : operations) results.push_back(nat_.apply(now_, operation));
     return results;
   }

@@ -108,7 +108,7 @@ class LeaseSearch {
 
   /// `of_file`: the interface that the file's name tells.
   void take(const fs::path& path, LeaseFile file, const InterfaceName& of_file) {
-    for (std::string& problem : file.problems) remark(path, std::move(problem));
+    for (const std::string& problem : file.problems) remark(path, problem);
     for (Lease& lease : file.leases) {
       const InterfaceName interface =
           lease.interface.empty() ? of_file : by_name(lease.interface, view_.interfaces);

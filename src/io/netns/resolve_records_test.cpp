@@ -35,11 +35,11 @@ class ResolveRecordsTest : public testing::PrivateNetwork {
     ASSERT_EQ(::mount(path("resolv.conf").c_str(), "/etc/resolv.conf", nullptr, MS_BIND, nullptr), 0);
   }
   void TearDown() override {
-    if (has_resolver_) run("kill $(cat " + path("unbound.pid") + ")");
+    if (has_resolver) run("kill $(cat " + path("unbound.pid") + ")");
     ::umount2("/etc/resolv.conf", MNT_DETACH);
   }
 
-  [[nodiscard]] auto path(const std::string& name) const -> std::string { return folder_.path() / name; }
+  [[nodiscard]] auto path(const std::string& name) const -> std::string { return folder.path() / name; }
   void write(const std::string& name, const std::string& text) const { std::ofstream(path(name)) << text; }
   static void run(const std::string& command) { ASSERT_EQ(std::system(command.c_str()), 0) << command; }
 
@@ -49,7 +49,7 @@ class ResolveRecordsTest : public testing::PrivateNetwork {
           "@ NS ns.example.\n@ A 192.0.0.170\n@ A 192.0.0.171\n");
     write("unbound.conf",
           "server:\n  interface: 127.0.0.1\n  username: \"\"\n  chroot: \"\"\n  directory: \"" +
-              folder_.path().string() +
+              folder.path().string() +
               "\"\n  pidfile: \"unbound.pid\"\n  use-syslog: no\n  logfile: \"log\"\n" +
               "  module-config: \"" + modules +
               "\"\n  dns64-prefix: 2001:db8:64:ff9b::/96\n  trust-anchor-signaling: no\n"
@@ -58,11 +58,11 @@ class ResolveRecordsTest : public testing::PrivateNetwork {
               "  for-upstream: yes\n  for-downstream: no\n");
     // It goes into the background once it answers.
     run("unbound -c " + path("unbound.conf"));
-    has_resolver_ = true;
+    has_resolver = true;
   }
 
-  testing::TemporaryFolder folder_;
-  bool has_resolver_ = false;
+  testing::TemporaryFolder folder;
+  bool has_resolver = false;
 };
 
 TEST_F(ResolveRecordsTest, the_addresses_of_a_dns64_come_with_their_lifetime) {

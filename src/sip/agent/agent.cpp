@@ -124,6 +124,7 @@ struct Agent::State {
     if (root != nullptr) su_root_destroy(root);
   }
 
+  // What it changes is Sofia-SIP's. NOLINTNEXTLINE(readability-make-member-function-const)
   void step(Nanoseconds timeout) {
     const auto whole =
         std::chrono::ceil<Milliseconds>(std::clamp<Nanoseconds>(timeout, Nanoseconds{0}, step_max));
@@ -257,6 +258,7 @@ struct Agent::State {
   }
 
   /// Literal addresses are named as this host reaches them; names are left to the configuration.
+  // What it changes is Sofia-SIP's. NOLINTNEXTLINE(readability-make-member-function-const)
   void use_next_hop(nua_handle_t* handle, const url_t& url) {
     if (url.url_host == nullptr) return;
     std::string_view host = url.url_host;
@@ -330,6 +332,7 @@ struct Agent::State {
     events.emplace_back(std::move(ending));
   }
 
+  // What it changes is Sofia-SIP's. NOLINTNEXTLINE(readability-make-member-function-const)
   void end(nua_handle_t* handle, Call& call) {
     if (call.ending.phrase.empty()) call.ending.phrase = "hung up here";
     if (call.is_confirmed)

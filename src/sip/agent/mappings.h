@@ -16,10 +16,12 @@
 #include "sip/agent/traffic.h"
 #include "sip/altc.h"
 
+// Of the C interface. NOLINTBEGIN(readability-identifier-naming)
 struct portolan_client;
 struct portolan_mapping;
 struct portolan_event;
 struct portolan_datagram;
+// NOLINTEND(readability-identifier-naming)
 
 namespace portolan::sip {
 

@@ -15,7 +15,7 @@ namespace {
 
 /// What went wrong last, with what the system said of it.
 auto error_of(sqlite3* database) -> std::string {
-  const std::string text = sqlite3_errmsg(database);
+  std::string text = sqlite3_errmsg(database);
   const int system = sqlite3_system_errno(database);
   const int code = sqlite3_errcode(database) & 0xff;
   if ((code != SQLITE_IOERR && code != SQLITE_CANTOPEN) || system == 0) return text;

@@ -106,6 +106,7 @@ TEST(SqliteStore, where_there_is_no_pause_commits_fold) {
 TEST(SqliteStore, a_large_commit_is_one_of_many_parts) {
   TestStore store({.idle_rows_max = 16, .fold_rows = 100, .fold_delay = Milliseconds{0}});
   std::vector<Row> rows;
+  rows.reserve(2000);
   for (std::uint32_t number = 0; number < 2000; ++number) rows.emplace_back(PutMapping{numbered(number)});
   ASSERT_TRUE(store.commit(rows));
   ASSERT_TRUE(store.commit(rows));
@@ -385,6 +386,7 @@ TEST(SqliteStore, what_is_no_database_is_told_so) {
 TEST(SqliteStore, damage_is_told_and_never_loaded) {
   TestStore store({.idle_rows_max = 16, .fold_rows = 1000, .fold_delay = Milliseconds{0}});
   std::vector<Row> rows;
+  rows.reserve(300);
   for (std::uint32_t number = 0; number < 300; ++number) rows.emplace_back(PutMapping{numbered(number)});
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(store.commit(rows));
   store.wait_until_folded();

@@ -83,6 +83,7 @@ TEST_F(Nat44Test, hosts_traffic_leaves_from_ports_that_no_mapping_gets) {
 
 TEST_F(Nat44Test, a_host_has_one_address_of_the_pool_for_traffic_and_mappings) {
   std::vector<Ipv4Address> pool;
+  pool.reserve(5);
   for (std::uint32_t i = 0; i < 5; ++i) pool.push_back(Ipv4Address{0xc000020aU + i});
   restart_with([&](Nat44Settings& settings) { settings.pool = pool; });
   std::set<IpAddress> used;
@@ -515,6 +516,7 @@ TEST_F(Nat44Test, an_established_flow_goes_on_while_thousands_of_mappings_are_ma
   constexpr std::uint16_t per_batch = 200;
   for (std::uint16_t i = 0; i < batches; ++i) {
     std::vector<Operation> operations;
+    operations.reserve(per_batch);
     for (std::uint16_t j = 0; j < per_batch; ++j)
       operations.emplace_back(
           wish(key(1 + i % 8U, static_cast<std::uint16_t>(10000 + i / 8 * per_batch + j))));

@@ -97,6 +97,7 @@ auto Nat44UnderTest::send_inbound(Protocol protocol, const Endpoint& to, unsigne
 
 auto Nat44UnderTest::set_pool(const std::vector<IpAddress>& pool) -> std::vector<Event> {
   std::vector<Ipv4Address> addresses;
+  addresses.reserve(pool.size());
   for (const IpAddress& address : pool) addresses.push_back(address.ipv4());
   device_->set_pool(addresses);
   run_posted();

@@ -17,6 +17,7 @@
 #include <sstream>
 #include <string>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -279,11 +280,12 @@ TEST_F(DhcpTest, servers_that_dhclient_was_told_are_found) {
   std::filesystem::create_directories(root.path() / "var/lib/dhcp");
   for (const std::string family : {"4", "6"}) {
     // With a lease it goes into the background, and writes there down which process it is.
-    const std::string process = folder + "/dhclient" + family + ".pid";
-    run_on_host("dhclient -1 -" + family + " -cf " + folder + "/" + family + ".conf -sf /bin/true -pf " +
-                process + " -lf " + folder + "/var/lib/dhcp/dhclient" + family +
-                ".leases host0 && while ! [ -s " + process + " ]; do sleep 0.05; done && kill $(cat " +
-                process + ")");
+    const std::string process = fmt::format("{}/dhclient{}.pid", folder, family);
+    run_on_host(
+        fmt::format("dhclient -1 -{family} -cf {folder}/{family}.conf -sf /bin/true -pf {process} "
+                    "-lf {folder}/var/lib/dhcp/dhclient{family}.leases host0 && "
+                    "while ! [ -s {process} ]; do sleep 0.05; done && kill $(cat {process})",
+                    fmt::arg("family", family), fmt::arg("folder", folder), fmt::arg("process", process)));
   }
   const View seen = view_of_host();
   EXPECT_THAT(seen.remarks, IsEmpty());
