@@ -16,11 +16,13 @@ inline constexpr std::size_t fetched_together_max = 64;
 template <typename Record>
 void prefetch(const Record& record) {
   constexpr std::size_t line = 64;
+  // clang-tidy 19 takes some records for pointers. NOLINTBEGIN(bugprone-sizeof-expression)
   const auto* octets = reinterpret_cast<const std::byte*>(&record);
   for (std::size_t at = 0; at < sizeof(Record); at += line) __builtin_prefetch(octets + at, 1);
   // It need not begin where a line does.
   if constexpr (sizeof(Record) % line != 0 || alignof(Record) < line)
     __builtin_prefetch(octets + sizeof(Record) - 1, 1);
+  // NOLINTEND(bugprone-sizeof-expression)
 }
 
 }  // namespace portolan
