@@ -35,6 +35,7 @@ struct Repair {
   Kind kind = Kind::restore;
   ContractKey key;
   std::uint16_t port_count = 1;
+  /// Of its contract, if that was come by in the table.
   ContractTable::Place place = 0;
   /// No request about them begins meanwhile. An operation that was under way before has them already.
   bool holds_keys = false;
