@@ -66,7 +66,11 @@ def fail(text):
 
 
 class WrongAnswers(Exception):
-    """Of a server that did not answer every request, or not rightly."""
+    """Of the server `name`, which did not answer every request, or not rightly."""
+
+    def __init__(self, name, text):
+        super().__init__(f"{name}: {text}")
+        self.name = name
 
 
 class Load:
@@ -88,7 +92,7 @@ class Load:
         """CPU nanoseconds per request."""
         answered, wrong, cpu = map(int, self.ask("run", name, operation, count, chunk))
         if answered != count or wrong:
-            raise WrongAnswers(f"{name}: {operation}: {count} requests, {answered} right answers, {wrong} wrong ones")
+            raise WrongAnswers(name, f"{operation}: {count} requests, {answered} right answers, {wrong} wrong ones")
         return cpu / count
 
     def burst(self, name, count):
@@ -340,7 +344,7 @@ def compare_miniupnpd(load, hosts, directory, stack, side_pid):
                 theirs = create_again(load, "miniupnpd", size)
                 values.append(theirs / create_again(load, "side", size))
         except WrongAnswers as error:
-            if not str(error).startswith("miniupnpd:"):
+            if error.name != "miniupnpd":
                 raise
             print(f"note not compared further with {error}")
             break
