@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The fixtures of the lab's tests, with the lab's scenario sip."""
+"""The fixtures: the lab with its scenario sip, or a peer in the test's own network namespace."""
 import os
 import pathlib
 import sys
@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
 import labkit  # noqa: E402  pylint: disable=wrong-import-position
+import peerkit  # noqa: E402  pylint: disable=wrong-import-position
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +20,10 @@ def lab(request):
         yield one
     finally:
         one.down()
+
+
+@pytest.fixture
+def peer():
+    peerkit.loopback_up()
+    with peerkit.SipPeer() as one:
+        yield one
