@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Metrics: docs/metrics.md names each one with its type, once, and none that is not; the dashboard and the examples
-# of the page ask for none that is not.
+# Metrics: docs/metrics.md names each one with its type, once, and none that is not; the dashboard and the alerts ask for
+# none that is not. The page's alerts are those of the rules for Prometheus.
 import json
 import re
 import sys
@@ -11,9 +11,11 @@ import lint
 
 PAGE = "docs/metrics.md"
 DASHBOARD = "packaging/grafana/portolan.json"
+RULES = "packaging/examples/prometheus-rules.yml"
 FAMILY = re.compile(r'\.(counter|gauge|histogram)\(\s*"([a-zA-Z0-9_]+)"')
 NAME = re.compile(r"\b(?:portolan|process)_[a-z0-9_]+\b")
 SUFFIX = re.compile(r"_(bucket|sum|count)$")
+RULE = re.compile(r"^ +expr: (.+)$", re.MULTILINE)
 
 
 def is_code(path):
@@ -41,7 +43,7 @@ def unknown(expression, types):
 
 
 def check(files):
-    problems, types, documented = [], {}, {}
+    problems, types, documented, alerts = [], {}, {}, set()
     for path in filter(is_code, sorted(files)):
         for match in FAMILY.finditer(files[path]):
             if match[2] in types:
@@ -60,7 +62,10 @@ def check(files):
                     problems.append((PAGE, line, f"{name} is a {types[name]}"))
         elif content.startswith("| `"):
             problems += [(PAGE, line, f"no code tells {name}") for name in unknown(cells[0], types)]
+            alerts.add(cells[0].strip("`"))
     problems += [(PAGE, 1, f"{name} is not there") for name in sorted(set(types) - set(documented))]
+    rules = set(RULE.findall(files[RULES]))
+    problems += [(RULES, 1, f"{alert!r} is not there, or not in {PAGE}") for alert in sorted(alerts ^ rules)]
     queries = list(expressions(json.loads(files[DASHBOARD])))
     if not queries:
         problems.append((DASHBOARD, 1, "has no queries"))
@@ -73,6 +78,7 @@ SAMPLE = {
     PAGE: "| metric | type | labels | meaning |\n|---|---|---|---|\n| `portolan_a_total` | counter | | a |\n"
           "| `portolan_b_seconds`, `portolan_c` | histogram | | b |\n\n| expression | means |\n|---|---|\n"
           "| `rate(portolan_b_seconds_bucket[5m]) > 1` | slow |\n",
+    RULES: "   expr: rate(portolan_b_seconds_bucket[5m]) > 1\n",
     DASHBOARD: '{"panels": [{"targets": [{"expr": "rate(portolan_a_total[5m])"}]}]}',
     "src/control/metrics/a_metrics.cpp": '  out.counter(\n  "portolan_a_total", "A.");\n'
                                          'out.histogram("portolan_b_seconds", "B.");\n'
@@ -84,6 +90,7 @@ BAD = [
     (PAGE, "| counter |", "| gauge |", "is a counter"),
     (PAGE, ", `portolan_c`", ", `portolan_a_total`", "also in line"),
     (PAGE, "portolan_b_seconds_bucket", "portolan_a_bucket", "no code tells portolan_a_bucket"),
+    (RULES, "> 1", "> 2", "> 2' is not there, or not in"),
     (DASHBOARD, "portolan_a_total", "portolan_d_total", "no code tells portolan_d_total"),
     (DASHBOARD, '"expr"', '"text"', "has no queries"),
     ("src/control/metrics/a_metrics.cpp", "portolan_c", "portolan_a_total", "is there twice"),
@@ -107,7 +114,7 @@ if __name__ == "__main__":
     if sys.argv[1:]:
         sys.exit(f"usage: {sys.argv[0]} [--self-test]")
     problems_found = check({path: lint.read_text(path) or "" for path in lint.tracked_files()
-                            if path in (PAGE, DASHBOARD) or is_code(path)})
+                            if path in (PAGE, DASHBOARD, RULES) or is_code(path)})
     for where, at, what in problems_found:
         print(f"{where}:{at}: {what}")
     sys.exit(1 if problems_found else 0)

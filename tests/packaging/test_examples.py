@@ -4,12 +4,16 @@ seen. The network namespace that CTest made for this run has the examples' inter
 
 import os
 import pathlib
+import re
 import subprocess
+import sys
 
 import pytest
 
 BUILD = pathlib.Path(os.environ["PORTOLAN_BUILD"])
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "packaging" / "examples"
+# Prometheus itself is large, and its own check of little more.
+PROMETHEUS = [sys.executable, "-B", pathlib.Path(__file__).with_name("prometheus.py")]
 CHECKS = {
     "agent.toml": [BUILD / "apps" / "portolan", "agent", "--check-config", "--config"],
     "portoland.toml": [BUILD / "apps" / "portoland", "--check-config", "--config"],
@@ -19,6 +23,8 @@ CHECKS = {
     "kea-dhcp4.conf": ["kea-dhcp4", "-t"],
     "kea-dhcp6.conf": ["kea-dhcp6", "-t"],
     "dnsmasq.conf": ["dnsmasq", "--test", "--conf-file"],
+    "prometheus.yml": PROMETHEUS,
+    "prometheus-rules.yml": PROMETHEUS,
 }
 MISTAKES = {
     "agent.toml": ("tcp", "tpc"),
@@ -29,6 +35,8 @@ MISTAKES = {
     "kea-dhcp4.conf": ("4, 192.168.77.1", "4, 192.168.77"),
     "kea-dhcp6.conf": ('"pcp-server", "data"', '"pcp-servant", "data"'),
     "dnsmasq.conf": ("dhcp-option=108", "dhcp-options=108"),
+    "prometheus.yml": ("credentials_file", "credential_file"),
+    "prometheus-rules.yml": ("expr: up", "expression: up"),
 }
 
 
@@ -64,3 +72,9 @@ def test_example_is_right_and_a_mistake_in_it_is_seen(name, tmp_path):
     wrong = tmp_path / name
     wrong.write_text(text.replace(before, after), encoding="utf-8")
     assert check(name, wrong).returncode != 0
+
+
+def test_the_guide_shows_the_job_of_the_example():
+    guide = (EXAMPLES.parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    (job,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    assert job in (EXAMPLES / "prometheus.yml").read_text(encoding="utf-8")
