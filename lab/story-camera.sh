@@ -15,7 +15,7 @@ step "Bringing up the lab: six hosts, each a network namespace with a kernel sta
 if [[ -e /run/portolan-lab/$name ]]; then
   failed "no lab $name yet" "/run/portolan-lab/$name exists: remove it with scripts/lab down --name $name"
 fi
-lab up --build build/release || failed "scripts/lab up succeeds" "the lines above"
+lab up --build "$build" || failed "scripts/lab up succeeds" "the lines above"
 lab_started=yes
 phone=$(on handset-3g ip -6 -o address show dev eth0 scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
 router=$(on handset-3g ip -6 route show default | awk '{ print $3; exit }')

@@ -40,7 +40,7 @@ step "Bringing up the lab: the hosts of test #1, and with IPv4 only a SIP server
 if [[ -e /run/portolan-lab/$name ]]; then
   failed "no lab $name yet" "/run/portolan-lab/$name exists: remove it with scripts/lab down --name $name"
 fi
-lab up --build build/release --scenario sip || failed "scripts/lab up succeeds" "the lines above"
+lab up --build "$build" --scenario sip || failed "scripts/lab up succeeds" "the lines above"
 lab_started=yes
 tell "sip          kamailio, the server mysip.example: IPv4 only, 192.0.2.13"
 tell "peer         baresip, the phone 13@mysip.example: IPv4 only, 192.0.2.11; it answers, and sends 1000 Hz"
@@ -70,7 +70,7 @@ verified "Via, Contact and SDP have the NAT64's address 192.0.2.14, and ports th
 verified "sent $(said out ended packets-sent) packets, received $(said out ended packets-received), lost $(said out ended packets-lost); RTCP: $(said out ended reports-received) reports"
 heard out 1000 4
 
-step "13 calls back, when nothing was sent for a while"
+step "13 calls back"
 phone handset-3g client4 in --answer --calls 1 --tone 440 --duration 5 &
 sleeper=$!
 until grep -q '"registered"' "$work/in.json" 2>/dev/null; do

@@ -65,7 +65,9 @@ def test_register_and_invite_carry_the_mapped_address_as_in_the_slides(first_cal
             assert destination == [SERVER]
             assert source_port == [str(place["port"])]
     for method in ("ACK", "BYE"):
-        for via, in server.fields(f'sip.Method == "{method}" && ip.src == {POOL}', "sip.Via"):
+        messages = server.fields(f'sip.Method == "{method}" && ip.src == {POOL}', "sip.Via")
+        assert messages, method
+        for via, in messages:
             assert via[0].startswith(f"SIP/2.0/UDP {at};"), (method, via)
     assert port_of(ended["external"])
 
@@ -115,7 +117,7 @@ def test_the_trace_tells_the_call_in_its_order_as_tshark_reads_it(first_call, tr
     assert not fields_of(trace, "udp.checksum.status == 0 || ip.checksum.status == 0", "frame.number")
 
 
-def test_a_call_from_the_ipv4_phone_comes_in_after_idle(lab):
+def test_a_call_from_the_ipv4_phone_comes_in(lab):
     baresip = Baresip(lab)
     before = baresip.recorded()
     with Phone(lab, "handset-3g", "--answer", "--calls", 1, "--tone", TONE, "--duration", SECONDS) as phone:
