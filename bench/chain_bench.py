@@ -9,6 +9,8 @@
 #
 # Rounds: 9
 #
+# Costs of doing nothing are those of an hour, from five minutes, with and without PCP side by side.
+#
 # Needs root. "Reachable" is seen from outside: the viewer sends a datagram to the external port each 2 ms, and the first
 # one that comes in on the host counts. docs/impact.md says what the numbers mean.
 import contextlib
@@ -34,16 +36,19 @@ from test_many_calls import callee, sipp  # noqa: E402  pylint: disable=wrong-im
 PORT = 9000
 PROBE_S = 0.002
 CALLS = 20
-# An idle phone is watched for so long.
-IDLE_S = 60
+# Idle hosts are watched for so long.
+IDLE_S = 300
 HOUR_S = 3600
 # A phone registers for so long at a time, where it is measured when a SIP server that begins anew knows it again.
 REGISTRATION_S = 20
 NAME_SERVER = ("2001:db8:53::53", 53)
 # The AAAA records of viewer.example, which has an IPv4 address alone (RFC 1035 s4.1).
 QUERY = b"\x12\x34\x01\x00\x00\x01" + bytes(6) + b"\x06viewer\x07example\x00\x00\x1c\x00\x01"
-# Without PCP the path has to be kept open by traffic: RFC 5626 has a SIP phone send every 24 to 29 s over UDP.
-KEEPALIVE_S = (24 + 29) / 2
+# Without what a server sends to everybody after its start.
+PCP = "udp.port == 5351 && !(ipv6.dst == ff00::/8)"
+# The SIP server as IPv6-only hosts reach it.
+SIP_SERVER = "2001:db8:64:ff9b::c000:20d"
+KEEP_ALIVE_PORT = 5070
 
 
 SHOWN = {}
@@ -94,9 +99,9 @@ class Probe:
 
 
 @contextlib.contextmanager
-def keeping(lab):
+def keeping(lab, host="handset-3g"):
     """A client that keeps PORT mapped."""
-    client = lab.start("handset-3g", pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps/portolan", "map", "udp", PORT,
+    client = lab.start(host, pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps/portolan", "map", "udp", PORT,
                        "--keep", "--external-port", PORT, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)
     try:
@@ -224,22 +229,50 @@ def wakeups(process):
     return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.MULTILINE)[1])
 
 
+@contextlib.contextmanager
+def keep_alive(lab, host):
+    """What a phone without PCP has to do beside."""
+    process = lab.start(host, ROOT / "lab/keep-alive", KEEP_ALIVE_PORT, SIP_SERVER, stdout=subprocess.DEVNULL)
+    try:
+        yield process
+        if process.poll() is not None:
+            sys.exit("chain_bench: the keep-alives ended")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
 def idle_costs(lab):
-    """What a client that keeps a port and an idle phone do, with lifetimes of an hour: datagrams of PCP and of SIP, in
-    both directions, and how often they wake."""
-    with Capture(lab, "handset-3g") as capture, keeping(lab) as client, Phone(lab, "handset-3g", "--answer") as phone:
-        phone.wait_for("registered")
+    """What being reachable costs who does nothing else, with lifetimes of an hour: datagrams of PCP and of SIP, in both
+    directions, and how often programs wake, an hour. A phone with PCP, one without that keeps its path open by traffic,
+    and what keeps a port open alone: a client of PCP, and keep-alives."""
+    with contextlib.ExitStack() as running:
+        hosts = {name: running.enter_context(Capture(lab, host)) for name, host in
+                 (("phone with PCP", "handset-3g"), ("phone without PCP", "handset-wifi"), ("PCP client", "laptop"))}
+        client = running.enter_context(keeping(lab, "laptop"))
+        keeper = running.enter_context(keep_alive(lab, "handset-wifi"))
+        phones = [running.enter_context(Phone(lab, "handset-3g", "--answer")),
+                  running.enter_context(Phone(lab, "handset-wifi", "--answer", "--no-pcp", user="client5"))]
+        for phone in phones:
+            phone.wait_for("registered")
+        programs = {"phone with PCP": [phones[0].process], "phone without PCP": [phones[1].process, keeper],
+                    "PCP client": [client], "keep-alives": [keeper]}
 
         def so_far():
-            capture.flush()
-            return (len(capture.fields("udp.port == 5351", "frame.number")),
-                    len(capture.fields("udp.port == 5060", "frame.number")), wakeups(client), wakeups(phone.process))
+            for capture in hosts.values():
+                capture.flush()
+            counted = {name: {"wakeups": sum(map(wakeups, processes))} for name, processes in programs.items()}
+            for name, capture in hosts.items():
+                counted[name]["pcp_datagrams"] = len(capture.fields(PCP, "frame.number"))
+                counted[name]["sip_datagrams"] = len(capture.fields("udp.port == 5060", "frame.number"))
+            return counted
         before = so_far()
         time.sleep(IDLE_S)
         after = so_far()
-        phone.stop()
-    return dict(zip(("pcp_datagrams", "sip_datagrams", "wakeups_of_client", "wakeups_of_phone"),
-                    (end - begin for begin, end in zip(before, after))))
+        for phone in phones:
+            phone.stop()
+    return {name: {what: (value - before[name][what]) * HOUR_S / IDLE_S for what, value in counted.items()}
+            for name, counted in after.items()}
 
 
 def measure_all(lab, durable, divided, rounds):
@@ -294,11 +327,13 @@ def main():
         durable.server("start")
         with divided_lab(f"bench{os.getpid()}n") as divided:
             measure_all(lab, durable, divided, rounds)
-        idle = {"seconds": IDLE_S, **idle_costs(lab), "keepalives_an_hour_without_pcp": HOUR_S / KEEPALIVE_S}
-        print("note idle: " + ", ".join(f"{name.replace('_', ' ')} {value:.0f}" for name, value in idle.items()))
+        idle = idle_costs(lab)
+        for name, counted in idle.items():
+            print(f"note idle, an hour of it, {name}: " +
+                  ", ".join(f"{what.replace('_', ' ')} {value:.0f}" for what, value in counted.items()))
         times = {case: {"min": min(values), "median": statistics.median(values), "max": max(values)}
                  for case, values in SHOWN.items()}
-        print("json " + json.dumps({"bench": "chain", "ms": times, "idle": idle}))
+        print("json " + json.dumps({"bench": "chain", "ms": times, "idle_an_hour": idle}))
     finally:
         lab.down()
         durable.down()
