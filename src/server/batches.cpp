@@ -218,7 +218,10 @@ void Server::committed(TimePoint now, store::CommitId commit, bool ok) {
   OutstandingCommit done = std::move(*commit_);
   commit_.reset();
   if (ok) {
-    is_read_only_ = false;
+    if (std::exchange(is_read_only_, false)) {
+      next_static_review_ = {};
+      review_statics(now);
+    }
     for (const ContractKey& key : done.moved) {
       updates_.begin(now, key);
       if (const Contract* contract = contracts_.find(key)) record(now, Event::Kind::mapping_moved, *contract);

@@ -189,13 +189,14 @@ void Server::reconcile(TimePoint now) {
     actions_.apply.push_back(std::move(apply));
   }
   if (!reconciliation_->outstanding.empty() || profile_repairs() > 0) return;
-  if (!reconciliation_->is_aborted) {
-    if (has_repairs() || waits_for_profiles() || !reconciliation_->blocked.empty() ||
-        !reconciliation_->is_inventory_complete)
-      return;
-    actions_.reconciled = true;
-  }
-  reconciliation_.reset();
+  if (reconciliation_->is_aborted) return reconciliation_.reset();
+  if (has_repairs() || waits_for_profiles() || !reconciliation_->blocked.empty() ||
+      !reconciliation_->is_inventory_complete)
+    return;
+  actions_.reconciled = true;
+  const Reconciliation done = *std::exchange(reconciliation_, std::nullopt);
+  // Before new requests and hosts' own traffic, which are let in now, and could have their ports.
+  submit_statics(now, [&](const MappingKey& key) { return done.covers(key); });
 }
 
 auto Server::take_unfinished() -> std::vector<Repair> {

@@ -60,6 +60,27 @@ TEST(Restore, what_was_promised_goes_on_with_the_same_port_nonce_and_remaining_l
   EXPECT_EQ(after.world.ask(MapAsk{}).map().assigned_external_port, made.assigned_external_port);
 }
 
+TEST(Restore, nobody_has_the_port_of_an_operators_mapping_before_it) {
+  World before(config());
+  ASSERT_TRUE(before.server.restore(before.now, {}, {}));
+  before.ask(MapAsk{});
+  Config wanted = config();
+  wanted.static_mappings = {{.key = {.realm = {},
+                                     .internal_address = *IpAddress::parse("2001:db8:112::9"),
+                                     .protocol = Protocol::udp,
+                                     .external_family = Family::ipv4,
+                                     .internal_port = Port{80}},
+                             .external_address = *IpAddress::parse("192.0.2.14"),
+                             .external_port = Port{8080},
+                             .filters = {},
+                             .description = {}}};
+  Second after(before, Seconds{600}, wanted);
+  const MapAsk rival{.from = "2001:db8:113::1", .suggested_external_port = 8080, .prefer_failure = true};
+  EXPECT_EQ(after.world.ask(rival).response().result, ResultCode::cannot_provide_external);
+  EXPECT_EQ(after.world.nat.explicit_mappings(after.world.now).size(), 2U);
+  EXPECT_EQ(after.world.disagreement(), std::nullopt);
+}
+
 TEST(Restore, the_epoch_goes_on_and_nothing_is_announced) {
   World before(config());
   ASSERT_TRUE(before.server.restore(before.now, {}, {}));

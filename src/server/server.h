@@ -337,6 +337,8 @@ class Server {
 
   // statics.cpp
   void review_statics(TimePoint now);
+  /// Begins what is to be done about those whose device `has_turn`.
+  void submit_statics(TimePoint now, const std::function<bool(const MappingKey&)>& has_turn);
   [[nodiscard]] auto change_of_static(TimePoint now, const MappingKey& key) const -> std::optional<Item>;
   [[nodiscard]] auto has_run_out(TimePoint now, const MappingKey& key) const -> bool;
   /// It is no longer wanted, because its time is up.

@@ -402,15 +402,22 @@ TEST(HomeRouter, the_operators_mappings_wait_for_the_turn_of_their_device) {
                  .protocol = Protocol::udp,
                  .external_family = Family::ipv4,
                  .internal_port = Port{77}};
+  MappingKey free_key = key;
+  free_key.internal_port = Port{78};
   WaitingNat64 router(before, {{.key = key,
                                 .external_address = promised.assigned_external_address,
-                                .external_port = promised.assigned_external_port}});
+                                .external_port = promised.assigned_external_port},
+                               {.key = free_key,
+                                .external_address = promised.assigned_external_address,
+                                .external_port = Port{8080}}});
   router.server.advance(router.now);
   router.carry_out();
   router.settle(router.nat44);
   EXPECT_THAT(router.nat64->nat.explicit_mappings(router.now), IsEmpty());
   router.settle();
   EXPECT_EQ(router.server.counters().reinstalled, 2U);
+  EXPECT_EQ(router.nat64->nat.explicit_mappings(router.now).at(free_key).port, Port{8080})
+      << "before anybody else asks";
   EXPECT_EQ(router.ask(mapping).map().assigned_external_port, promised.assigned_external_port);
 }
 

@@ -118,11 +118,16 @@ void Server::overrule_static(const MappingKey& key) {
 void Server::review_statics(TimePoint now) {
   if (unsettled_statics_.empty() || now < next_static_review_) return;
   next_static_review_ = now + review_interval;
-  if (is_undoing_ || is_read_only_ || pipeline_.size() >= config_.batches_in_flight_max) return;
+  submit_statics(now, [this](const MappingKey& key) { return !awaits_reconciliation(key); });
+}
+
+// Though there be no room for a further batch: hosts' requests would have it first, and the ports.
+void Server::submit_statics(TimePoint now, const std::function<bool(const MappingKey&)>& has_turn) {
+  if (is_undoing_ || is_read_only_) return;
   Batch batch;
   for (auto unsettled = unsettled_statics_.begin(); unsettled != unsettled_statics_.end();) {
     const MappingKey key = unsettled->first;
-    if (in_flight_.contains(key) || awaits_reconciliation(key)) {
+    if (in_flight_.contains(key) || !has_turn(key)) {
       ++unsettled;
       continue;
     }

@@ -240,7 +240,9 @@ TEST(Statics, survive_a_store_that_fails) {
   EXPECT_TRUE(world.server.is_read_only());
   world.store_fails = false;
   world.pass(Seconds{3});
-  world.pass(Seconds{3});
+  world.answers.clear();
+  const MapAsk rival{.from = "2001:db8:113::1", .suggested_external_port = 8081, .prefer_failure = true};
+  EXPECT_EQ(world.result_of(rival), ResultCode::cannot_provide_external);
   EXPECT_EQ(world.nat.explicit_mappings(world.now).size(), 2U);
   EXPECT_EQ(world.disagreement(), std::nullopt);
 }
