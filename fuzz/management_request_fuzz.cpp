@@ -121,6 +121,7 @@ class Fuzzed {
            {.clocks = {.now = [this] { return world_.now; }, .wall_now = [] { return Nanoseconds{}; }},
             .changed = [this] { world_.collect(); },
             .status = [] { return ProgramStatus{}; },
+            .pools = [] { return std::vector<management::Pool>{}; },
             .policy = [] { return server::Policy{}; },
             .counters = [] { return std::vector<Counter>{}; },
             .reload = [] { return std::expected<void, std::vector<std::string>>{}; },

@@ -90,6 +90,7 @@ class Daemon {
   [[nodiscard]] auto start_management() -> std::expected<void, std::string>;
   [[nodiscard]] auto management_surroundings() -> management::Surroundings;
   [[nodiscard]] auto program_status() const -> management::ProgramStatus;
+  [[nodiscard]] auto pools() const -> std::vector<management::Pool>;
   [[nodiscard]] auto program_counters() const -> std::vector<management::Counter>;
   [[nodiscard]] auto posting() -> std::function<void(std::function<void()>)>;
 

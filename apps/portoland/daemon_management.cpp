@@ -41,6 +41,7 @@ auto Daemon::management_surroundings() -> management::Surroundings {
   return {.clocks = {.now = io::monotonic_now, .wall_now = io::wall_now},
           .changed = [this] { carry_out_actions(); },
           .status = [this] { return program_status(); },
+          .pools = [this] { return pools(); },
           .policy = [this] { return settings_.server.policy; },
           .counters = [this] { return program_counters(); },
           .reload = [this] { return reload(); },
@@ -66,6 +67,14 @@ auto Daemon::program_status() const -> management::ProgramStatus {
                      : fmt::format("sqlite {}", settings_.store_path.string());
   status.store_error = store_error();
   return status;
+}
+
+auto Daemon::pools() const -> std::vector<management::Pool> {
+  std::vector<management::Pool> pools;
+  for (const Devices::Pool& each : devices_->pools())
+    for (const device::PoolUse& use : each.use)
+      pools.push_back({.device = std::string(to_string(each.kind)), .use = use});
+  return pools;
 }
 
 auto Daemon::program_counters() const -> std::vector<management::Counter> {

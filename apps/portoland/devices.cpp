@@ -127,13 +127,23 @@ void Devices::log_counters() const {
   for (const auto& log : log_counters_) log();
 }
 
+auto Devices::pools() const -> std::vector<Pool> {
+  std::vector<Pool> pools;
+  for (const PoolOf& each : pools_) pools.push_back({.kind = each.kind, .use = each.use()});
+  return pools;
+}
+
 void Devices::gather_metrics(std::function<void(Metrics)> take) const {
   Metrics metrics;
+  const auto pool_of = [&](DeviceKind kind) {
+    const auto found = std::ranges::find(pools_, kind, &PoolOf::kind);
+    return found == pools_.end() ? std::vector<device::PoolUse>() : found->use();
+  };
   for (const Counted& each : counted_)
-    metrics.devices.push_back(
-        {.device = std::string(to_string(each.kind)),
-         .operations = each.counts->counters(),
-         .is_in_reach = each.kind != DeviceKind::nat64_remote || is_remote_in_reach_()});
+    metrics.devices.push_back({.device = std::string(to_string(each.kind)),
+                               .operations = each.counts->counters(),
+                               .is_in_reach = each.kind != DeviceKind::nat64_remote || is_remote_in_reach_(),
+                               .pool = pool_of(each.kind)});
   for (const auto& table : table_metrics_) metrics.tables.push_back(table());
   if (nat64_ == nullptr) return take(std::move(metrics));
   metrics.nat64_log = event_log_->counters();
@@ -196,6 +206,7 @@ auto Devices::make_nat44(const Settings& settings, const Place& place) -> Made {
        .withdraw = [nat44 = *router](const Settings& wanted) { nat44->withdraw_reload(wanted.nat44); }});
   log_counters_.emplace_back([nat44 = *router] { nat44->log_counters(); });
   table_metrics_.emplace_back([nat44 = *router] { return metrics_of("nat44", *nat44); });
+  pools_.push_back({.kind = DeviceKind::nat44, .use = [nat44 = *router] { return nat44->pool_use(); }});
   return *std::move(started);
 }
 
@@ -224,6 +235,8 @@ auto Devices::make_simulated(const Settings& settings, const Place& place) -> Ma
                                        const Settings& wanted) { device->set_pool(wanted.simulated.pool); }});
   beginnings_.add(
       {.place = place.number, .is_ready = always, .has_addresses = always, .inventory = place.inventory});
+  pools_.push_back(
+      {.kind = DeviceKind::simulated, .use = [device = simulated.get()] { return device->pool_use(); }});
   io::log::warn("device-simulated", "device \"simulated\": mappings are answered, nothing is translated");
   return simulated;
 }
@@ -252,6 +265,8 @@ auto Devices::make_nat64(const Settings& settings, const Place& place) -> Made {
     return {};
   }});
   log_counters_.emplace_back([nat64] { nat64->log_counters(); });
+  pools_.push_back({.kind = DeviceKind::nat64,
+                    .use = [nat64] { return device::pool_use_of(nat64->device().counters().nat); }});
   nat64_ = nat64;
   if (settings.advertisement) {
     auto advertisements = gateway::RouterAdvertisements::start(
@@ -283,6 +298,8 @@ auto Devices::make_remote(const Settings& settings, const Place& place) -> Made 
                                      .inventory = place.inventory,
                                      .note = tell});
   is_remote_in_reach_ = [device = remote.get()] { return device->is_in_reach(); };
+  pools_.push_back(
+      {.kind = DeviceKind::nat64_remote, .use = [device = remote.get()] { return device->pool_use(); }});
   log_counters_.emplace_back([device = remote.get()] {
     io::log::info("remote-nat64-is", "the NAT64 is {state}; portolan-nat64 show tells what it has",
                   device->is_serving() ? "there" : "out of reach");

@@ -16,6 +16,7 @@
 #include "control/metrics/pcp_metrics.h"
 #include "device/device.h"
 #include "device/operation_counts.h"
+#include "device/pool_use.h"
 #include "device/several/several_devices.h"
 #include "gateway/event_log.h"
 #include "gateway/nat64_gateway.h"
@@ -57,6 +58,14 @@ class Devices {
   [[nodiscard]] auto standing_of(const MappingKey& key) const -> device::Standing;
   /// Gives each what of `wanted` is its own. Errors: nothing has changed
   [[nodiscard]] auto reload(const Settings& wanted) -> std::expected<void, std::string>;
+  /// Opens the log of the NAT64 in this process again, if there is one; `settings` are the present ones.
+  void reopen_log(const Settings& settings);
+  /// How much of its external ports each has left, of those that can tell.
+  struct Pool {
+    DeviceKind kind{};
+    std::vector<device::PoolUse> use;
+  };
+  [[nodiscard]] auto pools() const -> std::vector<Pool>;
   /// Writes what each has counted to the log.
   void log_counters() const;
   struct Metrics {
@@ -103,6 +112,11 @@ class Devices {
     std::shared_ptr<device::OperationCounts> counts;
   };
   std::vector<Counted> counted_;
+  struct PoolOf {
+    DeviceKind kind{};
+    std::function<std::vector<device::PoolUse>()> use;
+  };
+  std::vector<PoolOf> pools_;
   /// Of those that have tables.
   std::vector<std::function<control::TableMetrics()>> table_metrics_;
   /// The NAT64 in this process, if there is one.

@@ -15,6 +15,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "control/pool_counters.h"
 #include "gateway/test_quiet_link.h"
 #include "io/system.h"
 
@@ -220,6 +221,7 @@ TEST_F(ControlServerTest, a_reader_may_look_and_nothing_else) {
   EXPECT_EQ(counters.query.value, 9U);
   EXPECT_THAT(counters.counters,
               ::testing::Contains(control::Counter{.name = "explicit_bindings", .value = 0}));
+  EXPECT_THAT(control::pool_of(counters.counters), ::testing::SizeIs(3));
   EXPECT_EQ(
       ask<control::Pools>(reader, control::Query{.number = {1}, .view = control::View::pools}).rows.size(),
       1U);

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "control/pool_counters.h"
+
 namespace portolan::gateway {
 
 auto counters_of(const device::WorkerCounters& counters) -> std::vector<control::Counter> {
@@ -22,6 +24,7 @@ auto counters_of(const device::WorkerCounters& counters) -> std::vector<control:
   add("profiles", nat.profiles);
   add("port_blocks", nat.port_blocks);
   add("hold_downs", nat.hold_downs);
+  control::append_pool(device::pool_use_of(nat), made);
   add("bindings_made", nat.bindings_made);
   add("sessions_made", nat.sessions_made);
   for (const nat::Direction direction : {nat::Direction::from_ipv6, nat::Direction::from_ipv4}) {

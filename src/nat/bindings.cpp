@@ -35,6 +35,24 @@ Bindings::Bindings(const Config& config, Random& random)
       hold_down_index_(config.limits.hold_downs) {
   for (std::uint64_t& word : secret_.words) word = random.next();
   make_plan(config.pool);
+  count_ports(config.pool);
+}
+
+auto Bindings::usable(Base base, const PortRange& ports) const -> std::uint32_t {
+  if (base == Base::icmp) return ports.last.value - ports.first.value + 1U;
+  const std::uint32_t first = std::max({ports.first.value, first_port_, std::uint16_t{1}});
+  if (first > ports.last.value) return 0;
+  std::uint32_t count = ports.last.value - first + 1U;
+  for (const Port port : {pcp_client_port, pcp_server_port})
+    if (base == Base::udp && port.value >= first && port <= ports.last) --count;
+  return count;
+}
+
+void Bindings::count_ports(const std::vector<PoolRange>& ranges) {
+  ports_ = {};
+  for (const PoolRange& range : ranges)
+    for (const Base base : {Base::udp, Base::tcp, Base::icmp})
+      ports_[static_cast<std::size_t>(base)] += range.size() * usable(base, range.ports);
 }
 
 auto Bindings::hash(const InternalEndpoint& internal) const -> std::uint32_t {
@@ -172,13 +190,27 @@ auto Bindings::make_at(const InternalEndpoint& internal, std::uint32_t subscribe
 
 void Bindings::take_port(Base base, std::uint16_t pool_index, std::uint16_t port, std::uint32_t binding) {
   space(base, pool_index).give_to_binding(port, binding);
-  if (const std::uint32_t block = block_of(pool_index, port); block != 0) blocks_.use(block);
+  count_taken(base, pool_index, port);
+}
+
+void Bindings::count_taken(Base base, std::uint16_t pool_index, std::uint16_t port) {
+  if (const std::uint32_t block = block_of(pool_index, port); block != 0)
+    blocks_.use(block);
+  else
+    ports_taken_[static_cast<std::size_t>(base)] += usable(base, {.first = Port{port}, .last = Port{port}});
+}
+
+void Bindings::count_released(Base base, std::uint16_t pool_index, std::uint16_t port) {
+  if (const std::uint32_t block = block_of(pool_index, port); block != 0)
+    blocks_.let_go(block, now_);
+  else
+    ports_taken_[static_cast<std::size_t>(base)] -= usable(base, {.first = Port{port}, .last = Port{port}});
 }
 
 void Bindings::release_port(Base base, std::uint16_t pool_index, std::uint16_t port) {
   space(base, pool_index).release(port);
   pool_.note_release(pool_index);
-  if (const std::uint32_t block = block_of(pool_index, port); block != 0) blocks_.let_go(block, now_);
+  count_released(base, pool_index, port);
 }
 
 auto Bindings::room(const Ipv6Address& address) const -> std::uint32_t {
@@ -325,6 +357,8 @@ auto Bindings::choose_in_blocks(const InternalEndpoint& internal, const PortRang
       pool_.note_full_for_blocks(pool_index, words);
     return std::nullopt;
   }
+  for (const Base base : {Base::udp, Base::tcp, Base::icmp})
+    ports_taken_[static_cast<std::size_t>(base)] += usable(base, blocks_[number].ports());
   if (events_.is_on()) tell(EventKind::block_allocated, blocks_[number]);
   if (subscribers_[subscriber].bindings == 0 || !pool_.is_live(subscribers_[subscriber].pool_index))
     subscribers_[subscriber].pool_index = pool_index;
@@ -388,8 +422,7 @@ void Bindings::hold(const Binding& binding, TimePoint now) {
   if (oldest_hold_down_ == 0) oldest_hold_down_ = number;
   hold_down_index_.insert(hash(binding.internal), number);
   space(binding.internal.base, binding.pool_index).give_to_hold_down(binding.external_port, number);
-  if (const std::uint32_t block = block_of(binding.pool_index, binding.external_port); block != 0)
-    blocks_.use(block);
+  count_taken(binding.internal.base, binding.pool_index, binding.external_port);
 }
 
 void Bindings::end_hold_down(std::uint32_t number) {
@@ -418,6 +451,8 @@ void Bindings::release_block(std::uint32_t number) {
   const std::uint32_t subscriber = blocks_[number].subscriber;
   if (events_.is_on()) tell(EventKind::block_released, blocks_[number]);
   pool_.note_release(blocks_[number].pool_index);
+  for (const Base base : {Base::udp, Base::tcp, Base::icmp})
+    ports_taken_[static_cast<std::size_t>(base)] -= usable(base, blocks_[number].ports());
   blocks_.release(number, pool_, subscribers_);
   subscribers_.forget_if_unused(subscriber);
 }

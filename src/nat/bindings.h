@@ -219,6 +219,12 @@ class Bindings {
   /// How many ports of a pool address are bound, and in hold-down. Cost O(ports)
   [[nodiscard]] auto use_of(Base base, std::uint16_t pool_index) const
       -> std::pair<std::uint32_t, std::uint32_t>;
+  /// Of each protocol: external ports that hosts' own traffic may have, and those of them that are bound, in
+  /// hold-down or in a subscriber's block. After a change of the pool some taken ones may be of no address.
+  [[nodiscard]] auto ports() const -> const std::array<std::uint64_t, base_count>& { return ports_; }
+  [[nodiscard]] auto ports_taken() const -> const std::array<std::uint64_t, base_count>& {
+    return ports_taken_;
+  }
   [[nodiscard]] auto hold_down_count() const -> std::uint32_t { return hold_down_numbers_.used(); }
   [[nodiscard]] auto hold_downs_cut() const -> std::uint64_t { return hold_downs_cut_; }
 
@@ -240,7 +246,13 @@ class Bindings {
   [[nodiscard]] auto space(Base base, std::uint16_t pool_index) const -> PortSpace {
     return pool_.space(static_cast<std::size_t>(base), pool_index);
   }
-  /// Gives a port to a binding, or takes it back, and counts that for its block.
+  /// How many of `ports` hosts' own traffic may have.
+  [[nodiscard]] auto usable(Base base, const PortRange& ports) const -> std::uint32_t;
+  void count_ports(const std::vector<PoolRange>& ranges);
+  /// Counts a port that is somebody's now, or is nobody's again, for its block or among those taken.
+  void count_taken(Base base, std::uint16_t pool_index, std::uint16_t port);
+  void count_released(Base base, std::uint16_t pool_index, std::uint16_t port);
+  /// Gives a port to a binding, or takes it back.
   void take_port(Base base, std::uint16_t pool_index, std::uint16_t port, std::uint32_t binding);
   void release_port(Base base, std::uint16_t pool_index, std::uint16_t port);
   /// Number of the block that a port is in.
@@ -328,6 +340,8 @@ class Bindings {
   TimePoint now_{};  // when something was last let go
   Numbers hold_down_numbers_;
   LazyArray<HoldDown> hold_downs_;
+  std::array<std::uint64_t, base_count> ports_{};
+  std::array<std::uint64_t, base_count> ports_taken_{};
   HashIndex hold_down_index_;
   std::uint32_t oldest_hold_down_ = 0;
   std::uint32_t newest_hold_down_ = 0;

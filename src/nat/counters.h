@@ -94,6 +94,10 @@ struct Counters {
   std::uint32_t hold_downs = 0;
   std::uint32_t waiting_syns = 0;
   std::uint32_t fragmented_packets = 0;  ///< of which some fragments are here
+  /// Of UDP, TCP and echo identifiers: external ports that hosts' own traffic may have, and those of them
+  /// that nobody else may have now, because they are bound, in hold-down or in a subscriber's block.
+  std::array<std::uint64_t, 3> pool_ports{};
+  std::array<std::uint64_t, 3> pool_ports_taken{};
 
   [[nodiscard]] auto drops(DropReason reason) const -> std::uint64_t {
     return dropped[std::to_underlying(reason)];

@@ -22,12 +22,16 @@ void Bindings::check_invariants() const {
   };
   std::map<std::uint32_t, Counted> of_subscriber;
   std::map<std::uint32_t, std::uint32_t> used_of_block;
+  std::array<std::uint64_t, base_count> taken{};
   for (std::size_t i = 0; i < pool_.index_count(); ++i) {
     const auto pool_index = static_cast<std::uint16_t>(i);
     if (!pool_.is_prepared(pool_index)) continue;
     for (const Base base : {Base::udp, Base::tcp, Base::icmp}) {
       space(base, pool_index).for_each([&](std::uint16_t port, PortOwner owner) {
-        if (const std::uint32_t block = block_of(pool_index, port); block != 0) ++used_of_block[block];
+        if (const std::uint32_t block = block_of(pool_index, port); block != 0)
+          ++used_of_block[block];
+        else
+          taken[static_cast<std::size_t>(base)] += usable(base, {.first = Port{port}, .last = Port{port}});
         if (owner.hold_down != 0) {
           ++held;
           const HoldDown& hold_down = hold_downs_[owner.hold_down];
@@ -68,7 +72,10 @@ void Bindings::check_invariants() const {
     PORTOLAN_CHECK(block.words == words && block.used == used_of_block[number]);
     PORTOLAN_CHECK(block.is_idle == (block.used == 0));
     of_subscriber[block.subscriber].blocks += 1;
+    for (const Base base : {Base::udp, Base::tcp, Base::icmp})
+      taken[static_cast<std::size_t>(base)] += usable(base, block.ports());
   }
+  PORTOLAN_CHECK(taken == ports_taken_);
   PORTOLAN_CHECK(of_subscriber.size() == subscribers_.size());
   for (const auto& [number, counted] : of_subscriber) {
     const Subscriber& subscriber = subscribers_[number];

@@ -391,6 +391,8 @@ auto Nat64::counters() const -> Counters {
   counters.profiles = bindings_.subscribers().profiles().size();
   counters.hold_downs = bindings_.hold_down_count();
   counters.waiting_syns = waiting_syns_.size();
+  counters.pool_ports = bindings_.ports();
+  counters.pool_ports_taken = bindings_.ports_taken();
   counters.reassembled = reassembly_.completed();
   counters.fragmented_packets = reassembly_.waiting();
   counters.dropped[static_cast<std::size_t>(DropReason::fragments_incomplete)] = reassembly_.incomplete();

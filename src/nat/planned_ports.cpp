@@ -11,6 +11,7 @@ namespace portolan::nat {
 
 auto Bindings::set_pool(const std::vector<PoolRange>& ranges) -> std::vector<std::uint16_t> {
   make_plan(ranges);
+  count_ports(ranges);
   return pool_.set(ranges);
 }
 

@@ -10,9 +10,6 @@
 namespace portolan::nat {
 namespace {
 
-// Ports of PCP itself: no client may have them (RFC 6887 s11.3).
-constexpr std::uint16_t pcp_client_port = 5350;
-constexpr std::uint16_t pcp_server_port = 5351;
 constexpr std::size_t udp = 0;
 constexpr std::size_t icmp = 2;
 
@@ -134,7 +131,7 @@ void Pool::withhold_others(std::uint16_t index) {
     if (own.last < Port{65535})
       ports.withhold({.first = Port{static_cast<std::uint16_t>(own.last.value + 1)}, .last = Port{65535}});
     if (base != icmp) ports.withhold({.first = Port{0}, .last = Port{0}});
-    if (base == udp) ports.withhold({.first = Port{pcp_client_port}, .last = Port{pcp_server_port}});
+    if (base == udp) ports.withhold({.first = pcp_client_port, .last = pcp_server_port});
   }
 }
 

@@ -19,6 +19,10 @@
 
 namespace portolan::nat {
 
+// Ports of PCP itself: no client may have them (RFC 6887 s11.3).
+inline constexpr Port pcp_client_port{5350};
+inline constexpr Port pcp_server_port{5351};
+
 class Pool {
  public:
   /// Most addresses; indices are twice as many, because those of one pool stay until their ports are free.

@@ -128,6 +128,36 @@ TEST_F(PoolTest, ports_that_are_not_the_translators_are_not_given) {
   EXPECT_EQ(send(PacketBuilder(inside, far6).udp(4006, 53).build()), "dropped: ports_exhausted");
 }
 
+TEST_F(PoolTest, a_pool_that_is_used_up_is_counted_as_taken) {
+  constexpr std::size_t udp = 0;
+  constexpr std::size_t tcp = 1;
+  constexpr std::size_t icmp = 2;
+  config.pool = {range(pool, 1, {.first = Port{1020}, .last = Port{1029}}),
+                 range("203.0.113.1", 1, {.first = Port{5350}, .last = Port{5353}})};
+  restart();
+  const auto ports = engine->counters().pool_ports;
+  EXPECT_EQ(ports[udp], 6U + 2U) << "neither those below first_port nor PCP's";
+  EXPECT_EQ(ports[tcp], 6U + 4U);
+  EXPECT_EQ(ports[icmp], 10U + 4U);
+  EXPECT_EQ(engine->counters().pool_ports_taken[udp], 0U);
+  for (unsigned host = 1; host <= 40; ++host)
+    send(PacketBuilder(fmt::format("2001:db8:112::{:x}", host), far6).udp(4000, 53).build());
+  EXPECT_EQ(send(PacketBuilder(inside, far6).udp(4001, 53).build()), "dropped: ports_exhausted");
+  engine->check_invariants();
+  EXPECT_EQ(engine->counters().pool_ports_taken[udp], ports[udp]);
+  EXPECT_EQ(engine->counters().pool_ports_taken[tcp], 0U);
+  // Held down they are nobody else's.
+  now += config.timeouts.udp + Seconds{1};
+  engine->advance(now);
+  EXPECT_EQ(engine->counters().bindings, 0U);
+  EXPECT_EQ(engine->counters().pool_ports_taken[udp], ports[udp]);
+  now += config.timeouts.hold_down + Seconds{1};
+  engine->advance(now);
+  EXPECT_EQ(engine->counters().pool_ports_taken[udp], 0U);
+  static_cast<void>(engine->set_pool(now, {range(pool)}));
+  EXPECT_EQ(engine->counters().pool_ports[tcp], 65'536U - 1024U);
+}
+
 TEST_F(PoolTest, a_new_subscriber_finds_the_one_address_that_is_not_full) {
   const PortRange one{.first = Port{2000}, .last = Port{2000}};
   config.pool = {range("203.0.113.0-203.0.113.79", 1, one)};

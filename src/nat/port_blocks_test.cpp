@@ -58,6 +58,23 @@ TEST_F(PortBlocksTest, ports_of_all_protocols_come_from_one_block_until_it_is_fu
   EXPECT_GE(next, 1024);
 }
 
+TEST_F(PortBlocksTest, a_block_is_taken_as_a_whole_until_nobody_has_it) {
+  constexpr std::size_t protocols = 3;
+  const auto taken = [&](std::uint64_t each) {
+    for (std::size_t protocol = 0; protocol < protocols; ++protocol)
+      EXPECT_EQ(engine->counters().pool_ports_taken[protocol], each);
+  };
+  taken(0);
+  ASSERT_NE(udp(inside, 4000), 0);
+  taken(64);
+  for (const Seconds time : {config.timeouts.udp, config.timeouts.hold_down}) {
+    pass(time + Seconds{1});
+    taken(64);
+  }
+  pass(config.timeouts.hold_down + Seconds{1});
+  taken(0);
+}
+
 TEST_F(PortBlocksTest, blocks_end_with_the_ports_a_subscriber_may_have) {
   config.allowance.ports_max = 100;
   restart();

@@ -15,6 +15,7 @@ ADDED = "2001:db8:bbbb::/48"
 ASKED = {
     "list user": ("", None),
     "list map": ("", None),
+    "list pool": ("", None),
     "show user": (f"?subscriber={SUBSCRIBER}", None),
     "show map": (f"?transport-protocol=tcp&internal-src-address={HOST}&internal-src-port=8080", None),
     "show": ("", None),

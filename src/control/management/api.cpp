@@ -114,7 +114,7 @@ void Api::answer(const Caller& caller, io::HttpCall call) {
     surroundings_.changes(
         caller.name,
         fmt::format("{} {}", command->name(), shown(command->has_body() ? call.body : call.head.target)));
-  run(*command, *arguments, std::move(call));
+  run(caller, *command, *arguments, std::move(call));
 }
 
 auto Api::no_command(const std::string& path) const -> io::HttpReply {

@@ -42,6 +42,8 @@ struct Surroundings {
   /// The engine has actions to be carried out.
   std::function<void()> changed;
   std::function<ProgramStatus()> status;
+  /// How much of their external ports devices have left.
+  std::function<std::vector<Pool>()> pools;
   /// What the configuration gives users that have no rights of their own.
   std::function<server::Policy()> policy;
   /// What the program has counted besides the engine.
@@ -94,7 +96,7 @@ class Api {
   };
 
   void called(io::HttpCall call);
-  void run(const Command& command, const Arguments& arguments, io::HttpCall call);
+  void run(const Caller& caller, const Command& command, const Arguments& arguments, io::HttpCall call);
   /// Answers when the operation is finished, or why it did not begin.
   void await(std::expected<server::OperationId, server::Failure> begun, io::HttpCall call, AnswerTo answer);
   [[nodiscard]] auto arguments_of(const Command& command,
@@ -106,7 +108,8 @@ class Api {
   [[nodiscard]] auto list_mappings(const Arguments& arguments) -> io::HttpReply;
   [[nodiscard]] auto show_user(const Arguments& arguments) const -> io::HttpReply;
   [[nodiscard]] auto show_mapping(const Arguments& arguments) const -> io::HttpReply;
-  [[nodiscard]] auto show_status() const -> io::HttpReply;
+  [[nodiscard]] auto show_status(const Caller& caller) const -> io::HttpReply;
+  [[nodiscard]] auto list_pools() const -> io::HttpReply;
   [[nodiscard]] auto list_counters(const Arguments& arguments) const -> io::HttpReply;
   [[nodiscard]] auto watch(const Arguments& arguments) -> io::HttpReply;
   [[nodiscard]] auto export_all() -> io::HttpReply;

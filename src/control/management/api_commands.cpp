@@ -185,7 +185,13 @@ auto Api::show_mapping(const Arguments& arguments) const -> io::HttpReply {
                                key.mapping.internal_port.value, key.mapping.internal_address));
 }
 
-auto Api::show_status() const -> io::HttpReply {
+auto Api::list_pools() const -> io::HttpReply {
+  std::vector<Row> rows;
+  for (const Pool& pool : surroundings_.pools()) rows.push_back(row_of(pool));
+  return stream(std::make_unique<RowList>(std::move(rows)));
+}
+
+auto Api::show_status(const Caller& caller) const -> io::HttpReply {
   const ProgramStatus status = surroundings_.status();
   Row row{{"version", status.version},
           {"uptime", static_cast<std::uint64_t>(status.uptime.count())},
@@ -195,6 +201,7 @@ auto Api::show_status() const -> io::HttpReply {
   if (!status.store_error.empty()) row.emplace_back("store-error", status.store_error);
   const Row gauges = row_of(server_.gauges());
   row.insert(row.end(), gauges.begin(), gauges.end());
+  row.emplace_back("access", std::string(caller.access == Command::Access::write ? "write" : "read"));
   return object(row);
 }
 
@@ -350,44 +357,51 @@ auto Api::reload() const -> io::HttpReply {
   return object({{"reloaded", true}});
 }
 
-void Api::run(const Command& command, const Arguments& arguments, io::HttpCall call) {
-  using Run = void (*)(Api&, const Arguments&, io::HttpCall);
+void Api::run(const Caller& caller, const Command& command, const Arguments& arguments, io::HttpCall call) {
+  using Run = void (*)(Api&, const Caller&, const Arguments&, io::HttpCall);
   static constexpr auto runs = std::to_array<std::pair<std::string_view, Run>>({
-      {"list user",
-       [](Api& api, const Arguments& given, io::HttpCall from) { from.reply(api.list_users(given)); }},
-      {"list map",
-       [](Api& api, const Arguments& given, io::HttpCall from) { from.reply(api.list_mappings(given)); }},
-      {"show user",
-       [](Api& api, const Arguments& given, io::HttpCall from) { from.reply(api.show_user(given)); }},
-      {"show map",
-       [](Api& api, const Arguments& given, io::HttpCall from) { from.reply(api.show_mapping(given)); }},
-      {"show", [](Api& api, const Arguments&, io::HttpCall from) { from.reply(api.show_status()); }},
+      {"list user", [](Api& api, const Caller&, const Arguments& given,
+                       io::HttpCall from) { from.reply(api.list_users(given)); }},
+      {"list map", [](Api& api, const Caller&, const Arguments& given,
+                      io::HttpCall from) { from.reply(api.list_mappings(given)); }},
+      {"show user", [](Api& api, const Caller&, const Arguments& given,
+                       io::HttpCall from) { from.reply(api.show_user(given)); }},
+      {"show map", [](Api& api, const Caller&, const Arguments& given,
+                      io::HttpCall from) { from.reply(api.show_mapping(given)); }},
+      {"show", [](Api& api, const Caller& asking, const Arguments&,
+                  io::HttpCall from) { from.reply(api.show_status(asking)); }},
+      {"list pool",
+       [](Api& api, const Caller&, const Arguments&, io::HttpCall from) { from.reply(api.list_pools()); }},
       {"show settings",
-       [](Api& api, const Arguments&, io::HttpCall from) {
+       [](Api& api, const Caller&, const Arguments&, io::HttpCall from) {
          from.reply(object(row_of(api.server_.runtime_settings())));
        }},
-      {"stats",
-       [](Api& api, const Arguments& given, io::HttpCall from) { from.reply(api.list_counters(given)); }},
-      {"watch", [](Api& api, const Arguments& given, io::HttpCall from) { from.reply(api.watch(given)); }},
-      {"export", [](Api& api, const Arguments&, io::HttpCall from) { from.reply(api.export_all()); }},
-      {"add user",
-       [](Api& api, const Arguments& given, io::HttpCall from) { api.add_user(given, std::move(from)); }},
-      {"set user",
-       [](Api& api, const Arguments& given, io::HttpCall from) { api.set_user(given, std::move(from)); }},
-      {"delete user",
-       [](Api& api, const Arguments& given, io::HttpCall from) { api.delete_user(given, std::move(from)); }},
-      {"add map",
-       [](Api& api, const Arguments& given, io::HttpCall from) { api.add_mapping(given, std::move(from)); }},
-      {"delete map", [](Api& api, const Arguments& given,
+      {"stats", [](Api& api, const Caller&, const Arguments& given,
+                   io::HttpCall from) { from.reply(api.list_counters(given)); }},
+      {"watch", [](Api& api, const Caller&, const Arguments& given,
+                   io::HttpCall from) { from.reply(api.watch(given)); }},
+      {"export",
+       [](Api& api, const Caller&, const Arguments&, io::HttpCall from) { from.reply(api.export_all()); }},
+      {"add user", [](Api& api, const Caller&, const Arguments& given,
+                      io::HttpCall from) { api.add_user(given, std::move(from)); }},
+      {"set user", [](Api& api, const Caller&, const Arguments& given,
+                      io::HttpCall from) { api.set_user(given, std::move(from)); }},
+      {"delete user", [](Api& api, const Caller&, const Arguments& given,
+                         io::HttpCall from) { api.delete_user(given, std::move(from)); }},
+      {"add map", [](Api& api, const Caller&, const Arguments& given,
+                     io::HttpCall from) { api.add_mapping(given, std::move(from)); }},
+      {"delete map", [](Api& api, const Caller&, const Arguments& given,
                         io::HttpCall from) { api.delete_mappings(given, std::move(from)); }},
-      {"set", [](Api& api, const Arguments& given, io::HttpCall from) { from.reply(api.set(given)); }},
-      {"announce",
-       [](Api& api, const Arguments& given, io::HttpCall from) { from.reply(api.announce(given)); }},
-      {"reload", [](Api& api, const Arguments&, io::HttpCall from) { from.reply(api.reload()); }},
+      {"set", [](Api& api, const Caller&, const Arguments& given,
+                 io::HttpCall from) { from.reply(api.set(given)); }},
+      {"announce", [](Api& api, const Caller&, const Arguments& given,
+                      io::HttpCall from) { from.reply(api.announce(given)); }},
+      {"reload",
+       [](Api& api, const Caller&, const Arguments&, io::HttpCall from) { from.reply(api.reload()); }},
   });
   const auto* const found = std::ranges::find(runs, command.name(), &std::pair<std::string_view, Run>::first);
   PORTOLAN_CHECK(found != runs.end());
-  found->second(*this, arguments, std::move(call));
+  found->second(*this, caller, arguments, std::move(call));
 }
 
 }  // namespace portolan::management

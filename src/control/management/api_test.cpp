@@ -99,6 +99,8 @@ class ApiTest : public ::testing::Test {
   io::EventLoop loop;
   server::World world{configuration()};
   std::expected<void, std::vector<std::string>> reloaded;
+  std::vector<Pool> pools{
+      {.device = "simulated", .use = {.protocol = Protocol::udp, .ports = 4, .taken = 1}}};
   Api api{loop,
           world.server,
           {.clocks = {.now = [this] { return world.now; },
@@ -112,6 +114,7 @@ class ApiTest : public ::testing::Test {
                                       .store = "memory",
                                       .store_error = {}};
                },
+           .pools = [this] { return pools; },
            .policy = [] { return server::Policy{}; },
            .counters = [] { return std::vector<Counter>{{"dropped", "not-inside", 3}}; },
            .reload = [this] { return reloaded; },
@@ -152,6 +155,7 @@ TEST_F(ApiTest, every_command_is_answered_as_its_schema_says) {
   const std::map<std::string, std::pair<std::string, std::string>> asked{
       {"list user", {"", ""}},
       {"list map", {"", ""}},
+      {"list pool", {"", ""}},
       {"show user", {fmt::format("?subscriber={}", subscriber), ""}},
       {"show map",
        {fmt::format("?transport-protocol=udp&internal-src-address={}&internal-src-port=8080", host), ""}},
@@ -223,6 +227,26 @@ TEST_F(ApiTest, listings_show_what_there_is) {
   EXPECT_EQ(users[0].at("mappings"), 1);
   EXPECT_TRUE(users[0].contains("epoch"));
   EXPECT_EQ(ask("GET", "/v1/user?subscriber=2001:db8:112::1").object().at("subscriber"), subscriber);
+}
+
+TEST_F(ApiTest, pools_tell_what_is_left) {
+  pools = {{.device = "nat64", .use = {.protocol = Protocol::tcp, .ports = 64'512, .taken = 12}},
+           {.device = "nat64", .use = {.protocol = Protocol::udp, .ports = 4, .taken = 4}},
+           {.device = "nat44", .use = {.protocol = Protocol::tcp, .ports = 0, .taken = 3}}};
+  const auto rows = ask("GET", "/v1/pools").rows();
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[0].at("device"), "nat64");
+  EXPECT_EQ(rows[0].at("transport-protocol"), "tcp");
+  EXPECT_EQ(rows[0].at("ports-taken"), 12);
+  EXPECT_EQ(rows[0].at("ports-free"), 64'500);
+  EXPECT_EQ(rows[1].at("ports-taken"), 4);
+  EXPECT_EQ(rows[1].at("ports-free"), 0) << "used up";
+  EXPECT_EQ(rows[2].at("ports-taken"), 0) << "no address is left of those it had";
+}
+
+TEST_F(ApiTest, the_status_tells_what_who_asks_may_do) {
+  EXPECT_EQ(ask("GET", "/v1/status").object().at("access"), "write");
+  EXPECT_EQ(ask("GET", "/v1/status", "", Command::Access::read).object().at("access"), "read");
 }
 
 TEST_F(ApiTest, listings_go_on_page_by_page_and_have_a_limit) {

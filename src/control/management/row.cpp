@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "control/management/row.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include <fmt/format.h>
@@ -182,6 +183,15 @@ auto time_text(Nanoseconds since_epoch) -> std::string {
                      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
                      clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
                      clock.subseconds().count());
+}
+
+auto row_of(const Pool& pool) -> Row {
+  // What is taken at an address that has left the pool is of no port there is.
+  const std::uint64_t taken = std::min(pool.use.taken, pool.use.ports);
+  return {{"device", pool.device},
+          {"transport-protocol", to_string(pool.use.protocol)},
+          {"ports-taken", taken},
+          {"ports-free", pool.use.ports - taken}};
 }
 
 auto row_of(const Counter& counter) -> Row {

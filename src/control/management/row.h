@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "device/pool_use.h"
 #include "server/management.h"
 #include "server/server.h"
 
@@ -34,6 +35,13 @@ using Row = std::vector<std::pair<std::string_view, Cell>>;
 
 /// "2026-11-26T18:23:39.123Z": UTC, to the millisecond.
 [[nodiscard]] auto time_text(Nanoseconds since_epoch) -> std::string;
+
+/// Of a device, by its name in the configuration.
+struct Pool {
+  std::string device;
+  device::PoolUse use;
+};
+[[nodiscard]] auto row_of(const Pool& pool) -> Row;
 
 struct Counter {
   std::string_view group;

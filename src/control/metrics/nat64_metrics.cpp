@@ -85,6 +85,16 @@ void append_workers(const device::WorkerCounters& workers, Exposition& out) {
               workers.turns_waited);
 }
 
+void append_ports(const nat::Counters& nat, Exposition& out) {
+  out.gauge("portolan_nat64_pool_ports", "Ports of all external addresses that hosts' own traffic may have.");
+  for (std::size_t protocol = 0; protocol < protocol_names.size(); ++protocol)
+    out.sample(nat.pool_ports[protocol], {{"protocol", protocol_names[protocol]}});
+  out.gauge("portolan_nat64_pool_ports_taken",
+            "Those of them that are bound, in hold-down or in a subscriber's block.");
+  for (std::size_t protocol = 0; protocol < protocol_names.size(); ++protocol)
+    out.sample(nat.pool_ports_taken[protocol], {{"protocol", protocol_names[protocol]}});
+}
+
 void append_pool(std::uint64_t addresses, const std::vector<nat::PoolRow>& pool, Exposition& out) {
   out.gauge("portolan_nat64_pool_addresses", "External addresses.", addresses);
   out.gauge("portolan_nat64_pool_bound_ports", "Ports of an external address that have a binding.");
@@ -105,6 +115,7 @@ void append_nat64(const Nat64Metrics& metrics, Exposition& out) {
   append_packets(metrics.workers.nat, out);
   append_tables(metrics.workers.nat, metrics.limits, out);
   append_workers(metrics.workers, out);
+  append_ports(metrics.workers.nat, out);
   append_pool(metrics.pool_addresses, metrics.pool, out);
 }
 

@@ -44,6 +44,8 @@ TEST_F(Nat64MetricsTest, packets_tables_and_pool_are_told) {
   EXPECT_EQ(samples.at(R"(portolan_nat64_bindings{origin="explicit"})"), 0);
   EXPECT_EQ(samples.at(R"(portolan_nat64_pool_bound_ports{address="192.0.2.14",protocol="udp"})"), 2);
   EXPECT_EQ(samples.at(R"(portolan_nat64_pool_bound_ports{address="192.0.2.14",protocol="tcp"})"), 0);
+  EXPECT_EQ(samples.at(R"(portolan_nat64_pool_ports{protocol="tcp"})"), 64'512);
+  EXPECT_EQ(samples.at(R"(portolan_nat64_pool_ports_taken{protocol="udp"})"), 2);
   EXPECT_EQ(samples.at(R"(portolan_nat64_worker_packets_total{worker="1"})"), 1);
 }
 

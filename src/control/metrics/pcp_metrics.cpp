@@ -161,6 +161,15 @@ void append_devices(const std::vector<DeviceMetrics>& devices, Exposition& out) 
     out.sample(each.operations.outstanding, {{"device", each.device}});
   out.gauge("portolan_device_in_reach", "0: the device is another process, and cannot be reached.");
   for (const DeviceMetrics& each : devices) out.sample(each.is_in_reach, {{"device", each.device}});
+  const auto sample_pools = [&](std::uint64_t device::PoolUse::* number) {
+    for (const DeviceMetrics& each : devices)
+      for (const device::PoolUse& use : each.pool)
+        out.sample(use.*number, {{"device", each.device}, {"protocol", to_string(use.protocol)}});
+  };
+  out.gauge("portolan_device_pool_ports", "External ports that a device gives to hosts.");
+  sample_pools(&device::PoolUse::ports);
+  out.gauge("portolan_device_pool_ports_taken", "Those of them that nobody else may have now.");
+  sample_pools(&device::PoolUse::taken);
 }
 
 void append_tables(const std::vector<TableMetrics>& tables, Exposition& out) {

@@ -13,6 +13,7 @@
 #include "base/histogram.h"
 #include "control/metrics/exposition.h"
 #include "device/operation_counts.h"
+#include "device/pool_use.h"
 #include "server/counters.h"
 #include "server/management.h"
 
@@ -40,6 +41,7 @@ struct DeviceMetrics {
   std::string device{};
   device::OperationCounters operations{};
   bool is_in_reach = true;
+  std::vector<device::PoolUse> pool{};
 };
 /// All of them, in one call: a family has its samples together.
 void append_devices(const std::vector<DeviceMetrics>& devices, Exposition& out);

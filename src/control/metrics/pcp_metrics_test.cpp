@@ -138,7 +138,10 @@ TEST(PcpMetrics, devices_are_told_apart) {
   second.begins({}, {1}, std::vector<device::Operation>{device::Remove{}});
   Exposition out;
   append_devices({{.device = "nat64", .operations = first.counters()},
-                  {.device = "nat44", .operations = second.counters(), .is_in_reach = false}},
+                  {.device = "nat44",
+                   .operations = second.counters(),
+                   .is_in_reach = false,
+                   .pool = {{.protocol = Protocol::tcp, .ports = 40, .taken = 39}}}},
                  out);
   append_tables({{.device = "nat44", .repairs = 3, .failed_repairs = 1}}, out);
   const Samples samples = test::read_samples(out.take());
@@ -148,6 +151,8 @@ TEST(PcpMetrics, devices_are_told_apart) {
   EXPECT_EQ(samples.at(operations + R"({device="nat44",operation="remove",answer="applied"})"), 0);
   EXPECT_EQ(samples.at(R"(portolan_device_batches{device="nat44"})"), 1);
   EXPECT_EQ(samples.at(R"(portolan_device_in_reach{device="nat44"})"), 0);
+  EXPECT_EQ(samples.at(R"(portolan_device_pool_ports{device="nat44",protocol="tcp"})"), 40);
+  EXPECT_EQ(samples.at(R"(portolan_device_pool_ports_taken{device="nat44",protocol="tcp"})"), 39);
   EXPECT_EQ(samples.at(R"(portolan_device_batch_seconds_bucket{device="nat64",le="0.001"})"), 0);
   EXPECT_EQ(samples.at(R"(portolan_device_batch_seconds_bucket{device="nat64",le="0.002"})"), 1);
   EXPECT_EQ(samples.at(R"(portolan_table_repairs_total{device="nat44",outcome="error"})"), 1);

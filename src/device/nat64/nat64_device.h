@@ -14,10 +14,14 @@
 #include "device/nat64/event_queue.h"
 #include "device/nat64/packet_link.h"
 #include "device/nat64/workers.h"
+#include "device/pool_use.h"
 #include "nat/config.h"
 #include "nat/view.h"
 
 namespace portolan::device {
+
+/// What is counted of the pool.
+[[nodiscard]] auto pool_use_of(const nat::Counters& counters) -> std::vector<PoolUse>;
 
 class Nat64Device final : public Device {
  public:

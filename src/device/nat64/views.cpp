@@ -44,6 +44,17 @@ auto record_of(const nat::PeerRow& row) -> PeerRecord {
 
 }  // namespace
 
+auto pool_use_of(const nat::Counters& counters) -> std::vector<PoolUse> {
+  std::vector<PoolUse> pool;
+  for (const nat::Base base : {nat::Base::tcp, nat::Base::udp, nat::Base::icmp}) {
+    const auto place = static_cast<std::size_t>(base);
+    pool.push_back({.protocol = nat::pcp_protocol(base),
+                    .ports = counters.pool_ports[place],
+                    .taken = counters.pool_ports_taken[place]});
+  }
+  return pool;
+}
+
 void Nat64Device::inventory(Cursor from, Take<InventoryPart> take) {
   workers_.submit(
       [answers = answers_, post = post_, from, take = std::move(take)](TimePoint now, nat::Nat64& nat64) {

@@ -8,11 +8,14 @@
 
 #include <fmt/format.h>
 
+#include "control/pool_counters.h"
+
 namespace portolan::device {
 namespace {
 
 /// How long a connection may take to be made and greeted.
 constexpr Seconds greeting_max{10};
+constexpr control::QueryNumber pool_query{1};
 
 /// What the other side says may hold any octets.
 auto shown(std::string_view text) -> std::string {
@@ -57,6 +60,7 @@ void Conversation::reconcile(BatchId id, std::vector<Operation> operations) {
 void Conversation::reconciled() {
   if (state_ != State::repairing || !is_inventory_whole_) return;
   state_ = State::serving;
+  pool_asked_at_ = TimePoint{};
   retry_ = options_.retry_first;
   send(control::Reconciled{});
   for (Batch& batch : std::exchange(parked_, {})) send_batch(std::move(batch));
@@ -109,6 +113,7 @@ void Conversation::disconnected(TimePoint now, std::string_view reason) {
   attempt_at_ = now + retry_;
   retry_ = std::min(2 * retry_, options_.retry_max);
   actions_.octets.clear();
+  pool_use_.clear();
   if (was_there) lost_at_ = now;
   if (was_there || told_reason_ != reason)
     actions_.notes.push_back({.kind = Note::Kind::out_of_reach, .text = shown(reason)});
@@ -191,6 +196,13 @@ void Conversation::take(TimePoint /*now*/, const control::Ping& ping) { send(con
 
 void Conversation::take(TimePoint now, const control::Error& error) { fail(now, error.text); }
 
+void Conversation::take(TimePoint now, const control::Counters& counters) {
+  if (state_ != State::serving || pool_asked_at_ || counters.query != pool_query)
+    return fail(now, "it answers what was not asked");
+  pool_asked_at_ = now + options_.pool_asked;
+  pool_use_ = control::pool_of(counters.counters);
+}
+
 void Conversation::advance(TimePoint now) {
   if (state_ == State::waiting && now >= attempt_at_) {
     state_ = State::connecting;
@@ -202,6 +214,11 @@ void Conversation::advance(TimePoint now) {
   if (state_ == State::asking || state_ == State::repairing || state_ == State::serving) {
     if (now >= heard_at_ + options_.silence_max) {
       fail(now, "nothing comes from it");
+    } else if (state_ == State::serving && pool_asked_at_ && now >= *pool_asked_at_) {
+      // Which asks whether it is there, too.
+      has_asked_ = true;
+      pool_asked_at_.reset();
+      send(control::Query{.number = pool_query, .view = control::View::counters});
     } else if (!has_asked_ && now >= heard_at_ + options_.silence_asked) {
       has_asked_ = true;
       send(control::Ping{});
@@ -223,6 +240,7 @@ auto Conversation::next_deadline() const -> std::optional<TimePoint> {
     case State::repairing:
     case State::serving:
       consider(heard_at_ + (has_asked_ ? options_.silence_max : options_.silence_asked));
+      if (state_ == State::serving && pool_asked_at_) consider(*pool_asked_at_);
       return next;
   }
   if (!has_given_up_) consider(lost_at_ + options_.patience);

@@ -18,6 +18,7 @@
 #include "base/time.h"
 #include "control/codec.h"
 #include "device/device.h"
+#include "device/pool_use.h"
 
 namespace portolan::device {
 
@@ -33,6 +34,8 @@ struct ConversationOptions {
   /// A connection on which nothing comes is asked after this, and given up after that.
   Seconds silence_asked{5};
   Seconds silence_max{15};
+  /// How often it is asked how much of its pool is left.
+  Seconds pool_asked{5};
 };
 
 class Conversation {
@@ -85,6 +88,8 @@ class Conversation {
     return state_ == State::repairing || state_ == State::serving;
   }
   [[nodiscard]] auto is_serving() const -> bool { return state_ == State::serving; }
+  /// As the gateway has last told; empty: it does not serve, or does not tell.
+  [[nodiscard]] auto pool_use() const -> const std::vector<PoolUse>& { return pool_use_; }
 
  private:
   enum class State : std::uint8_t {
@@ -120,6 +125,7 @@ class Conversation {
   void take(TimePoint now, control::Events events);
   void take(TimePoint now, const control::Ping& ping);
   void take(TimePoint now, const control::Error& error);
+  void take(TimePoint now, const control::Counters& counters);
   void take(TimePoint /*now*/, const control::PoolChanged& /*message*/) {}
   void take(TimePoint /*now*/, const control::Pong& /*message*/) {}
   /// Answers to questions that are not asked here.
@@ -139,6 +145,9 @@ class Conversation {
   TimePoint heard_at_{};
   bool has_asked_ = false;
   bool is_inventory_whole_ = false;
+  /// When the pool is asked about again; unless an answer is yet to come.
+  std::optional<TimePoint> pool_asked_at_;
+  std::vector<PoolUse> pool_use_;
   std::optional<std::uint64_t> gateway_boot_id_;
   std::string told_reason_;
 

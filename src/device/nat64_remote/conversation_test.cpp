@@ -10,6 +10,7 @@
 
 #include <gmock/gmock.h>
 
+#include "control/pool_counters.h"
 #include "device/simulated/simulated_nat.h"
 
 namespace portolan::device {
@@ -76,6 +77,7 @@ class Talk {
 
   TimePoint now{Seconds{1000}};
   SimulatedNat nat{{.pool = {*IpAddress::parse("192.0.2.14")}}};
+  std::vector<PoolUse> pool;
   bool is_listening = true;
   /// The gateway answers batches and pings.
   bool is_answering = true;
@@ -134,6 +136,11 @@ class Talk {
       ++reconciled;
     } else if (const auto* ping = std::get_if<control::Ping>(&request); ping != nullptr && is_answering) {
       reply(control::Pong{ping->token});
+    } else if (const auto* query = std::get_if<control::Query>(&request); query != nullptr && is_answering) {
+      EXPECT_EQ(query->view, control::View::counters);
+      control::Counters counters{.query = query->number, .counters = {}};
+      control::append_pool(pool, counters.counters);
+      reply(counters);
     }
   }
 
@@ -317,6 +324,23 @@ TEST(Conversation, silence_is_asked_about_and_then_the_end) {
   talk.pass(Seconds{5});
   talk.pass(Seconds{10});
   EXPECT_EQ(talk.closed, 1);
+}
+
+TEST(Conversation, how_much_of_the_pool_is_left_is_asked_as_long_as_the_gateway_serves) {
+  Talk talk;
+  EXPECT_THAT(talk.conversation().pool_use(), IsEmpty()) << "a gateway that tells nothing of it";
+  talk.pool = {{.protocol = Protocol::udp, .ports = 4, .taken = 3}};
+  talk.pass(*talk.conversation().next_deadline() - talk.now);
+  EXPECT_THAT(talk.conversation().pool_use(), ElementsAre(talk.pool[0]));
+  talk.pool[0].taken = 4;
+  talk.pass(ConversationOptions{}.pool_asked);
+  EXPECT_THAT(talk.conversation().pool_use(), ElementsAre(talk.pool[0]));
+  talk.is_listening = false;
+  talk.cut();
+  EXPECT_THAT(talk.conversation().pool_use(), IsEmpty());
+  talk.is_listening = true;
+  talk.pass(Seconds{5});
+  EXPECT_THAT(talk.conversation().pool_use(), ElementsAre(talk.pool[0]));
 }
 
 TEST(Conversation, what_no_gateway_may_say_ends_the_connection_and_it_begins_anew) {

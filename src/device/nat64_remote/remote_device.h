@@ -42,6 +42,8 @@ class RemoteDevice final : public Device {
   [[nodiscard]] auto is_in_reach() const -> bool { return conversation_.is_in_reach(); }
   /// Whether the NAT64 is there and has all that was promised.
   [[nodiscard]] auto is_serving() const -> bool { return conversation_.is_serving(); }
+  /// As of some seconds ago; empty: it does not serve, or does not tell.
+  [[nodiscard]] auto pool_use() const -> std::vector<PoolUse> { return conversation_.pool_use(); }
 
  private:
   void connect();

@@ -56,6 +56,19 @@ void ExternalPorts::release(Protocol protocol, const Endpoint& external) {
   space(protocol, external.address.ipv4()).release(external.port.value);
 }
 
+auto ExternalPorts::use_of(Protocol protocol) const -> PoolUse {
+  std::uint64_t each = chosen_.last.value - chosen_.first.value + 1U;
+  for (const Port port : {Port{5350}, Port{5351}})
+    if (is_of_pcp(protocol, port) && chosen_.contains(port)) --each;
+  PoolUse use{.protocol = protocol, .ports = each * pool_.size()};
+  for (const Ipv4Address address : pool_)
+    if (nat::PortMemory* const memory = find(protocol, address))
+      nat::PortSpace(*memory).for_each([&](std::uint16_t port, nat::PortOwner) {
+        if (chosen_.contains(Port{port})) ++use.taken;
+      });
+  return use;
+}
+
 auto ExternalPorts::pick(Protocol protocol, Ipv4Address address, PortRange range, std::optional<bool> odd,
                          std::uint32_t count) -> Run {
   const nat::PortChoice choice{.low = std::max(range.first, chosen_.first).value,

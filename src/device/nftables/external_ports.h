@@ -15,6 +15,7 @@
 #include "base/address.h"
 #include "base/port_range.h"
 #include "base/random.h"
+#include "device/pool_use.h"
 #include "nat/port_space.h"
 
 namespace portolan::device {
@@ -47,6 +48,9 @@ class ExternalPorts {
                           std::uint32_t count) -> Run;
 
   [[nodiscard]] auto chosen() const -> const PortRange& { return chosen_; }
+  /// How many of the ports that are chosen from somebody has, or had last and they are held down for.
+  /// Cost O(ports / 64)
+  [[nodiscard]] auto use_of(Protocol protocol) const -> PoolUse;
   /// Ports that a PCP server must not give away (RFC 6887 s11.3).
   [[nodiscard]] static auto is_of_pcp(Protocol protocol, Port port) -> bool {
     return protocol == Protocol::udp && (port == Port{5350} || port == Port{5351});

@@ -109,6 +109,10 @@ class NftablesMappings {
   /// Changes the external addresses; says what became of what was at those that are gone.
   auto set_pool(TimePoint now, std::vector<Ipv4Address> pool) -> std::vector<Event>;
   [[nodiscard]] auto pool() const -> const std::vector<Ipv4Address>& { return ports_.pool(); }
+  /// Of the ports that are given away: those of mappings, not those that hosts' flows share.
+  [[nodiscard]] auto pool_use() const -> std::vector<PoolUse> {
+    return {ports_.use_of(Protocol::tcp), ports_.use_of(Protocol::udp)};
+  }
   [[nodiscard]] auto is_external(const IpAddress& address) const -> bool { return ports_.has(address); }
   /// Whether there is no external address to map to.
   [[nodiscard]] auto lacks_address() const -> bool { return rules_.translates && pool().empty(); }

@@ -55,6 +55,8 @@ class NftablesDevice final : public Device {
   /// What the kernel does not take at once is repaired.
   void set_pool(std::vector<Ipv4Address> pool);
   [[nodiscard]] auto pool() const -> const std::vector<Ipv4Address>& { return mappings_.pool(); }
+  /// How much of a NAT44's pool mappings have.
+  [[nodiscard]] auto pool_use() const -> std::vector<PoolUse> { return mappings_.pool_use(); }
 
   /// Does what is due.
   void advance();

@@ -54,6 +54,8 @@ class RouterDevice final : public Device {
   [[nodiscard]] auto is_settled() const -> bool;
   /// The outside interface's, if the settings say no other.
   [[nodiscard]] auto followed_address() const -> std::optional<Ipv4Address>;
+  /// How much of a NAT44's pool mappings have.
+  [[nodiscard]] auto pool_use() const -> std::vector<PoolUse> { return device_->pool_use(); }
   void log_counters() const;
   [[nodiscard]] auto counters() const -> const NftablesDevice::Counters& { return device_->counters(); }
 

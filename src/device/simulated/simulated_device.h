@@ -19,6 +19,7 @@ class SimulatedDevice final : public Device {
   void apply(BatchId batch, std::vector<Operation> operations) override;
   /// Changes the external addresses; the event handler is told later what that did to mappings.
   void set_pool(std::vector<IpAddress> pool);
+  [[nodiscard]] auto pool_use() const -> std::vector<PoolUse> { return nat_.pool_use(now_()); }
 
  private:
   SimulatedNat nat_;

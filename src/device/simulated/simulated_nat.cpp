@@ -325,6 +325,23 @@ auto SimulatedNat::set_pool(TimePoint now, std::vector<IpAddress> pool) -> std::
   return events;
 }
 
+auto SimulatedNat::pool_use(TimePoint now) const -> std::vector<PoolUse> {
+  std::vector<PoolUse> pool;
+  for (const Protocol protocol : config_.protocols) {
+    std::uint64_t each = config_.last_port.value - config_.first_port.value + 1U;
+    for (const Port port : {Port{5350}, Port{5351}})
+      if (is_reserved(protocol, port) && config_.first_port <= port && port <= config_.last_port) --each;
+    const auto taken = std::ranges::count_if(entries_, [&](const auto& entry) {
+      return entry.first.protocol == protocol &&
+             (entry.second.is_mapped(now) || entry.second.held_until > now);
+    });
+    pool.push_back({.protocol = protocol,
+                    .ports = each * config_.pool.size(),
+                    .taken = static_cast<std::uint64_t>(taken)});
+  }
+  return pool;
+}
+
 auto SimulatedNat::explicit_mappings(TimePoint now) const -> std::map<MappingKey, Endpoint> {
   std::map<MappingKey, Endpoint> mappings;
   for (const auto& [external, entry] : entries_)

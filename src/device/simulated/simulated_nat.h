@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "device/pool_use.h"
 
 namespace portolan::device {
 
@@ -51,6 +52,8 @@ class SimulatedNat {
   /// PEER's tuples at those that are gone.
   auto set_pool(TimePoint now, std::vector<IpAddress> pool) -> std::vector<Event>;
 
+  /// By protocol. Cost O(mappings)
+  [[nodiscard]] auto pool_use(TimePoint now) const -> std::vector<PoolUse>;
   /// Explicit mappings, tuples that PEER keeps, and profiles.
   [[nodiscard]] auto inventory(TimePoint now) const -> Inventory;
 

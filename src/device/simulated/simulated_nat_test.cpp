@@ -92,6 +92,9 @@ TEST(SimulatedNat, without_free_ports_there_are_no_resources) {
   const Result third = install(3);
   ASSERT_FALSE(third);
   EXPECT_EQ(third.error(), Refusal::no_resources);
+  EXPECT_EQ(nat.pool_use(TimePoint{}),
+            (std::vector<PoolUse>{{.protocol = Protocol::tcp, .ports = 2, .taken = 0},
+                                  {.protocol = Protocol::udp, .ports = 2, .taken = 2}}));
 }
 
 }  // namespace
