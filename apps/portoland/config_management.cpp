@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "io/rights.h"
 #include "io/secrets.h"
 
 namespace portolan::portoland::detail {
@@ -46,6 +47,16 @@ void read_mode(Reader& reader, const toml::table& table, io::SocketRights& right
         *table.get("socket_mode"), "management.socket_mode",
         "must be an octal mode, such as \"0660\": its owner may read and write, nobody executes");
   rights.mode = mode;
+}
+
+void read_group(Reader& reader, const toml::table& table, io::SocketRights& rights) {
+  auto group = reader.text(table, where, "socket_group");
+  if (!group) return;
+  if (!io::group_number(*group))
+    return reader.fail(
+        *table.get("socket_group"), "management.socket_group",
+        "is no group of this host: make it (addgroup --system), and have the daemon's user in it");
+  rights.group = *std::move(group);
 }
 
 void read_tokens(Reader& reader, const toml::table& table, ManagementSettings& management) {
@@ -106,7 +117,7 @@ void read_management(Reader& reader, const toml::table& root, Settings& settings
             management.listen.push_back(*std::move(address));
         });
   read_mode(reader, *table, management.rights);
-  if (auto group = reader.text(*table, where, "socket_group")) management.rights.group = *std::move(group);
+  read_group(reader, *table, management.rights);
   reader.path(*table, where, "certificate", management.certificate);
   reader.path(*table, where, "key", management.key);
   read_tokens(reader, *table, management);

@@ -79,7 +79,7 @@ TEST_F(ManagementConfig, everything_may_be_said) {
   const ManagementSettings management = read(fmt::format(R"([management]
 listen = ["unix:/run/y.sock", "tcp:127.0.0.1:5380", "tls:192.0.2.1:5381"]
 socket_mode = "0600"
-socket_group = "operators"
+socket_group = "users"
 certificate = "/etc/a.pem"
 key = "/etc/a.key"
 tokens = "{}"
@@ -91,7 +91,7 @@ request_timeout = 3
                                             .management;
   ASSERT_EQ(management.listen.size(), 3U);
   EXPECT_EQ(management.listen[2].kind, Kind::tls);
-  EXPECT_EQ(management.rights, (io::SocketRights{.mode = 0600, .group = "operators"}));
+  EXPECT_EQ(management.rights, (io::SocketRights{.mode = 0600, .group = "users"}));
   EXPECT_EQ(management.certificate, "/etc/a.pem");
   EXPECT_EQ(management.key, "/etc/a.key");
   EXPECT_EQ(management.tokens.size(), 2U);
@@ -115,6 +115,8 @@ TEST_F(ManagementConfig, mistakes_are_named) {
   EXPECT_THAT(error_of("[management]\nsocket_mode = \"660\""), HasSubstr("must be an octal mode"));
   EXPECT_THAT(error_of("[management]\nsocket_mode = \"0060\""), HasSubstr("must be an octal mode"));
   EXPECT_THAT(error_of("[management]\nsocket_mode = \"0777\""), HasSubstr("must be an octal mode"));
+  EXPECT_THAT(error_of("[management]\nsocket_group = \"no-such-group\""),
+              HasSubstr("management.socket_group = \"no-such-group\": is no group of this host"));
   EXPECT_THAT(error_of("[management]\nnames = [\"a:1\"]"), HasSubstr("is no name of a host"));
   EXPECT_THAT(error_of("[management]\nconnections_max = 0"), HasSubstr("must be a number from 1 to 10000"));
   EXPECT_THAT(error_of("[management]\nrequest_timeout = 601"),

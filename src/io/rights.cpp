@@ -116,6 +116,11 @@ auto to_string(Capability capability) -> std::string {
 
 auto user_exists(const std::string& name) -> bool { return find_user(name).has_value(); }
 
+auto group_number(const std::string& name) -> std::optional<gid_t> {
+  const group* const found = ::getgrnam(name.c_str());
+  return found == nullptr ? std::nullopt : std::optional(found->gr_gid);
+}
+
 auto make_directory_for(const std::filesystem::path& directory, const std::string& user)
     -> std::expected<void, std::string> {
   std::error_code error;

@@ -7,9 +7,12 @@
 //   threads that only compute and write to what is open
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <expected>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +32,8 @@ enum class Capability : std::uint8_t {
 
 /// Whether the host knows a user of that name.
 [[nodiscard]] auto user_exists(const std::string& name) -> bool;
+/// Nothing if the host knows no group of that name.
+[[nodiscard]] auto group_number(const std::string& name) -> std::optional<gid_t>;
 
 /// Makes the folder if it is missing, for `user` if that is somebody and this process is root.
 /// Errors  text: it cannot be made

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 
 #include "base/check.h"
 #include "io/log.h"
+#include "io/rights.h"
 #include "io/stream.h"
 #include "io/stream_connection.h"
 #include "io/system.h"
@@ -41,15 +41,6 @@ class SocketFile {
   std::filesystem::path path_;
   ino_t inode_ = 0;
 };
-
-auto group_number(const std::string& name) -> std::optional<gid_t> {
-  std::vector<char> buffer(std::size_t{16} << 10U);
-  group entry{};
-  group* found = nullptr;
-  if (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr)
-    return {};
-  return entry.gr_gid;
-}
 
 }  // namespace
 
@@ -120,7 +111,11 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
         return std::unexpected(
             fmt::format("can't listen at {}: there is no group '{}': make it with addgroup",
                         to_string(address_), rights_.group));
-      if (::chown(address_.path.c_str(), static_cast<uid_t>(-1), *group) != 0) return failed(system_error());
+      if (::chown(address_.path.c_str(), static_cast<uid_t>(-1), *group) != 0)
+        return std::unexpected(
+            fmt::format("{}: to give it to group '{}' the daemon's user must be a member: "
+                        "SupplementaryGroups={} in its unit, or usermod -aG",
+                        failed(system_error()).error(), rights_.group, rights_.group));
     }
     if (::chmod(address_.path.c_str(), rights_.mode) != 0) return failed(system_error());
     return {};

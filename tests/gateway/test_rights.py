@@ -5,6 +5,7 @@ daemon's list ends it here.
 
 The router is the network namespace that CTest made for this run."""
 
+import grp
 import json
 import os
 import pathlib
@@ -23,7 +24,10 @@ import pcp  # noqa: E402  pylint: disable=wrong-import-position
 from hosts import Host, ip  # noqa: E402  pylint: disable=wrong-import-position
 
 APPS = pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "apps"
-USER = "nobody"
+# The system calls that the unit leaves a daemon.
+SANDBOX = (sys.executable, pathlib.Path(__file__).resolve().parents[1] / "packaging" / "sandboxed.py",
+           pathlib.Path(os.environ["PORTOLAN_BUILD"]) / "packaging" / "portoland.service")
+USER, OPERATORS = "nobody", "users"
 NET_ADMIN = 1 << 12
 # With NET_RAW and BPF beside it: what the units' processes start with.
 TO_START = NET_ADMIN | 1 << 13 | 1 << 39
@@ -218,7 +222,7 @@ def test_a_user_can_not_become_another(folder):
 
 
 def test_started_as_the_unit_does_it_does_the_same(folder, phone, daemons):
-    """By a service manager that has changed the user already, and hands capabilities on."""
+    """By a service manager that has changed the user already, hands capabilities on, and limits system calls."""
     for name in ("run", "store"):
         (folder / name).mkdir()
         shutil.chown(folder / name, USER)
@@ -228,8 +232,9 @@ def test_started_as_the_unit_does_it_does_the_same(folder, phone, daemons):
     capabilities = "+net_admin,+net_raw,+bpf"
     # As udev makes it; this machine may have none.
     device = 'mount -t tmpfs tmpfs /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec "$@"'
-    daemon.start("unshare", "--mount", "sh", "-c", device, "sh", "setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", "--no-new-privs",
-                 f"--inh-caps=-all,{capabilities}", f"--ambient-caps={capabilities}", f"--bounding-set=-all,{capabilities}")
+    daemon.start("unshare", "--mount", "sh", "-c", device, "sh", *SANDBOX, "setpriv", f"--reuid={USER}", "--regid=nogroup",
+                 "--clear-groups", "--no-new-privs", f"--inh-caps=-all,{capabilities}", f"--ambient-caps={capabilities}",
+                 f"--bounding-set=-all,{capabilities}")
     first, *others = daemon.threads()
     assert int(first["CapEff"], 16) == NET_ADMIN and int(first["CapAmb"], 16) == int(first["CapInh"], 16) == 0
     assert all(int(thread["CapEff"], 16) == 0 for thread in others)
@@ -237,6 +242,24 @@ def test_started_as_the_unit_does_it_does_the_same(folder, phone, daemons):
     ask(phone, 3)
     daemon.stop()
     assert "left on this host" not in daemon.log.read_text()
+
+
+def test_started_as_the_unit_does_it_gives_its_socket_to_operators(folder, phone, daemons):  # pylint: disable=unused-argument
+    for name in ("run", "store"):
+        (folder / name).mkdir()
+        shutil.chown(folder / name, USER)
+    daemon = Daemon(folder, "portoland")
+    daemons.append(daemon)
+    daemon.write(f'{CASES["simulated"][1]}[management]\nsocket_group = "{OPERATORS}"\n')
+    become = (*SANDBOX, "setpriv", f"--reuid={USER}", "--regid=nogroup", "--inh-caps=-all", "--bounding-set=-all")
+    daemon.start(*become, f"--groups={OPERATORS}")
+    socket = (folder / "run" / "management.sock").stat()
+    assert socket.st_gid == grp.getgrnam(OPERATORS).gr_gid and socket.st_mode & 0o777 == 0o660
+    daemon.stop()
+    # Who is no member may not give it away, and is told.
+    done = subprocess.run([*become, "--clear-groups", APPS / "portoland", "--config", daemon.config], capture_output=True,
+                          text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 1 and f"SupplementaryGroups={OPERATORS} in its unit" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("user", ("", USER))
