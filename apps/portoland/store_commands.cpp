@@ -254,6 +254,8 @@ auto import_store(const std::filesystem::path& store, const std::filesystem::pat
     -> int {
   Import import(file);
   if (!import.begin()) return 1;
+  // Who imports is often not the daemon's user. One that is there will do; what else is wrong, opening tells.
+  static_cast<void>(io::make_file_of_folder(store));
   auto log = store::CommitLog::open(options_of(store), store::Access::write);
   if (!log) return fail(store, log.error());
   std::uint64_t there = 0;

@@ -5,6 +5,7 @@
 
 #include <expected>
 #include <filesystem>
+#include <string>
 
 #include "io/file_descriptor.h"
 #include "io/system.h"
@@ -19,5 +20,14 @@ namespace portolan::io {
 
 /// Makes a file for its owner alone. Errors  EEXIST: there is something; those of open(2)
 [[nodiscard]] auto make_file(const std::filesystem::path& path) -> std::expected<FileDescriptor, SystemError>;
+
+/// As make_file(); what root makes so is its folder's owner's, for the daemon whose folder it is.
+[[nodiscard]] auto make_file_of_folder(const std::filesystem::path& path)
+    -> std::expected<FileDescriptor, SystemError>;
+
+/// What to add to an error of opening or making a file: if it is another user's, or else its folder is,
+/// whose, and what to do: ": it is root's: chown portolan: FILE". Empty if that was not the reason.
+[[nodiscard]] auto ownership_advice(const std::filesystem::path& path, const SystemError& error)
+    -> std::string;
 
 }  // namespace portolan::io

@@ -203,6 +203,27 @@ def test_a_store_that_is_somebody_elses_is_a_clear_error(folder, phone, daemons)
     done = subprocess.run([APPS / "portoland", "--config", daemon.config], capture_output=True, text=True, check=False,
                           timeout=PATIENCE)
     assert done.returncode == 1 and f"{folder}/store/portoland.db" in done.stderr, done.stderr
+    assert f"its folder is root's, where {USER} may make no file" in done.stderr, done.stderr
+
+
+def test_a_store_that_root_imports_is_the_daemons(folder, phone, daemons):  # pylint: disable=unused-argument
+    store = folder / "store" / "portoland.db"
+    store.parent.mkdir()
+    shutil.chown(store.parent, USER, "nogroup")
+    state = folder / "state.json"
+    state.write_text('{"portolan-store":1,"time":"2001-01-01T00:00:00Z"}\n', encoding="ascii")
+    subprocess.run([APPS / "portoland", "--store", store, "--import", state], check=True, stdout=subprocess.DEVNULL)
+    daemon = Daemon(folder, "portoland")
+    daemons.append(daemon)
+    daemon.write(CASES["simulated"][1], f'run_as = "{USER}"')
+    daemon.start()
+    daemon.said("0 mappings restored")
+    daemon.stop()
+    # One that was made by other means is not, and the error says what to do.
+    shutil.chown(store, "root", "root")
+    done = subprocess.run([APPS / "portoland", "--config", daemon.config], capture_output=True, text=True, check=False,
+                          timeout=PATIENCE)
+    assert done.returncode == 1 and f"Permission denied: it is root's: chown {USER}: {store}" in done.stderr, done.stderr
 
 
 def test_a_user_who_is_not_there_is_a_mistake_in_the_configuration(folder):

@@ -113,7 +113,7 @@ auto CommitLog::open_file(Access access) -> Result {
   if (access != Access::read) {
     auto lock = io::lock_file(path);
     if (!lock && lock.error().number == EWOULDBLOCK) return std::unexpected(std::string(in_use));
-    if (!lock) return std::unexpected(to_string(lock.error()));
+    if (!lock) return std::unexpected(to_string(lock.error()) + io::ownership_advice(path, lock.error()));
     lock_ = std::move(*lock);
   }
   auto database = Database::open(path, access, options_.file_layer);
