@@ -18,6 +18,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "flows"))
 from hosts import Host, ip  # noqa: E402  pylint: disable=wrong-import-position
 
 ROOT = pathlib.Path(sys.argv[1])
+SANDBOXED = pathlib.Path(__file__).resolve().parents[1] / "packaging" / "sandboxed.py"
+OPERATORS = "users"
 PATIENCE = 30
 CONFIG = """device = "nat64"
 [[inside]]
@@ -31,7 +33,9 @@ manage_forwarding = true
 [router_advertisement]
 mode = "alone"
 interfaces = ["lan0"]
-"""
+[management]
+socket_group = "%s"
+""" % OPERATORS
 
 
 class Unit:
@@ -47,7 +51,8 @@ class Unit:
                     super().__setitem__(key, value)
         parser = configparser.RawConfigParser(strict=False, dict_type=Lists, interpolation=None)
         parser.optionxform = str
-        parser.read(ROOT / "lib/systemd/system" / name)
+        self.path = ROOT / "lib/systemd/system" / name
+        parser.read(self.path)
         self.unit = {key: value.splitlines() for key, value in parser["Unit"].items()}
         self.service = {key: value.splitlines() for key, value in parser["Service"].items()}
 
@@ -76,9 +81,9 @@ class Unit:
             words += environment[word[1:]].split() if word.startswith("$") else [word]
         capabilities = ",".join("+" + word.lower().removeprefix("cap_") for word in self.one("AmbientCapabilities").split())
         bounding = ",".join("+" + word.lower().removeprefix("cap_") for word in self.one("CapabilityBoundingSet").split())
-        return ["chroot", ROOT, "setpriv", f"--reuid={self.one('User')}", f"--regid={self.one('Group')}", "--init-groups",
-                f"--inh-caps=-all,{capabilities}", f"--ambient-caps=-all,{capabilities}", f"--bounding-set=-all,{bounding}",
-                "--no-new-privs", *words]
+        return [sys.executable, "-B", SANDBOXED, self.path, "chroot", ROOT, "setpriv", f"--reuid={self.one('User')}",
+                f"--regid={self.one('Group')}", "--init-groups", f"--inh-caps=-all,{capabilities}",
+                f"--ambient-caps=-all,{capabilities}", f"--bounding-set=-all,{bounding}", "--no-new-privs", *words]
 
 
 def in_root(*arguments):
@@ -104,6 +109,7 @@ def main():
     for line in in_root("getent", "passwd", unit.one("User")).splitlines():
         user, group = (int(number) for number in line.split(":")[2:4])
     unit.prepare(user, group)
+    in_root("usermod", "--append", "--groups", OPERATORS, unit.one("User"))
     # As udev makes it.
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", ROOT / "dev/net"], check=True)
     subprocess.run(["mknod", "-m", "666", ROOT / "dev/net/tun", "c", "10", "200"], check=True)
@@ -120,6 +126,8 @@ def main():
             for wanted in (f"Uid:\t{user}\t{user}\t{user}\t{user}", "CapEff:\t0000000000001000", "NoNewPrivs:\t1",
                            "Seccomp:\t2"):
                 expect(wanted in status, f"{wanted} in {status}")
+            operators = int(in_root("getent", "group", OPERATORS).split(":")[2])
+            expect((ROOT / "run/portolan/management.sock").stat().st_gid == operators, "the socket is not its group's")
             with host.entered():
                 answer = in_root("portolan", "map", "tcp", "8080", "--json", "--server", "2001:db8:1::1")
             mapping = json.loads(answer)
