@@ -2,12 +2,12 @@
 #include "portolan/lines.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "io/host_addresses.h"
-#include "io/system.h"
 #include "wire/protocol.h"
 
 namespace portolan {
@@ -36,6 +36,11 @@ auto to_string(Traffic::Kind kind) -> std::string_view {
     case Traffic::Kind::announced: return "announced";
   }
   return "unknown";
+}
+
+auto trouble_text(const io::SystemError& error) -> std::string {
+  if (error.number == ECONNREFUSED) return "nothing listens there: is the server running?";
+  return to_string(error);
 }
 
 Lines::Lines(io::EventLoop& loop, LineHandlers handlers) : loop_(loop), handlers_(std::move(handlers)) {}
@@ -103,7 +108,7 @@ auto Lines::hear_announcements() -> std::expected<void, std::string> {
 
 void Lines::receive(Line& line) const {
   const auto datagrams = line.socket.receive();
-  if (!datagrams) return handlers_.troubled(server_of(line.choice), to_string(datagrams.error()));
+  if (!datagrams) return handlers_.troubled(server_of(line.choice), trouble_text(datagrams.error()));
   // What is heard may make lines, and so end this one.
   std::vector<Traffic> heard;
   for (const io::ReceivedDatagram& datagram : *datagrams)

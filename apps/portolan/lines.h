@@ -16,6 +16,7 @@
 #include "base/address.h"
 #include "base/time.h"
 #include "io/event_loop.h"
+#include "io/system.h"
 #include "io/udp.h"
 #include "portolan/options.h"
 #include "portolan/server_choice.h"
@@ -36,6 +37,9 @@ struct Traffic {
 };
 /// As the enumerator.
 [[nodiscard]] auto to_string(Traffic::Kind kind) -> std::string_view;
+
+/// What the network says of a packet that did not arrive, in words.
+[[nodiscard]] auto trouble_text(const io::SystemError& error) -> std::string;
 
 struct LineHandlers {
   /// What is sent comes by here too.

@@ -52,6 +52,11 @@ void add_server_options(CLI::App& app, ServerOptions& options) {
          "seconds to wait for an answer [10]")
       ->type_name("SECONDS");
   app.add_flag("--json", options.is_json, "print one JSON object on one line instead of text");
+}
+
+/// Of commands that show packets as text, too.
+void add_asking_options(CLI::App& app, ServerOptions& options) {
+  add_server_options(app, options);
   app.add_flag("--verbose", options.is_verbose, "show each packet sent and received, field by field");
 }
 
@@ -102,12 +107,12 @@ auto parse_draft(std::string_view draft, const ServerOptions& common)
   app.set_help_flag();
   SendCommand command;
   add_send(app, command);
-  add_server_options(app, command.common);
+  add_asking_options(app, command.common);
   command.common = common;
   try {
     std::ranges::reverse(*words);
     app.parse(*std::move(words));
-    check_combination(command);
+    check_combination(app, command);
   } catch (const CLI::ParseError& error) {
     return std::unexpected(error.what());
   }
@@ -127,15 +132,15 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
   MapCommand map;
   CLI::App& map_app = *app.add_subcommand("map", "make a port of this host reachable from outside");
   add_map(map_app, map);
-  add_server_options(map_app, map.common);
+  add_asking_options(map_app, map.common);
   MapCommand peer;
   CLI::App& peer_app =
       *app.add_subcommand("peer", "tell how a connection of this host looks from outside, and keep it open");
   add_peer(peer_app, peer);
-  add_server_options(peer_app, peer.common);
+  add_asking_options(peer_app, peer.common);
   AnnounceCommand announce;
   CLI::App& announce_app = *app.add_subcommand("announce", "ask whether the PCP server is there");
-  add_server_options(announce_app, announce.common);
+  add_asking_options(announce_app, announce.common);
   DiscoverCommand discover;
   CLI::App& discover_app =
       *app.add_subcommand("discover", "show which PCP servers would be asked, and the NAT64 prefix");
@@ -163,7 +168,7 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
   SendCommand send;
   CLI::App& send_app = *app.add_subcommand("send", "compose a PCP packet, well-formed or not, and send it");
   add_send(send_app, send);
-  add_server_options(send_app, send.common);
+  add_asking_options(send_app, send.common);
   StudioCommand studio;
   CLI::App& studio_app =
       *app.add_subcommand("studio", "compose, send and look at PCP packets on a web page of this host");
@@ -180,6 +185,8 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
       words.insert(words.begin(), send_app.get_name());
     }
     if (!words.empty() && words.front() == run_app.get_name()) run.arguments = take_program(words);
+    // What is wrong is told by what is missing.
+    run_app.allow_extras(run.arguments.empty());
     // CLI11 takes the arguments from the back.
     std::ranges::reverse(words);
     app.parse(std::move(words));
@@ -194,7 +201,7 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
     if (list_app.parsed()) return list;
     if (drop_app.parsed()) return drop;
     if (run_app.parsed()) {
-      check_combination(run);
+      check_combination(run, run_app.remaining());
       return run;
     }
     if (doctor_app.parsed()) {
@@ -206,7 +213,7 @@ auto parse_command_line(std::span<const char* const> arguments) -> std::expected
       return decode;
     }
     if (send_app.parsed()) {
-      check_combination(send);
+      check_combination(send_app, send);
       return send;
     }
     if (studio_app.parsed()) return studio;

@@ -86,6 +86,8 @@ TEST(CommandLine, studio_is_served_to_this_host_unless_another_address_is_asked_
   EXPECT_EQ(std::get<StudioCommand>(*asked).listen_address, IpAddress::parse("192.0.2.7"));
   EXPECT_EQ(std::get<StudioCommand>(*asked).listen_port, Port{8000});
   EXPECT_EQ(std::get<StudioCommand>(*asked).common.server, "192.0.2.1");
+  EXPECT_TRUE(std::get<StudioCommand>(*parse({"studio", "--json"})).common.is_json);
+  EXPECT_FALSE(parse({"studio", "--verbose"})) << "it has no packets to show as text";
   for (const auto* all : {"0.0.0.0", "::"}) EXPECT_FALSE(parse({"studio", "--listen", all})) << all;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // `portolan send`: a packet as composed, sent as it is, and what comes back.
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <map>
@@ -18,6 +19,7 @@
 #include "portolan/commands.h"
 #include "portolan/composing.h"
 #include "portolan/dissection_report.h"
+#include "portolan/lines.h"
 #include "portolan/server_choice.h"
 #include "wire/compose.h"
 
@@ -108,8 +110,9 @@ class Exchange {
   }
 
   void hint(const io::SystemError& error) {
+    if (error.number == ECONNREFUSED && command_.repeat == 1) loop_.stop();
     if (std::exchange(is_hinted_, true)) return;
-    fmt::print(stderr, "portolan: {}: {}\n", choice_.endpoint_text(), to_string(error));
+    fmt::print(stderr, "portolan: {}: {}\n", choice_.endpoint_text(), trouble_text(error));
   }
 
   void show(std::string_view what, const Endpoint& source, const Endpoint& destination,

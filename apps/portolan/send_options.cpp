@@ -9,6 +9,7 @@
 #include <functional>
 #include <iostream>
 #include <iterator>
+#include <span>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -18,6 +19,7 @@
 #include "base/bytes.h"
 #include "portolan/arguments.h"
 #include "wire/options.h"
+#include "wire/protocol.h"
 
 namespace portolan {
 namespace {
@@ -252,6 +254,41 @@ auto argument_of(const nlohmann::ordered_json& value) -> std::string {
   return value.is_string() ? value.get<std::string>() : json_text(value);
 }
 
+/// Options that are fields of a message.
+constexpr std::array<std::string_view, 10> field_options{
+    "--pcp-version",   "--lifetime",      "--client-address",   "--nonce",     "--protocol",
+    "--internal-port", "--external-port", "--external-address", "--peer-port", "--peer-address"};
+/// What goes with --sequence: its packets are in the file.
+constexpr std::array<std::string_view, 8> sequence_options{
+    "--sequence",         "--pcap",    "--server", "--server-port",
+    "--internal-address", "--timeout", "--json",   "--verbose"};
+
+auto is_in(std::span<const std::string_view> names, std::string_view name) -> bool {
+  return std::ranges::find(names, name) != names.end();
+}
+
+/// Those of field_options that the message has.
+auto fields_of(const SendCommand& command) -> std::span<const std::string_view> {
+  constexpr std::size_t header = 3;
+  constexpr std::size_t map = 8;
+  static constexpr std::array<std::string_view, 3> nat_pmp{"--lifetime", "--internal-port",
+                                                           "--external-port"};
+  const std::span all(field_options);
+  if (command.kind == SendCommand::Kind::nat_pmp_map) return nat_pmp;
+  if (command.kind != SendCommand::Kind::pcp) return {};
+  if (command.pcp.opcode == std::to_underlying(wire::Opcode::peer)) return all;
+  return all.first(command.pcp.opcode == std::to_underlying(wire::Opcode::map) ? map : header);
+}
+
+/// As set_opcode() takes it.
+auto opcode_word(const SendCommand& command) -> std::string {
+  constexpr std::array words{"announce", "map", "peer"};
+  if (command.kind == SendCommand::Kind::nat_pmp_address) return "nat-pmp-address";
+  if (command.kind == SendCommand::Kind::nat_pmp_map)
+    return command.pcp.body.protocol == Protocol::udp ? "nat-pmp-udp" : "nat-pmp-tcp";
+  return command.pcp.opcode < words.size() ? words[command.pcp.opcode] : std::to_string(command.pcp.opcode);
+}
+
 }  // namespace
 
 void add_send(CLI::App& app, SendCommand& command) {
@@ -269,12 +306,12 @@ void add_send(CLI::App& app, SendCommand& command) {
       "{\"opcode\": \"map\", \"internal-port\": 80, \"prefer-failure\": true}");
 }
 
-void check_combination(const SendCommand& command) {
+void check_combination(const CLI::App& app, const SendCommand& command) {
   if (!command.sequence.empty()) {
-    if (command.kind || command.raw)
-      throw CLI::ValidationError("--sequence", "has packets of its own: leave OPCODE and --raw out");
-    if (command.repeat != 1 || command.fuzz_seed || command.only_prints)
-      throw CLI::ValidationError("--sequence", "takes no --repeat, --fuzz or --print: leave them out");
+    for (const CLI::Option* option : app.get_options())
+      if (option->count() > 0 && !is_in(sequence_options, option->get_name()))
+        throw CLI::ValidationError("--sequence",
+                                   fmt::format("has packets of its own: leave {} out", option->get_name()));
     return;
   }
   if (!command.kind && !command.raw)
@@ -284,6 +321,11 @@ void check_combination(const SendCommand& command) {
   const bool is_pcp = command.kind == SendCommand::Kind::pcp;
   if (!is_pcp && !command.pcp.options.empty())
     throw CLI::ValidationError("OPCODE", "has no options: they go with announce, map, peer or a number");
+  for (const std::string_view name : field_options)
+    if (app.count(std::string(name)) > 0 && !is_in(fields_of(command), name))
+      throw CLI::ValidationError(
+          std::string(name),
+          fmt::format("is no field of {}: leave it out", command.raw ? "--raw" : opcode_word(command)));
 }
 
 void add_decode(CLI::App& app, DecodeCommand& command) {

@@ -24,8 +24,8 @@ constexpr std::uint32_t rate_max = 100'000;
 
 /// Adds the options of `send`; they fill `command` while they are parsed.
 void add_send(CLI::App& app, SendCommand& command);
-/// Mistakes that take two arguments to make. Throws CLI::ValidationError
-void check_combination(const SendCommand& command);
+/// Mistakes that take two arguments to make; `app` knows which were given. Throws CLI::ValidationError
+void check_combination(const CLI::App& app, const SendCommand& command);
 
 void add_decode(CLI::App& app, DecodeCommand& command);
 void check_combination(const DecodeCommand& command);

@@ -66,6 +66,14 @@ TEST(SendOptions, mistakes_are_told_with_value_and_remedy) {
   EXPECT_THAT(error({"map", "--raw", "02"}), HasSubstr("--raw: is the whole message"));
   EXPECT_THAT(error({"128"}), HasSubstr("'128' is no opcode"));
   EXPECT_THAT(error({"nat-pmp-tcp", "--prefer-failure"}), HasSubstr("OPCODE: has no options"));
+  EXPECT_THAT(error({"nat-pmp-udp", "--nonce", "00112233445566778899aabb"}),
+              HasSubstr("--nonce: is no field of nat-pmp-udp: leave it out"));
+  EXPECT_THAT(error({"nat-pmp-tcp", "--pcp-version", "1"}), HasSubstr("--pcp-version: is no field of"));
+  EXPECT_THAT(error({"nat-pmp-address", "--lifetime", "1"}), HasSubstr("is no field of nat-pmp-address"));
+  EXPECT_THAT(error({"announce", "--internal-port", "80"}), HasSubstr("is no field of announce"));
+  EXPECT_THAT(error({"99", "--nonce", "00112233445566778899aabb"}), HasSubstr("is no field of 99"));
+  EXPECT_THAT(error({"map", "--peer-port", "80"}), HasSubstr("--peer-port: is no field of map"));
+  EXPECT_THAT(error({"--raw", "02", "--lifetime", "9"}), HasSubstr("--lifetime: is no field of --raw"));
   EXPECT_THAT(error({"map", "--option", "256"}), HasSubstr("'256' is no option code"));
   EXPECT_THAT(error({"map", "--option", "1:0"}), HasSubstr("'0' is no octet"));
   EXPECT_THAT(error({"map", "--set", "17"}), HasSubstr("'17' names no octets: give OFFSET=HEX"));
@@ -78,6 +86,35 @@ TEST(SendOptions, mistakes_are_told_with_value_and_remedy) {
   EXPECT_THAT(error({"map", "--rate", "100001"}), HasSubstr("give a number from 1 to 100000"));
   EXPECT_THAT(error({"map", "--draft", "/nonexistent/draft.json"}),
               HasSubstr("--draft /nonexistent/draft.json: No such file"));
+}
+
+TEST(SendOptions, each_kind_takes_the_fields_it_has) {
+  EXPECT_EQ(send({"nat-pmp-udp", "--lifetime", "9", "--internal-port", "80"}).lifetime, 9);
+  EXPECT_EQ(send({"announce", "--pcp-version", "1", "--lifetime", "9"}).lifetime, 9);
+  EXPECT_EQ(send({"peer", "--peer-port", "80", "--internal-port", "81"}).pcp.body.remote_peer_port, Port{80});
+  EXPECT_EQ(send({"--raw", "02", "--set", "0=01"}).edits.size(), 1U);
+}
+
+TEST(SendOptions, a_sequence_has_packets_of_its_own) {
+  for (const std::vector<const char*>& more : {std::vector<const char*>{"map"},
+                                               {"--raw", "02"},
+                                               {"--set", "0=ff"},
+                                               {"--lifetime", "9"},
+                                               {"--rate", "5"},
+                                               {"--repeat", "2"},
+                                               {"--prefer-failure"},
+                                               {"--print"},
+                                               {"--fuzz", "1"},
+                                               {"--source-port", "5350"}}) {
+    std::vector<const char*> arguments{"--sequence", "flow-32"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const std::string name = more[0][0] == '-' ? more[0] : "OPCODE";
+    EXPECT_THAT(error(arguments), HasSubstr("--sequence: has packets of its own: leave " + name + " out"));
+  }
+  EXPECT_EQ(send({"--sequence", "flow-32", "--server", "::1", "--server-port", "9", "--internal-address",
+                  "::1", "--timeout", "9", "--json", "--verbose", "--pcap", "some.pcap"})
+                .sequence,
+            "flow-32");
 }
 
 TEST(SendOptions, a_draft_is_the_same_in_json) {

@@ -115,9 +115,23 @@ auto fail(const std::string& text) -> int {
   return exit_usage;
 }
 
+/// Name and title of each that comes with the program.
+auto list_sequences(bool is_json) -> int {
+  for (const auto& [name, text] : built_in_sequences()) {
+    const auto sequence = read_toml_sequence(text);
+    const std::string title = sequence ? sequence->name : sequence.error();
+    if (is_json)
+      fmt::print("{}\n", nlohmann::ordered_json{{"sequence", name}, {"name", title}}.dump());
+    else
+      fmt::print("{:18}{}\n", name, title);
+  }
+  return exit_success;
+}
+
 }  // namespace
 
 auto run_sequence(const SendCommand& command) -> int {
+  if (command.sequence == sequence_list_word) return list_sequences(command.common.is_json);
   const auto sequence = load_sequence(command.sequence);
   if (!sequence) return fail("--sequence " + sequence.error());
   std::optional<io::CaptureWriter> capture;

@@ -74,6 +74,19 @@ TEST_F(Send, a_refusal_has_status_1_and_silence_3) {
   EXPECT_THAT(unanswered.out, HasSubstr("1 sent, 0 received\n"));
 }
 
+TEST_F(Send, where_nothing_listens_is_said_at_once) {
+  std::string port;
+  {
+    TestServer gone(nobody);
+    port = gone.port();
+  }
+  const Ended ended =
+      run_program({"send", "announce", "--server", "::1", "--server-port", port, "--timeout", "86400"});
+  EXPECT_EQ(ended.status, exit_no_answer);
+  EXPECT_EQ(ended.err, "portolan: [::1]:" + port + ": nothing listens there: is the server running?\n");
+  EXPECT_THAT(ended.out, HasSubstr("1 sent, 0 received\n"));
+}
+
 TEST_F(Send, what_json_says_was_sent_is_what_the_capture_has) {
   TestServer server(TestServer::grant);
   const std::string capture = directory / "some.pcap";

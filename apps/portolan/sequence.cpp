@@ -142,6 +142,18 @@ auto sequence_of(const Json& json) -> std::expected<Sequence, std::string> {
   }
 }
 
+/// Why there is no built-in sequence `name`. Those of the flows have the number of their first figure.
+auto unknown_name(const std::string& name) -> std::string {
+  std::string near;
+  if (name.starts_with("flow-"))
+    for (const auto& [known, text] : built_in_sequences())
+      if (known.starts_with("flow-") && known <= name) near = fmt::format(" (did you mean {}?)", known);
+  return fmt::format(
+      "no sequence of that name comes with the program{}: --sequence {} shows those that do; of a file of "
+      "yours give the path, such as ./{}.toml",
+      near, sequence_list_word, name);
+}
+
 }  // namespace
 
 auto read_sequence(std::string_view json) -> std::expected<Sequence, std::string> {
@@ -159,9 +171,7 @@ auto load_sequence(const std::string& file) -> std::expected<Sequence, std::stri
   if (file.find_first_of("./") == std::string::npos) {
     const auto known = built_in_sequences();
     const auto found = std::ranges::find(known, file, [](const auto& each) { return each.first; });
-    if (found == known.end())
-      return in_file("no sequence of that name comes with the program: give a file such as ./" + file +
-                     ".toml, or see portolan-send(1)");
+    if (found == known.end()) return in_file(unknown_name(file));
     text = found->second;
     is_toml = true;
   } else {

@@ -76,6 +76,8 @@ constexpr Seconds step_timeout{3};
 [[nodiscard]] auto json_of_toml(std::string_view toml) -> std::expected<std::string, std::string>;
 /// As read_sequence(), of TOML.
 [[nodiscard]] auto read_toml_sequence(std::string_view toml) -> std::expected<Sequence, std::string>;
+/// The word that stands for all of them where a name is wanted.
+constexpr std::string_view sequence_list_word = "list";
 /// Reads a file, TOML if it is called so; a name without dot and slash is one of built_in_sequences().
 /// Errors  "FILE: what is wrong"
 [[nodiscard]] auto load_sequence(const std::string& file) -> std::expected<Sequence, std::string>;

@@ -233,13 +233,27 @@ timeout = 20
 TEST_F(SendSequence, a_file_that_cannot_be_used_is_named) {
   EXPECT_THAT(run_program({"send", "--sequence", "/nonexistent.json"}).err,
               HasSubstr("portolan: --sequence /nonexistent.json: cannot be read"));
-  EXPECT_THAT(run_program({"send", "--sequence", "flow-01"}).err,
-              HasSubstr("no sequence of that name comes with the program"));
+  EXPECT_THAT(
+      run_program({"send", "--sequence", "flow-01"}).err,
+      HasSubstr("no sequence of that name comes with the program: --sequence list shows those that do; of "
+                "a file of yours give the path, such as ./flow-01.toml"));
+  EXPECT_THAT(run_program({"send", "--sequence", "flow-03"}).err, HasSubstr("(did you mean flow-02?)"));
+  EXPECT_THAT(run_program({"send", "--sequence", "flow-99"}).err, HasSubstr("(did you mean flow-75?)"));
   std::ofstream(directory / "large.json") << std::string(sequence_octets_max + 1, ' ');
   EXPECT_THAT(run_program({"send", "--sequence", directory / "large.json"}).err,
               HasSubstr("is larger than 1048576 octets"));
   EXPECT_EQ(run_program({"send", "map", "--sequence", "flow-02"}).status, exit_usage);
   EXPECT_EQ(run_program({"send", "--sequence", "flow-02", "--repeat", "2"}).status, exit_usage);
+}
+
+TEST(ListOfSequences, has_names_and_titles) {
+  const Ended text = run_program({"send", "--sequence", "list"});
+  EXPECT_EQ(text.status, exit_success);
+  EXPECT_THAT(text.out,
+              HasSubstr("\nflow-53           Figures 53 and 54: THIRD_PARTY with the client's own"));
+  const Ended json = run_program({"send", "--sequence", "list", "--json"});
+  EXPECT_THAT(json.out, HasSubstr(R"({"sequence":"flow-53","name":"Figures 53 and 54: THIRD_PARTY)"));
+  EXPECT_EQ(std::ranges::count(json.out, '\n'), std::ssize(built_in_sequences()));
 }
 
 }  // namespace
