@@ -15,6 +15,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 namespace portolan::io {
 
@@ -23,6 +24,16 @@ auto sha256(std::string_view octets) -> Sha256 {
   unsigned size = 0;
   PORTOLAN_CHECK(EVP_Digest(octets.data(), octets.size(), reinterpret_cast<unsigned char*>(digest.data()),
                             &size, EVP_sha256(), nullptr) == 1);
+  PORTOLAN_CHECK(size == digest.size());
+  return digest;
+}
+
+auto hmac_sha256(std::string_view key, std::string_view octets) -> Sha256 {
+  Sha256 digest{};
+  unsigned size = 0;
+  PORTOLAN_CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+                      reinterpret_cast<const unsigned char*>(octets.data()), octets.size(),
+                      reinterpret_cast<unsigned char*>(digest.data()), &size) != nullptr);
   PORTOLAN_CHECK(size == digest.size());
   return digest;
 }

@@ -52,10 +52,19 @@ TEST_F(SecretFileTest, is_a_file) {
   EXPECT_THAT(read_secret_file(path, 3).error(), HasSubstr("is no regular file"));
 }
 
+auto hex(const Sha256& digest) -> std::string {
+  std::string text;
+  for (const std::byte octet : digest) text += fmt::format("{:02x}", static_cast<unsigned>(octet));
+  return text;
+}
+
 TEST(Sha256, is_that_of_fips_180_4) {
-  std::string hex;
-  for (const std::byte octet : sha256("abc")) hex += fmt::format("{:02x}", static_cast<unsigned>(octet));
-  EXPECT_EQ(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(hex(sha256("abc")), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(Sha256, with_a_key_it_is_that_of_rfc_4231) {
+  EXPECT_EQ(hex(hmac_sha256("Jefe", "what do ya want for nothing?")),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
 TEST(Sha256, digests_are_compared_whole) {
