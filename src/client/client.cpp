@@ -115,6 +115,7 @@ void Client::ask(TimePoint now, Association& association, WishId id, WishState& 
   Wish wish = state.wish.wish;
   const auto known = state.nonces.find(server);
   if (known != state.nonces.end()) wish.nonce = known->second;
+  if (state.wish.nonce_for) wish.nonce = state.wish.nonce_for(server, association.current().client_address);
   std::optional<Mapping> held;
   if (const auto kept = state.held.extract(server); !kept.empty()) held = kept.mapped();
   const Handle handle = association.engine->map(now, wish, held);

@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -46,6 +47,9 @@ struct ClientWish {
   std::optional<Family> client_family = {};
   /// Only this server; empty: every one.
   std::string server = {};
+  /// Makes the nonce for a server that is asked from this client address, the same one each time; none: it is
+  /// drawn. A run that has no memory of the last one finds its mappings by that.
+  std::function<Nonce(const std::string& server, const IpAddress& client_address)> nonce_for = {};
 };
 
 /// What a server granted; kept by a program, it survives it (`held` of Client::add()).

@@ -364,6 +364,102 @@ TEST(Client, asks_only_whom_the_wish_suits) {
   }
 }
 
+TEST(Client, nonces_may_be_made_by_whoever_wishes) {
+  Network network;
+  network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host)}},
+                                           {.name = "four", .paths = {path("192.0.2.1", "192.0.2.77")}}});
+  ClientWish made = wish();
+  made.nonce_for = [](const std::string& server, const IpAddress& client_address) {
+    Nonce nonce;
+    nonce.octets[0] = std::byte{static_cast<unsigned char>(server.front())};
+    nonce.octets[1] = std::byte{client_address.bits().octets[15]};
+    return nonce;
+  };
+  const WishId id = network.client.add(network.now, made);
+  network.run(1s);
+  const auto nonce = [&made](const std::string& server, const std::string& client_address) {
+    return made.nonce_for(server, *IpAddress::parse(client_address));
+  };
+  EXPECT_EQ(network.client.nonces(id),
+            (Nonces{{"a", nonce("a", host)}, {"four", nonce("four", "192.0.2.77")}}));
+  EXPECT_THAT(network.client.held(id), SizeIs(2));
+  network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, "2001:db8::9")}}});
+  network.run(1s);
+  EXPECT_EQ(network.client.nonces(id).at("a"), nonce("a", "2001:db8::9")) << "of another address another one";
+}
+
+TEST(Client, a_wish_that_names_an_address_is_asked_from_it_whatever_the_kernel_chooses) {
+  Network network;
+  const Path chosen = path(router, host);
+  const Path other = path(router, new_host);
+  network.client.set_servers(network.now, {{.name = "a", .paths = {chosen}, .other_paths = {other}}});
+  ClientWish from = wish();
+  from.client_address = *IpAddress::parse(new_host);
+  const WishId named = network.client.add(network.now, from);
+  const WishId any = network.client.add(network.now, wish());
+  network.run(1s);
+  const auto at_new_host = ElementsAre("a: 192.0.2.1:40000 for 2001:db8:112::3");
+  EXPECT_THAT(network.externals(named), at_new_host);
+  EXPECT_THAT(network.externals(any), ElementsAre("a: 192.0.2.1:40000 for 2001:db8:112::2"));
+  // The kernel chooses the other one: the wish that names it does not notice.
+  network.lines.clear();
+  network.client.set_servers(network.now, {{.name = "a", .paths = {other}, .other_paths = {chosen}}});
+  network.run(1s);
+  EXPECT_THAT(network.externals(named), at_new_host);
+  EXPECT_THAT(network.externals(any), at_new_host);
+  EXPECT_EQ(network.count("a: lost, address changed"), 1);
+  EXPECT_EQ(network.count("a: granted"), 1);
+  // The address goes, and comes back.
+  network.client.set_servers(network.now, {{.name = "a", .paths = {chosen}}});
+  network.run(1s);
+  EXPECT_FALSE(network.client.has_path_from(*from.client_address));
+  EXPECT_EQ(network.client.servers_asked(named), 0U);
+  EXPECT_THAT(network.externals(named), IsEmpty());
+  network.client.set_servers(network.now, {{.name = "a", .paths = {chosen}, .other_paths = {other}}});
+  network.run(1s);
+  EXPECT_THAT(network.externals(named), at_new_host);
+  EXPECT_TRUE(network.client.is_asked(named, "a"));
+  network.client.remove(network.now, named);
+  network.run(1s);
+  EXPECT_THAT(network.client.paths(), SizeIs(1)) << "nobody names the address any more";
+}
+
+TEST(Client, what_is_held_at_an_address_that_is_named_is_taken_up_when_it_comes) {
+  Network network;
+  network.client.set_servers(
+      network.now, {{.name = "a", .paths = {path(router, host)}, .other_paths = {path(router, new_host)}}});
+  ClientWish from = wish();
+  from.client_address = *IpAddress::parse(new_host);
+  const WishId id = network.client.add(network.now, from);
+  network.run(1s);
+  const auto held = network.client.held(id);
+  Network next;
+  next.silent = {*IpAddress::parse(router), *IpAddress::parse(other_router)};
+  const std::vector<Path> paths{path(router, host), path(other_router, host)};
+  next.client.set_servers(next.now, {{.name = "a", .paths = paths}});
+  const WishId again = next.client.add(next.now, from, held);
+  next.client.add(next.now, wish());
+  // It expires meanwhile, and the other wish finds nobody at either address.
+  next.run(300s);
+  EXPECT_EQ(next.count("a: lost"), 0);
+  next.silent.clear();
+  next.client.set_servers(next.now, {{.name = "a", .paths = paths, .other_paths = {path(router, new_host)}}});
+  next.run(10s);
+  EXPECT_EQ(next.externals(again), network.externals(id));
+  EXPECT_EQ(next.nonces, network.nonces);
+}
+
+TEST(Client, paths_from_other_addresses_beyond_the_limit_are_not_used) {
+  for (const std::size_t count : {other_paths_max - 1, other_paths_max, other_paths_max + 1}) {
+    Network network;
+    const auto address = [](std::size_t number) { return fmt::format("2001:db8:113::{:x}", number); };
+    Server server{.name = "a", .paths = {path(router, host)}};
+    for (std::size_t i = 1; i <= count; ++i) server.other_paths.push_back(path(router, address(i)));
+    network.client.set_servers(network.now, {server});
+    EXPECT_EQ(network.client.has_path_from(*IpAddress::parse(address(count))), count <= other_paths_max);
+  }
+}
+
 TEST(Client, servers_beyond_the_limit_are_not_asked) {
   for (const std::size_t count : {servers_max - 1, servers_max, servers_max + 1}) {
     Network network;
