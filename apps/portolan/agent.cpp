@@ -152,9 +152,10 @@ void Agent::save() {
 
 void Agent::happened(const client::ClientEvent& event) {
   const std::string key = keeper_ ? keeper_->name_of(event) : "";
-  if (const std::string line = event_line(key, event); !line.empty()) say_(line);
-  if (const auto entry = entries_.find(key); entry != entries_.end() && entry->second.id == event.wish)
-    answer_waiting(key, event);
+  const auto entry = entries_.find(key);
+  const bool is_kept = entry != entries_.end() && entry->second.id == event.wish;
+  if (const std::string line = event_line(key, event, !is_kept); !line.empty()) say_(line);
+  if (is_kept) answer_waiting(key, event);
 }
 
 /// The first server that grants counts, or the last one that refuses.
@@ -168,7 +169,7 @@ void Agent::answer_waiting(const std::string& key, const client::ClientEvent& ev
     if (is_granted)
       end(*asker, {stored(entry)}, "");
     else if (++asker->refusals >= keeper_->client().servers_asked(entry.id))
-      end(*asker, {}, fmt::format("{}, until you drop it", event_line(key, event)));
+      end(*asker, {}, fmt::format("{}, until you drop it", event_line(key, event, false)));
   }
 }
 

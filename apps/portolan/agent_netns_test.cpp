@@ -205,7 +205,8 @@ TEST_F(AgentTest, map_keep_tells_when_the_server_refuses_or_is_silent) {
   ASSERT_TRUE(agent.wait_for("asking the PCP server"));
   const Ended refused = ask({"map", "tcp", "8080", "--keep", "--json"});
   EXPECT_EQ(refused.status, exit_refused);
-  EXPECT_THAT(refused.err, HasSubstr("USER_EX_QUOTA; asking again in 600 s, until you drop it"));
+  EXPECT_THAT(refused.err, HasSubstr("USER_EX_QUOTA: you have as many mappings as it allows: delete one; "
+                                     "asking again in 600 s, until you drop it"));
   EXPECT_THAT(refused.out, HasSubstr("\"error\":"));
   ip("link set eth0 down");
   const Ended silent = ask({"map", "tcp", "8081", "--keep", "--timeout", "1"});

@@ -122,11 +122,14 @@ void add_socket(CLI::App& app, std::string& socket) {
   app.add_option("--socket", socket, "the agent's socket [this user's]")->type_name("FILE");
 }
 
+auto state_place(std::string_view name) -> std::string {
+  return place({variable("XDG_STATE_HOME"), below_home("/.local/state"), "/var/lib"}, name);
+}
+
 void add_agent(CLI::App& app, AgentCommand& command) {
   command.config =
       place({variable("XDG_CONFIG_HOME"), below_home("/.config"), "/etc"}, "/portolan/agent.toml");
-  command.state =
-      place({variable("XDG_STATE_HOME"), below_home("/.local/state"), "/var/lib"}, "/portolan/agent.json");
+  command.state = state_place("/portolan/agent.json");
   app.add_option_function<std::string>(
          "--config",
          [&command](const std::string& text) {

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/address.h"
 #include "portolan/agent_state.h"
@@ -35,6 +36,8 @@ struct AskAgentCommand {
 /// `name` is a literal: it is kept.
 void add_port(CLI::App& app, const char* name, Port& port, const std::string& what);
 void add_external(CLI::App& app, std::function<void(Family)> take);
+/// Where this user's programs remember things: `name` in that folder.
+[[nodiscard]] auto state_place(std::string_view name) -> std::string;
 /// Where the agent of this user is.
 void add_socket(CLI::App& app, std::string& socket);
 

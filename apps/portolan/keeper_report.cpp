@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "discovery/address_plan.h"
+#include "portolan/report.h"
 #include "wire/protocol.h"
 
 namespace portolan {
@@ -22,10 +23,19 @@ auto to_text(client::Lost::Reason reason) -> std::string_view {
   std::unreachable();
 }
 
+/// Who else may have the mapping can't be told from the answer.
+auto remedy(wire::ResultCode result) -> std::string_view {
+  if (result == wire::ResultCode::not_authorized)
+    return "another client of this host holds it (portolan list shows what the agent keeps; or another "
+           "portolan run, or map), or the server's policy forbids it";
+  return meaning_of(result);
+}
+
 /// A line for each kind of event that is news.
 struct Line {
   const std::string& name;
   const client::ClientEvent& event;
+  bool is_dropped;
 
   auto operator()(const client::Granted& granted) const -> std::string {
     return fmt::format("{}: {}, for {} s (PCP server {})", name, place_text(granted.mapping),
@@ -44,8 +54,12 @@ struct Line {
     if (refused.result == wire::ResultCode::address_mismatch)
       return fmt::format("{}: {}", name,
                          discovery::address_mismatch_text(event.path.client_address, event.server));
-    return fmt::format("{}: the PCP server {} says {}; asking again in {} s", name, event.server,
-                       to_string(refused.result), refused.lifetime.count());
+    if (is_dropped)
+      return fmt::format("{}: the PCP server {} does not delete it: {}", name, event.server,
+                         to_string(refused.result));
+    const std::string_view what = remedy(refused.result);
+    return fmt::format("{}: the PCP server {} says {}{}{}; asking again in {} s", name, event.server,
+                       to_string(refused.result), what.empty() ? "" : ": ", what, refused.lifetime.count());
   }
   auto operator()(const client::Deleted& deleted) const -> std::string {
     // That of a connection can't be deleted, and traffic may keep any.
@@ -87,8 +101,8 @@ auto place_text(const client::Mapping& mapping) -> std::string {
   return fmt::format("{} is reachable at {}", mapping.internal, mapping.external);
 }
 
-auto event_line(const std::string& name, const client::ClientEvent& event) -> std::string {
-  return std::visit(Line{.name = name, .event = event}, event.event);
+auto event_line(const std::string& name, const client::ClientEvent& event, bool is_dropped) -> std::string {
+  return std::visit(Line{.name = name, .event = event, .is_dropped = is_dropped}, event.event);
 }
 
 auto changes_mapping(const client::Event& event) -> bool {

@@ -10,8 +10,9 @@
 namespace portolan {
 
 /// One line without end; empty if the event is no news to a person. `name` is the mapping's, as key_of()
-/// gives it.
-[[nodiscard]] auto event_line(const std::string& name, const client::ClientEvent& event) -> std::string;
+/// gives it; of one that is dropped nothing is asked for again.
+[[nodiscard]] auto event_line(const std::string& name, const client::ClientEvent& event, bool is_dropped)
+    -> std::string;
 
 /// "[2001:db8::7]:80 is reachable at 192.0.2.14:40000", or where it reaches its peer from.
 [[nodiscard]] auto place_text(const client::Mapping& mapping) -> std::string;

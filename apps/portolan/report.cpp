@@ -128,8 +128,8 @@ auto options_text(const client::Wish& wish) -> std::string {
 auto remedy(const Asked& asked, const client::Refused& event) -> std::string {
   const client::Wish& wish = asked.command.wish;
   std::string again = fmt::format("try again in {}", span_text(event.lifetime));
+  const std::string meaning(meaning_of(event.result));
   switch (event.result) {
-    case ResultCode::unsupp_version: return "it does not speak PCP version 2: update it";
     case ResultCode::not_authorized:
       if (asked.command.is_deletion)
         return "the mapping was made with a different nonce, or not by PCP: pass the --nonce its maker "
@@ -139,8 +139,7 @@ auto remedy(const Asked& asked, const client::Refused& event) -> std::string {
           "policy "
           "forbids it: pass --nonce with what that run printed, or wait {} until the mapping ends",
           span_text(event.lifetime));
-    case ResultCode::malformed_request:
-      return "it does not understand the request; --verbose shows what was sent";
+    case ResultCode::malformed_request: return fmt::format("{}; --verbose shows what was sent", meaning);
     case ResultCode::unsupp_opcode:
       return fmt::format("it does not offer this ({} is disabled there)", wish.is_peer() ? "PEER" : "MAP");
     case ResultCode::unsupp_option: {
@@ -151,13 +150,11 @@ auto remedy(const Asked& asked, const client::Refused& event) -> std::string {
     case ResultCode::malformed_option:
       return "it does not understand an option; --verbose shows what was sent";
     case ResultCode::network_failure:
-      return fmt::format("it has no external address at the moment: {}", again);
-    case ResultCode::no_resources: return fmt::format("it has no ports or memory left: {}", again);
+    case ResultCode::no_resources: return fmt::format("{}: {}", meaning, again);
     case ResultCode::unsupp_protocol:
       return wish.internal_port.value == 0 ? "it does not map all ports at once: name a port"
                                            : fmt::format("it does not map protocol {}", wish.protocol);
-    case ResultCode::user_ex_quota:
-      return fmt::format("you have as many mappings as it allows: delete one, or {}", again);
+    case ResultCode::user_ex_quota: return fmt::format("{}, or {}", meaning, again);
     case ResultCode::excessive_remote_peers:
       return fmt::format("it takes less than {} filters: give fewer --filter", wish.filters.size());
     case ResultCode::cannot_provide_external:
@@ -173,9 +170,7 @@ auto remedy(const Asked& asked, const client::Refused& event) -> std::string {
           wish.suggested_external_port, span_text(event.lifetime));
     case ResultCode::address_mismatch:
       return discovery::address_mismatch_text(asked.client_address, asked.server);
-    case ResultCode::authentication_required:
-      return "it wants authentication, which portolan does not do yet";
-    default: return again;
+    default: return meaning.empty() ? again : meaning;
   }
 }
 
@@ -188,6 +183,19 @@ auto subject_text(const Asked& asked) -> std::string {
     return fmt::format("all of {} to {}", wish.protocol, asked.internal.address);
   return fmt::format("{} {} of {}", wish.protocol, ports_text(wish.internal_port, wish.port_count),
                      asked.internal.address);
+}
+
+auto meaning_of(ResultCode result) -> std::string_view {
+  switch (result) {
+    case ResultCode::unsupp_version: return "it does not speak PCP version 2: update it";
+    case ResultCode::malformed_request: return "it does not understand the request";
+    case ResultCode::network_failure: return "it has no external address at the moment";
+    case ResultCode::no_resources: return "it has no ports or memory left";
+    case ResultCode::user_ex_quota: return "you have as many mappings as it allows: delete one";
+    case ResultCode::authentication_required:
+      return "it wants authentication, which portolan does not do yet";
+    default: return {};
+  }
 }
 
 auto objection_text(const Asked& asked) -> std::optional<std::string> {

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "client/events.h"
@@ -39,6 +40,8 @@ struct Asked {
 /// How to renew and delete a mapping that outlives the command.
 [[nodiscard]] auto remedy_text(const Asked& asked, const client::Mapping& mapping) -> std::string;
 [[nodiscard]] auto deleted_text(const Asked& asked, const client::Deleted& event) -> std::string;
+/// What a server means by an error, where that is the same for whatever was asked; else empty.
+[[nodiscard]] auto meaning_of(wire::ResultCode result) -> std::string_view;
 /// Why the server said no, and what to do about it.
 [[nodiscard]] auto refused_text(const Asked& asked, const client::Refused& event) -> std::string;
 /// The server speaks something else.

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +25,7 @@
 #include "portolan/commands.h"
 #include "portolan/keeper.h"
 #include "portolan/keeper_report.h"
+#include "portolan/run_nonces.h"
 #include "portolan/run_sockets.h"
 
 namespace portolan {
@@ -79,8 +82,9 @@ auto variable_name(const NeededMapping& mapping) -> std::string {
 
 class ProgramRun {
  public:
-  ProgramRun(const RunCommand& command, io::Inbox inbox, io::SocketWatch watch)
-      : command_(command), inbox_(std::move(inbox)), watch_(std::move(watch)) {}
+  ProgramRun(const RunCommand& command, io::Inbox inbox, io::SocketWatch watch,
+             std::optional<RunNonces> nonces)
+      : command_(command), inbox_(std::move(inbox)), watch_(std::move(watch)), nonces_(std::move(nonces)) {}
 
   auto run() -> int {
     auto keeper = Keeper::open(loop_, command_.keeper,
@@ -119,10 +123,14 @@ class ProgramRun {
 
   void start() {
     if (program_ != 0) return;
-    for (const NeededMapping& mapping : command_.exposed)
-      if (!variables_.contains(variable_name(mapping)))
-        note(fmt::format("{} port {} has no mapping within {} s: starting without {}", mapping.protocol,
-                         mapping.port, command_.patience.count(), variable_name(mapping)));
+    std::set<std::string> told;
+    for (const NeededMapping& mapping : command_.exposed) {
+      const std::string name = variable_name(mapping);
+      // There is one for each family.
+      if (variables_.contains(name) || !told.insert(name).second) continue;
+      note(fmt::format("{} port {} has no mapping within {} s: starting without {}", mapping.protocol,
+                       mapping.port, command_.patience.count(), name));
+    }
     const auto started = io::start_program(command_.arguments, environment());
     if (started) {
       program_ = *started;
@@ -195,7 +203,19 @@ class ProgramRun {
       wanted.client_family = mapping.address.family();
     else
       wanted.client_address = mapping.address;
+    if (may_be_taken_up(mapping))
+      wanted.nonce_for = [this, mapping](const std::string& server, const IpAddress& client_address) {
+        return nonces_->nonce(mapping, command_.external, server, client_address);
+      };
     wishes_[mapping] = keeper_->add(fmt::format("{} port {}", mapping.protocol, mapping.port), wanted);
+  }
+
+  /// Whether the next run, if this one is killed, is to find it. While a former one of the same is being
+  /// deleted, a deletion that comes late must not take this one too.
+  [[nodiscard]] auto may_be_taken_up(const NeededMapping& mapping) const -> bool {
+    const auto dropped = dropped_.find(mapping);
+    const bool is_ending = dropped != dropped_.end() && keeper_->client().is_known(dropped->second);
+    return nonces_ && !is_ending && nonces_->take(mapping.protocol, mapping.port);
   }
 
   /// Told once: what makes so many sockets makes more.
@@ -209,14 +229,16 @@ class ProgramRun {
     if (wish == wishes_.end()) return;
     for (const client::Held& held : keeper_->client().held(wish->second)) run_hook("lost", held.mapping);
     keeper_->remove(wish->second);
+    std::erase_if(dropped_, [this](const auto& each) { return !keeper_->client().is_known(each.second); });
+    dropped_[mapping] = wish->second;
     wishes_.erase(wish);
   }
 
   void happened(const client::ClientEvent& event) {
-    if (const std::string line = event_line(keeper_ ? keeper_->name_of(event) : "", event); !line.empty())
-      note(line);
     const auto entry = std::ranges::find_if(
         wishes_, [&event](const auto& each) { return event.wish && each.second == *event.wish; });
+    const std::string name = keeper_ ? keeper_->name_of(event) : "";
+    if (const std::string line = event_line(name, event, entry == wishes_.end()); !line.empty()) note(line);
     if (const auto* const granted = std::get_if<client::Granted>(&event.event)) {
       run_hook("granted", granted->mapping);
       if (entry != wishes_.end() && program_ == 0) keep_variable(entry->first, granted->mapping);
@@ -271,11 +293,13 @@ class ProgramRun {
   const RunCommand& command_;
   io::Inbox inbox_;
   io::SocketWatch watch_;
+  std::optional<RunNonces> nonces_;
   io::EventLoop loop_;
   std::unique_ptr<Keeper> keeper_;
   RunSockets sockets_;
   std::map<NeededMapping, client::WishId> wishes_;
-  std::map<std::string, std::string> variables_;  ///< of what is exposed
+  std::map<NeededMapping, client::WishId> dropped_;  ///< while servers have not answered
+  std::map<std::string, std::string> variables_;     ///< of what is exposed
   io::Timer start_;
   io::Timer unneeded_;
   io::Timer farewell_;
@@ -295,7 +319,14 @@ auto run_run(const RunCommand& command) -> int {
     fmt::print(stderr, "portolan: {}\n", !inbox ? inbox.error() : watch.error());
     return exit_cannot_run;
   }
-  return ProgramRun(command, std::move(*inbox), std::move(*watch)).run();
+  auto nonces = RunNonces::open(command.state);
+  if (!nonces)
+    fmt::print(stderr,
+               "portolan: {}: if this run is killed, the next one has to wait until its mappings end\n",
+               nonces.error());
+  return ProgramRun(command, std::move(*inbox), std::move(*watch),
+                    nonces ? std::optional(std::move(*nonces)) : std::nullopt)
+      .run();
 }
 
 }  // namespace portolan

@@ -6,13 +6,16 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "io/testing.h"
 #include "portolan/options.h"
 #include "portolan/test_router.h"
 
@@ -47,17 +50,44 @@ class RunTest : public DefaultRouterTest {
  protected:
   void SetUp() override {
     DefaultRouterTest::SetUp();
-    server = router();
+    server = router(owned());
     configure_ipv6();
     // No resolver is there to be waited for.
     ip("route add unreachable default");
+    ASSERT_EQ(::setenv("XDG_STATE_HOME", state.path().c_str(), 1), 0);
   }
+  void TearDown() override {
+    ::unsetenv("XDG_STATE_HOME");
+    DefaultRouterTest::TearDown();
+  }
+
+  /// Grants, and lets only those who know a mapping's nonce have it again.
+  static auto owned() -> TestServer::Policy {
+    std::map<std::pair<Protocol, Port>, Nonce> owners;
+    return [owners](const wire::Request& request,
+                    std::span<const std::byte> octets) mutable -> std::optional<wire::Datagram> {
+      const auto& map = std::get<wire::MapRequest>(request.body);
+      const auto owner = owners.try_emplace({map.protocol, map.internal_port}, map.nonce).first;
+      if (owner->second != map.nonce)
+        return wire::encode_error(octets, wire::ResultCode::not_authorized, Seconds{7200}, 3600, true);
+      if (request.requested_lifetime_s == 0) owners.erase(owner);
+      return TestServer::grant(request, octets);
+    };
+  }
+  /// Its program ends with it, however that is.
+  static auto exposing_run() -> std::vector<std::string> {
+    return {"run",  "--expose", "tcp:80",  "--timeout",
+            "1",    "--",       "setpriv", "--pdeathsig",
+            "KILL", "sh",       "-c",      "echo told ${PORTOLAN_TCP_80-nothing}; exec sleep 60"};
+  }
+
   [[nodiscard]] auto deletions(std::uint16_t port) const -> std::ptrdiff_t {
     return std::ranges::count_if(server->got(), [port](const TestServer::Got& got) {
       return got.lifetime_s == 0 && got.map && got.map->internal_port.value == port;
     });
   }
 
+  io::testing::TemporaryFolder state;
   std::unique_ptr<TestServer> server;
 };
 
@@ -225,8 +255,76 @@ TEST_F(RunTest, a_program_is_not_kept_waiting_for_ever) {
       {"run", "--expose", "tcp:80", "--timeout", "1", "--", "sh", "-c", "echo ${PORTOLAN_TCP_80-none}"});
   EXPECT_EQ(ended.status, exit_success);
   EXPECT_EQ(ended.out, "none\n");
-  EXPECT_THAT(ended.err,
-              HasSubstr("tcp port 80 has no mapping within 1 s: starting without PORTOLAN_TCP_80"));
+  const std::string_view line = "tcp port 80 has no mapping within 1 s: starting without PORTOLAN_TCP_80";
+  ASSERT_THAT(ended.err, HasSubstr(line));
+  EXPECT_EQ(ended.err.find(line), ended.err.rfind(line)) << "once for both families";
+}
+
+TEST_F(RunTest, a_hook_is_told_of_what_comes_moves_and_goes) {
+  const auto hook = state.path() / "hook";
+  std::ofstream(hook) << "#!/bin/sh\necho hook $PORTOLAN_EVENT $PORTOLAN_PROTOCOL $PORTOLAN_INTERNAL_ADDRESS "
+                         "$PORTOLAN_INTERNAL_PORT $PORTOLAN_EXTERNAL_ADDRESS $PORTOLAN_EXTERNAL_PORT\n";
+  std::filesystem::permissions(hook, std::filesystem::perms::owner_all);
+  Program program(python("s = listener(8080)\nstep()\n", {"--hook", hook.string()}));
+  ASSERT_TRUE(program.wait_for("hook granted tcp 2001:db8:112::2 8080 192.0.2.14 8080\n"));
+  const TestServer::Got asked = server->got().at(0);
+  wire::Response moved;  // an update that nobody asked for (RFC 6887 s14.2)
+  moved.opcode = wire::Opcode::map;
+  moved.lifetime_s = asked.lifetime_s;
+  moved.epoch_time_s = 3600;
+  moved.body = wire::MapResponse{.nonce = asked.map->nonce,
+                                 .protocol = asked.map->protocol,
+                                 .internal_port = asked.map->internal_port,
+                                 .assigned_external_port = Port{9000},
+                                 .assigned_external_address = *IpAddress::parse("192.0.2.15")};
+  server->send(asked.from, wire::encode_response(moved));
+  ASSERT_TRUE(program.wait_for("hook changed tcp 2001:db8:112::2 8080 192.0.2.15 9000\n"));
+  program.signal(SIGUSR1);
+  EXPECT_TRUE(program.wait_for("hook lost tcp 2001:db8:112::2 8080 192.0.2.15 9000\n"));
+}
+
+TEST_F(RunTest, it_needs_no_rights) {
+  std::filesystem::permissions(state.path(), std::filesystem::perms::all);
+  Program program(python(R"(
+s = listener(8080)
+step()
+s.close()
+step()
+)"),
+                  nobody);
+  ASSERT_TRUE(program.wait_for("tcp port 8080: [2001:db8:112::2]:8080 is reachable at 192.0.2.14:8080"));
+  program.signal(SIGUSR1);
+  ASSERT_TRUE(program.wait_for("tcp port 8080: dropped at")) << "the kernel tells of the socket's end";
+  program.signal(SIGUSR1);
+  EXPECT_EQ(program.end().status, exit_success);
+}
+
+TEST_F(RunTest, a_run_that_was_killed_is_taken_up_by_the_next_one) {
+  Program killed(exposing_run());
+  ASSERT_TRUE(killed.wait_for("told 192.0.2.14:80"));
+  killed.signal(SIGKILL);
+  EXPECT_EQ(killed.end().status, 128 + SIGKILL);
+  Program next(exposing_run());
+  EXPECT_TRUE(next.wait_for("told 192.0.2.14:80"));
+}
+
+TEST_F(RunTest, of_two_that_want_a_port_the_first_one_keeps_it) {
+  Program first(exposing_run());
+  ASSERT_TRUE(first.wait_for("told 192.0.2.14:80"));
+  Program second(exposing_run());
+  EXPECT_TRUE(second.wait_for("says NOT_AUTHORIZED: another client of this host holds it (portolan list"));
+  ASSERT_TRUE(second.wait_for("told nothing"));
+  second.signal(SIGTERM);
+  const Ended ended = second.end();
+  EXPECT_THAT(ended.err, HasSubstr("tcp port 80: the PCP server fe80::1%eth0 does not delete it"));
+  EXPECT_EQ(deletions(80), 1) << "of the second one, in vain";
+}
+
+TEST_F(RunTest, without_a_place_for_its_secret_it_says_what_follows) {
+  ASSERT_EQ(::setenv("XDG_STATE_HOME", "/dev/null", 1), 0);
+  const Ended ended = run_program({"run", "--expose", "tcp:80", "--", "sh", "-c", "echo $PORTOLAN_TCP_80"});
+  EXPECT_EQ(ended.out, "192.0.2.14:80\n");
+  EXPECT_THAT(ended.err, HasSubstr("Not a directory: if this run is killed, the next one has to wait"));
 }
 
 TEST_F(RunTest, its_exit_status_is_the_programs) {

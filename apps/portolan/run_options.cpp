@@ -8,6 +8,8 @@
 #include <system_error>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "client/servers.h"
 #include "portolan/agent_config.h"
@@ -59,12 +61,16 @@ auto take_program(std::vector<std::string>& words) -> std::vector<std::string> {
   return program;
 }
 
-void check_combination(const RunCommand& command) {
-  if (command.arguments.empty())
-    throw CLI::RequiredError("COMMAND, the program to start, with -- before it,");
+void check_combination(const RunCommand& command, const std::vector<std::string>& rest) {
+  if (!command.arguments.empty()) return;
+  if (rest.empty()) throw CLI::RequiredError("COMMAND, the program to start, with -- before it,");
+  if (rest.front().starts_with('-')) throw CLI::ExtrasError(rest);
+  throw CLI::ArgumentMismatch(
+      fmt::format("put -- before the program: portolan run -- {}", fmt::join(rest, " ")));
 }
 
 void add_run(CLI::App& app, RunCommand& command) {
+  command.state = state_place("/portolan");
   app.add_option("--server", command.keeper.servers, "PCP server; those found unless given")
       ->type_name("NAME|ADDRESS[%ZONE]")
       ->expected(1, static_cast<int>(client::servers_max))

@@ -31,13 +31,15 @@ struct RunCommand {
   std::vector<NeededMapping> exposed;
   Seconds patience{10};
   std::string hook;
+  /// Folder of what makes its nonces.
+  std::string state;
   std::vector<std::string> arguments;
 };
 
 /// Takes the program and its arguments, which stand behind the first "--", off the command line.
 [[nodiscard]] auto take_program(std::vector<std::string>& words) -> std::vector<std::string>;
-/// Throws CLI::ParseError if there is no program.
-void check_combination(const RunCommand& command);
+/// Throws CLI::ParseError if there is no program. `rest` is what no option took.
+void check_combination(const RunCommand& command, const std::vector<std::string>& rest);
 void add_run(CLI::App& app, RunCommand& command);
 
 }  // namespace portolan

@@ -38,6 +38,7 @@ TEST(RunCommandLine, what_follows_two_dashes_is_the_programs) {
   EXPECT_EQ(run.hook, "./told");
   EXPECT_EQ(run.external, Family::ipv6);
   EXPECT_EQ(run.lifetime, Seconds{600});
+  EXPECT_TRUE(run.state.ends_with("/portolan")) << run.state;
   ASSERT_THAT(run.exposed, SizeIs(2)) << "of either family";
   EXPECT_EQ(run.exposed[0].port, Port{80});
 }
@@ -48,6 +49,10 @@ TEST(RunCommandLine, mistakes_name_argument_value_and_remedy) {
     return command ? "it is accepted" : command.error().text;
   };
   EXPECT_THAT(why({"run"}), HasSubstr("COMMAND, the program to start, with -- before it, is required"));
+  EXPECT_THAT(why({"run", "--hook", "./told", "sleep", "1"}),
+              HasSubstr("put -- before the program: portolan run -- sleep 1"));
+  EXPECT_THAT(why({"run", "--no-option"}), HasSubstr("not expected: --no-option"));
+  EXPECT_THAT(why({"run", "sleep", "--", "1"}), HasSubstr("not expected: sleep"));
   for (const char* text : {"80", "tcp", "tcp:", "tcp:0", "tcp:65536", "sctp:80", ":80", "tcp:8o"})
     EXPECT_THAT(
         why({"run", "--expose", text, "--", "nc"}),

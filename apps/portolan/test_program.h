@@ -27,6 +27,9 @@
 
 namespace portolan {
 
+/// Who has no rights, and no files.
+inline constexpr uid_t nobody = 65534;
+
 struct Ended {
   int status = -1;  ///< exit status, or 128 + signal
   std::string out;
@@ -36,7 +39,8 @@ struct Ended {
 /// A running `portolan ARGUMENTS`.
 class Program {
  public:
-  explicit Program(std::vector<std::string> arguments) {
+  /// In  user: whose the process is
+  explicit Program(std::vector<std::string> arguments, uid_t user = 0) {
     std::array<int, 2> out{};
     std::array<int, 2> err{};
     if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0)
@@ -54,6 +58,7 @@ class Program {
     if (child_ == 0) {
       ::dup2(child_out.get(), STDOUT_FILENO);
       ::dup2(child_err.get(), STDERR_FILENO);
+      if (user != 0 && (::setgid(user) != 0 || ::setuid(user) != 0)) ::_exit(126);
       ::execv(PORTOLAN_PROGRAM, pointers.data());
       ::_exit(127);
     }

@@ -2,6 +2,7 @@
 """portolan run: programs of others that know nothing of PCP, with their default arguments, are reached from the viewer at
 the address and port that is printed. The handset has no IPv4 at all."""
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -19,7 +20,8 @@ class Run:
         self.lab, self.folder = lab, folder
         portolan = lab.state.joinpath("build").read_text().strip() + "/apps/portolan"
         with open(folder / "out", "w") as out, open(folder / "err", "w") as err:
-            self.process = lab.start(HOST, *around, portolan, "run", *arguments, stdout=out, stderr=err, cwd=folder)
+            self.process = lab.start(HOST, *around, portolan, "run", *arguments, stdout=out, stderr=err, cwd=folder,
+                                     env={**os.environ, "XDG_STATE_HOME": str(folder / "state")})
 
     def said(self):
         return (self.folder / "err").read_text()
