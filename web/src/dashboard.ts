@@ -4,11 +4,14 @@
 import { button, h, on, replace } from "./dom";
 import { ApiError, Management, type Row } from "./management";
 import { Plot } from "./plots";
+import { Rows, type Shown } from "./rows";
+import { type Filter, searchOf } from "./search";
 import { themeButton } from "./theme";
 
 const interval = 2000;
 const rowsMax = 200;
 const eventsMax = 200;
+const poolNearlyUsedUp = 90;
 
 function duration(seconds: number | undefined): string {
   if (seconds === undefined) return "";
@@ -24,36 +27,47 @@ function endpoint(address: string | undefined, port: number | undefined): string
   return port === undefined ? address : address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-/** What a search asks the server for: an address or prefix, a port, a protocol. */
-export function filterOf(text: string): Record<string, string> {
-  const filter: Record<string, string> = {};
-  for (const word of text.trim().toLowerCase().split(/\s+/).filter(Boolean)) {
-    if (/^\d+$/.test(word)) filter["internal-src-port"] = word;
-    else if (/^(tcp|udp|sctp)$/.test(word)) filter["transport-protocol"] = word;
-    else filter["internal-src-address"] = word;
-  }
-  return filter;
+/** What makes a mapping that one, and what may be done with it. */
+const keyOf = (row: Row): string => [row["transport-protocol"], row.realm, internal(row), endpoint(row["internal-dst-address"], row["internal-dst-port"]),
+  row["external-src-address"]?.includes(":"), row.origin].join(" ");
+
+/** How many of those there are the table has, if not all. */
+const shareOf = (found: Row[], all?: number): string =>
+  found.length <= rowsMax ? "" : all === undefined ? `the first ${rowsMax}` : `the first ${rowsMax} of ${all}`;
+
+interface Field {
+  name: string;
+  label: string;
+  placeholder?: string;
+  choices?: string[];
+  isNumber?: boolean;
 }
 
 class Dashboard {
   private readonly tiles = h("div", { class: "tiles" });
   private readonly answers = new Plot("Answers by result code", "/s");
-  private readonly mappings = new Plot("Mappings", "", ["mappings", "ports", "subscribers"]);
-  private readonly pool = new Plot("Use of the ports allowed", "%", ["used"]);
-  private readonly mappingRows = h("tbody", {});
-  private readonly userRows = h("tbody", {});
+  private readonly mappings = new Plot("Mappings", "", { names: ["mappings", "ports", "subscribers"] });
+  private readonly pool = new Plot("Pool use", "%", { hasGaps: true, top: 100 });
+  private readonly mappingRows = new Rows(["", "code", "code", "", "", "words"]);
+  private readonly userRows = new Rows(["code", "", "code", "", ""]);
+  private readonly mappingsShown = h("span", { class: "hint" });
+  private readonly usersShown = h("span", { class: "hint" });
   private readonly events = h("ol", { class: "events", "aria-label": "Events, newest first" });
   private readonly state = h("span", { class: "state", role: "status" });
   private readonly problem = h("p", { class: "problem", role: "alert" });
-  private readonly search = h("input", { type: "search", placeholder: "address, prefix, port, tcp …", "aria-label": "Search mappings", autocomplete: "off" });
+  private readonly search = h("input", { type: "search", placeholder: "address:port, prefix, tcp", "aria-label": "Search mappings", autocomplete: "off",
+    spellcheck: "false", "aria-describedby": "search-problem" });
+  private readonly searchProblem = h("p", { class: "problem", id: "search-problem", role: "status" });
   private readonly dialog = h("dialog", { class: "ask" });
   private counted = new Map<string, number>();
   private countedAt = 0;
   private last: number | undefined;
+  private total: number | undefined;
   private isListWanted = false;
+  private isListing = false;
 
   constructor(root: HTMLElement, private readonly api: Management, private readonly mayWrite: boolean) {
-    const table = (label: string, heads: string[], body: HTMLElement): HTMLElement => h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
+    const table = (label: string, heads: string[], { body }: Rows): HTMLElement => h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
       h("table", {}, h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col" }, head)))), body));
     on(this.search, { input: () => this.wantLists() });
     replace(root,
@@ -67,10 +81,10 @@ class Dashboard {
       h("div", { class: "all" }, this.problem, this.tiles,
         h("div", { class: "plots" }, this.answers.element, this.mappings.element, this.pool.element),
         h("div", { class: "two" },
-          h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Mappings"), this.search, mayWrite && button("Add…", () => this.askMapping(), { "aria-label": "Add a mapping" })),
+          h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Mappings"), this.mappingsShown, this.search, mayWrite && button("Add…", () => this.askMapping(), { "aria-label": "Add a mapping" })), this.searchProblem,
             table("Mappings", ["Protocol", "Internal", "External", "Lifetime", "Origin", "Description", ""], this.mappingRows)),
-          h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Events")), this.events)),
-        h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Users"), mayWrite && button("Add…", () => this.askUser(), { "aria-label": "Add a user" })),
+          h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Events"), h("span", { class: "hint" }, "UTC")), this.events)),
+        h("section", { class: "panel" }, h("header", {}, h("h2", {}, "Users"), this.usersShown, mayWrite && button("Add…", () => this.askUser(), { "aria-label": "Add a user" })),
           table("Users", ["Subscriber", "Origin", "External address", "Ports", "Mappings", ""], this.userRows))),
       this.dialog);
   }
@@ -91,9 +105,13 @@ class Dashboard {
   private async sample(): Promise<void> {
     if (document.hidden) return;
     try {
-      const [status, counters] = await Promise.all([this.api.object("/v1/status"), this.api.rows("/v1/statistics")]);
+      const [status, counters, pools] = await Promise.all([this.api.object("/v1/status"), this.api.rows("/v1/statistics"), this.api.rows("/v1/pools")]);
       this.problem.textContent = "";
-      this.showStatus(status);
+      const use: Record<string, number> = {};
+      for (const { device, "transport-protocol": protocol, "ports-taken": taken = 0, "ports-free": free = 0 } of pools)
+        if (taken + free > 0) use[`${device ?? ""} ${protocol ?? ""}`] = (100 * taken) / (taken + free);
+      this.total = status.mappings;
+      this.showStatus(status, use);
       const now = Date.now() / 1000;
       const passed = now - this.countedAt;
       const rates: Record<string, number> = {};
@@ -108,17 +126,19 @@ class Dashboard {
       if (this.countedAt > 0) this.answers.add(now, rates);
       this.countedAt = now;
       this.mappings.add(now, { mappings: status.mappings ?? 0, ports: status.ports ?? 0, subscribers: status.subscribers ?? 0 });
-      this.pool.add(now, { used: (100 * (status.ports ?? 0)) / Math.max(1, status["ports-max"] ?? 1) });
+      this.pool.add(now, use);
     } catch (error) {
       this.complain(error);
     }
   }
 
-  private showStatus(status: Row): void {
+  private showStatus(status: Row, use: Record<string, number>): void {
     const tile = (label: string, value: string, isBad = false): HTMLElement => h("div", { class: `tile${isBad ? " bad" : ""}` }, h("strong", {}, value), h("span", { class: "hint" }, label));
+    const [fullest, percent] = Object.entries(use).reduce((most, each) => (each[1] > most[1] ? each : most), ["", -1]);
     replace(this.tiles,
       tile("mappings", String(status.mappings ?? 0)), tile("subscribers with mappings", String(status.subscribers ?? 0)),
-      tile(`ports of ${status["ports-max"] ?? "?"}`, String(status.ports ?? 0)), tile("up", duration(status.uptime)),
+      tile(`ports mapped, of ${status["ports-max"] ?? "?"} allowed`, String(status.ports ?? 0)),
+      fullest !== "" && tile(`of the pool taken: ${fullest}`, `${Math.floor(percent)} %`, percent >= poolNearlyUsedUp), tile("up", duration(status.uptime)),
       tile(status.devices?.join(", ") ?? "device", status.reconciling ? "reconciling" : "in step", status.reconciling),
       tile(`store: ${status.store ?? "?"}`, status["read-only"] ? "read-only" : "writes", status["read-only"]));
   }
@@ -144,50 +164,77 @@ class Dashboard {
     if (row.event === "heartbeat") return;
     const detail = [row["transport-protocol"], internal(row), external(row) && `→ ${external(row)}`, row.description && `“${row.description}”`,
       internal(row) === "" ? row.subscriber : ""].filter(Boolean).join(" ");
-    this.events.prepend(h("li", {}, h("time", {}, (row.time ?? "").slice(11, 19)), h("span", {}, row.event === "gap" ? `${row.missed ?? "some"} events missed` : (row.event ?? "")),
+    this.events.prepend(h("li", {}, h("time", { datetime: row.time }, (row.time ?? "").slice(11, 19)), h("span", {}, row.event === "gap" ? `${row.missed ?? "some"} events missed` : (row.event ?? "")),
       h("span", { class: "detail" }, detail)));
     while (this.events.childElementCount > eventsMax) this.events.lastElementChild?.remove();
     this.wantLists();
   }
 
-  /** Lists are fetched once however many events there are meanwhile. */
+  /** Lists are fetched one after the other, and once however many events there are meanwhile. */
   private wantLists(): void {
-    if (this.isListWanted) return;
     this.isListWanted = true;
+    if (this.isListing) return;
+    this.isListing = true;
     setTimeout(() => {
       this.isListWanted = false;
-      void this.lists();
+      void this.lists().then(() => {
+        this.isListing = false;
+        if (this.isListWanted) this.wantLists();
+      });
     }, 250);
   }
 
   private async lists(): Promise<void> {
+    const text = this.search.value;
+    const { filters, problem } = searchOf(text);
     try {
-      const [mappings, users] = await Promise.all([this.api.rows("/v1/mappings", { limit: rowsMax, ...filterOf(this.search.value) }), this.api.rows("/v1/users", { limit: rowsMax })]);
-      replace(this.mappingRows, ...mappings.map((row) => this.mappingRow(row)));
-      replace(this.userRows, ...users.map((row) => this.userRow(row)));
-      if (mappings.length === 0) this.mappingRows.append(h("tr", {}, h("td", { colspan: 7, class: "hint" }, "None.")));
-      this.search.setCustomValidity("");
+      const [mappings, users] = await Promise.all([this.findMappings(filters), this.api.rows("/v1/users", { limit: rowsMax + 1 })]);
+      this.userRows.update(users.slice(0, rowsMax).map((row) => this.userRow(row)));
+      this.usersShown.textContent = shareOf(users);
+      // Something else is searched for by now.
+      if (this.search.value !== text) return;
+      this.say(problem);
+      if (problem !== "") return;
+      this.mappingRows.update(mappings.slice(0, rowsMax).map((row) => this.mappingRow(row)));
+      this.mappingsShown.textContent = shareOf(mappings, text.trim() === "" ? this.total : undefined);
     } catch (error) {
-      // Half an address while it is typed.
-      if (error instanceof ApiError && error.code === "invalid") this.search.setCustomValidity(error.message);
-      else this.complain(error);
+      if (!(error instanceof ApiError && error.code === "invalid")) this.complain(error);
+      else if (this.search.value === text) this.say(error.message);
     }
   }
 
-  private mappingRow(row: Row): HTMLElement {
-    const name = `${row["transport-protocol"] ?? ""} ${internal(row)}`;
-    return h("tr", {}, h("td", {}, row["transport-protocol"]), h("td", { class: "code" }, internal(row)), h("td", { class: "code" }, external(row)),
-      h("td", {}, duration(row.lifetime)), h("td", {}, row.origin), h("td", {}, row.description),
-      h("td", {}, this.mayWrite && row.origin !== "configured" && button("Delete", () => this.confirm(`Delete the mapping of ${name}? Its client is told.`, () =>
-        this.api.remove("/v1/mappings", { "transport-protocol": row["transport-protocol"] ?? "", "internal-src-address": row["internal-src-address"] ?? "", "internal-src-port": row["internal-src-port"] ?? 0 })),
-        { "aria-label": `Delete ${name}` })));
+  /** Why a search is none: the list stays as it was. */
+  private say(problem: string): void {
+    this.searchProblem.textContent = problem;
+    this.search.setAttribute("aria-invalid", String(problem !== ""));
   }
 
-  private userRow(row: Row): HTMLElement {
+  private async findMappings(filters: Filter[]): Promise<Row[]> {
+    const found = new Map<string, Row>();
+    for (const rows of await Promise.all(filters.map((filter) => this.api.rows("/v1/mappings", { limit: rowsMax + 1, ...filter }))))
+      for (const row of rows) found.set(keyOf(row), row);
+    return [...found.values()];
+  }
+
+  private mappingRow(row: Row): Shown {
+    const name = `${row["transport-protocol"] ?? ""} ${internal(row)}`;
+    return {
+      key: keyOf(row),
+      cells: [row["transport-protocol"], internal(row), external(row), duration(row.lifetime), row.origin, row.description],
+      action: () => this.mayWrite && row.origin !== "configured" && button("Delete", () => this.confirm(`Delete the mapping of ${name}? Its client is told.`, () =>
+        this.api.remove("/v1/mappings", { "transport-protocol": row["transport-protocol"] ?? "", "internal-src-address": row["internal-src-address"] ?? "",
+          "internal-src-port": row["internal-src-port"] ?? 0, realm: row.realm ?? 0 })), { "aria-label": `Delete ${name}` }),
+    };
+  }
+
+  private userRow(row: Row): Shown {
     const subscriber = row.subscriber ?? "";
-    return h("tr", {}, h("td", { class: "code" }, subscriber), h("td", {}, row.origin), h("td", { class: "code" }, row["external-src-address"]), h("td", {}, row["port-range"]),
-      h("td", {}, row.mappings), h("td", {}, this.mayWrite && row.origin !== "configured" && button("Delete", () =>
-        this.confirm(`Delete the user ${subscriber}, and its mappings?`, () => this.api.remove("/v1/users", { subscriber })), { "aria-label": `Delete ${subscriber}` })));
+    return {
+      key: `${subscriber} ${row.origin ?? ""}`,
+      cells: [subscriber, row.origin, row["external-src-address"], row["port-range"], row.mappings],
+      action: () => this.mayWrite && row.origin !== "configured" && button("Delete", () =>
+        this.confirm(`Delete the user ${subscriber}, and its mappings?`, () => this.api.remove("/v1/users", { subscriber })), { "aria-label": `Delete ${subscriber}` }),
+    };
   }
 
   private confirm(question: string, work: () => Promise<Row>): void {
@@ -195,20 +242,38 @@ class Dashboard {
   }
 
   private askMapping(): void {
-    const inputs = { "transport-protocol": "tcp", "internal-src-address": "", "internal-src-port": "", "external-src-port": "", lifetime: "", description: "" };
-    this.askFor("Add a mapping", "Add", "/v1/mappings", inputs, ["internal-src-port", "external-src-port", "lifetime"]);
+    this.askFor("Add a mapping", "/v1/mappings", [
+      { name: "transport-protocol", label: "Protocol", choices: ["tcp", "udp", "sctp"] },
+      { name: "internal-src-address", label: "Internal address" },
+      { name: "internal-src-port", label: "Internal port", isNumber: true },
+      { name: "external-src-address", label: "External address", placeholder: "any of the pool" },
+      { name: "external-src-port", label: "External port", isNumber: true },
+      { name: "lifetime", label: "Lifetime in seconds", placeholder: "it does not end", isNumber: true },
+      { name: "description", label: "Description" },
+    ]);
   }
 
   private askUser(): void {
-    this.askFor("Add a user", "Add", "/v1/users", { subscriber: "", "mappings-per-user-max": "" }, ["mappings-per-user-max"]);
+    this.askFor("Add a user", "/v1/users", [
+      { name: "subscriber", label: "Prefix of its addresses" },
+      { name: "mappings-per-user-max", label: "Ports mapped at most", placeholder: "as for everybody", isNumber: true },
+    ]);
   }
 
-  private askFor(title: string, done: string, path: string, members: Record<string, string>, numbers: string[]): void {
-    const inputs = Object.entries(members).map(([name, value]) => h("input", { name, value, autocomplete: "off", spellcheck: "false" }));
-    this.ask(title, inputs.map((input) => h("label", {}, input.name.replace(/-/g, " "), input)), done, () => {
+  private askFor(title: string, path: string, fields: Field[]): void {
+    const inputs = fields.map(({ name, choices, placeholder }) => choices ? h("select", { name }, ...choices.map((each) => h("option", {}, each)))
+      : h("input", { name, placeholder, autocomplete: "off", spellcheck: "false" }));
+    this.ask(title, fields.map(({ label }, index) => h("label", {}, label, inputs[index])), "Add", () => {
       const body: Record<string, unknown> = {};
-      for (const input of inputs) if (input.value !== "") body[input.name] = numbers.includes(input.name) && /^\d+$/.test(input.value) ? Number(input.value) : input.value;
-      return this.api.add(path, body);
+      // What is no number is for the server to refuse in its words.
+      fields.forEach(({ name, isNumber }, index) => {
+        const value = inputs[index]?.value.trim() ?? "";
+        if (value !== "") body[name] = isNumber && /^\d+$/.test(value) ? Number(value) : value;
+      });
+      return this.api.add(path, body).catch((error: unknown) => {
+        // Of its fields by their labels.
+        throw new Error(fields.reduce((text, { name, label }) => text.replaceAll(`'${name}'`, `“${label}”`), (error as Error).message));
+      });
     });
   }
 
@@ -246,14 +311,15 @@ function signIn(root: HTMLElement, problem: string): void {
 
 async function enter(root: HTMLElement, token: string): Promise<void> {
   const api = new Management(token);
+  let status: Row;
   try {
-    await api.object("/v1/status");
+    status = await api.object("/v1/status");
   } catch (error) {
     sessionStorage.removeItem("token");
     return signIn(root, (error as Error).message);
   }
   sessionStorage.setItem("token", token);
-  new Dashboard(root, api, await api.mayWrite()).start();
+  new Dashboard(root, api, status.access === "write").start();
 }
 
 const root = document.getElementById("app");

@@ -47,16 +47,6 @@ export class Management {
     return (await this.ask(`${path}?${words}`, { method: "DELETE" })).json() as Promise<Row>;
   }
 
-  /** Whether the token may change something: who may not is told so before anything else is looked at. */
-  async mayWrite(): Promise<boolean> {
-    try {
-      await this.add("/v1/mappings", {});
-    } catch (error) {
-      return !(error instanceof ApiError && error.code === "read-only-token");
-    }
-    return true;
-  }
-
   /** Events behind `after` until the connection ends. */
   async events(after: number | undefined, take: (row: Row) => void, ended: AbortSignal): Promise<void> {
     const response = await this.ask(`/v1/events${after === undefined ? "" : `?after=${after}`}`, { signal: ended });
