@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, extname, join } from "node:path";
+import { dirname, extname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const pages = ["studio", "dashboard"];
@@ -40,6 +40,7 @@ const bundled = await esbuild.build({
   format: "esm",
   charset: "ascii",
   legalComments: "inline",
+  metafile: true,
   outdir: join(folder, "dist"),
   write: false,
   logLevel: "warning",
@@ -51,7 +52,17 @@ const types = {
   ".js": "text/javascript; charset=utf-8",
   ".svg": "image/svg+xml",
 };
-const made = new Map(bundled.outputFiles.map((file) => [file.path.split("/").pop(), Buffer.from(file.contents)]));
+
+/** The licences of packages that a bundle is made of ask to go with it. */
+function notices(path) {
+  const { inputs } = bundled.metafile.outputs[relative(folder, path)];
+  const packages = new Set(Object.keys(inputs).map((input) => /(?:^|\/)node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1]).filter(Boolean));
+  return [...packages].map((name) => {
+    const { version } = JSON.parse(readFileSync(join(folder, "node_modules", name, "package.json"), "utf8"));
+    return `/*! ${name} ${version}\n\n${readFileSync(join(folder, "node_modules", name, "LICENSE"), "utf8").trim()}\n*/\n`;
+  }).join("");
+}
+const made = new Map(bundled.outputFiles.map((file) => [file.path.split("/").pop(), Buffer.concat([Buffer.from(notices(file.path)), Buffer.from(file.contents)])]));
 const given = (name) => readFileSync(join(here, "public", name));
 const filesOf = (name) => [["/index.html", given(`${name}.html`)], ["/icon.svg", given("icon.svg")],
   [`/${name}.css`, made.get(`${name}.css`)], [`/${name}.js`, made.get(`${name}.js`)]];
@@ -70,7 +81,8 @@ function literal(octets) {
   return lines.join("\n    ");
 }
 
-let text = '// Made by web/build.mjs.\n#include <array>\n\n#include "web/pages.h"\n\nnamespace portolan::pages {\n';
+// The standard asks for 65536 characters of a literal; the compilers that build this take any number.
+let text = '// Made by web/build.mjs.\n#pragma GCC diagnostic ignored "-Woverlength-strings"\n#include <array>\n\n#include "web/pages.h"\n\nnamespace portolan::pages {\n';
 for (const name of pages) {
   const files = filesOf(name);
   text += `\nauto ${name}() -> std::span<const io::HttpPage> {\n  static constexpr std::array<io::HttpPage, ${files.length}> files{{\n`;
