@@ -15,6 +15,7 @@
 #include "io/notify.h"
 #include "io/read_file.h"
 #include "io/write_file.h"
+#include "portolan/agent_options.h"
 #include "portolan/commands.h"
 #include "portolan/keeper_report.h"
 
@@ -22,27 +23,30 @@ namespace portolan {
 
 auto Agent::open(io::EventLoop& loop, const AgentConfig& config, const std::filesystem::path& state,
                  const std::filesystem::path& socket, std::function<void(const std::string&)> say)
-    -> std::expected<std::unique_ptr<Agent>, std::string> {
-  std::unique_ptr<Agent> agent(new Agent(loop, state, std::move(say)));
+    -> std::expected<std::unique_ptr<Agent>, Exit> {
+  std::unique_ptr<Agent> agent(new Agent(state, std::move(say)));
   // Only this user.
   auto listener = io::StreamListener::open(
       loop, {.kind = io::StreamAddress::Kind::unix_socket, .path = socket, .endpoint = {}}, {},
       [raw = agent.get()](io::Stream stream) { raw->accept(std::move(stream)); },
       {.mode = 0600, .group = {}});
-  if (!listener) return std::unexpected(listener.error());
+  if (!listener)
+    return std::unexpected(Exit{
+        .status = exit_usage, .text = fmt::format("{}{}", listener.error(), socket_remedy(socket.string()))});
   agent->listener_ = std::move(*listener);
   auto keeper = Keeper::open(loop, config.keeper,
                              {.happened = [raw = agent.get()](const auto& event) { raw->happened(event); },
                               .note = agent->say_,
                               .keeping = [raw = agent.get()] { raw->save(); }});
-  if (!keeper) return std::unexpected(keeper.error());
+  if (!keeper) return std::unexpected(Exit{.status = exit_refused, .text = keeper.error()});
   agent->keeper_ = std::move(*keeper);
-  if (auto restored = agent->restore(config); !restored) return std::unexpected(restored.error());
+  if (auto restored = agent->restore(config); !restored)
+    return std::unexpected(Exit{.status = exit_usage, .text = restored.error()});
   return agent;
 }
 
-Agent::Agent(io::EventLoop& loop, std::filesystem::path state, std::function<void(const std::string&)> say)
-    : loop_(loop), state_path_(std::move(state)), say_(std::move(say)) {}
+Agent::Agent(std::filesystem::path state, std::function<void(const std::string&)> say)
+    : state_path_(std::move(state)), say_(std::move(say)) {}
 
 auto Agent::read_state() const -> std::expected<std::vector<StoredMapping>, std::string> {
   const auto octets = io::read_file(state_path_, agent_state_octets_max);
@@ -207,7 +211,12 @@ void Agent::end(Asker& asker, const std::vector<StoredMapping>& mappings, const 
 }
 
 void Agent::answer(Asker& asker, const AgentRequest& request) {
-  if (request.kind == AgentRequest::Kind::list) return end(asker, stored(), "");
+  if (request.kind == AgentRequest::Kind::list) {
+    auto mappings = stored();
+    // Listings are shown and logged; who has a nonce has the mapping.
+    for (StoredMapping& mapping : mappings) mapping.nonces.clear();
+    return end(asker, mappings, "");
+  }
   const bool adds = request.kind == AgentRequest::Kind::add;
   const std::string error = adds ? add_asked(request.wish) : drop_asked(request.wish);
   if (!adds || !error.empty()) {
@@ -296,8 +305,8 @@ auto run_agent(const AgentCommand& command) -> int {
   const auto reloads = loop.on_signal({SIGHUP}, [&](int) { reload(command, *agent); });
   auto opened = Agent::open(loop, *config, command.state, command.socket, say);
   if (!opened) {
-    fmt::print(stderr, "portolan: {}\n", opened.error());
-    return exit_usage;
+    fmt::print(stderr, "portolan: {}\n", opened.error().text);
+    return opened.error().status;
   }
   agent = std::move(*opened);
   static_cast<void>(io::notify_service_manager("READY=1"));

@@ -19,6 +19,7 @@
 #include "portolan/agent_config.h"
 #include "portolan/agent_state.h"
 #include "portolan/keeper.h"
+#include "portolan/options.h"
 
 namespace portolan {
 
@@ -28,11 +29,12 @@ class Agent {
   static constexpr std::size_t askers_max = 32;
 
   /// In      say: takes a line for the log
-  /// Errors  text: the socket or the network cannot be opened, the state file is not to be understood
+  /// Errors  exit_usage: the socket is no place for this agent, or the state file is not to be understood;
+  /// exit_refused: the system does not tell of the network, which may be another time
   [[nodiscard]] static auto open(io::EventLoop& loop, const AgentConfig& config,
                                  const std::filesystem::path& state, const std::filesystem::path& socket,
                                  std::function<void(const std::string&)> say)
-      -> std::expected<std::unique_ptr<Agent>, std::string>;
+      -> std::expected<std::unique_ptr<Agent>, Exit>;
   /// Keeps what the file says now. What it says as before is not touched, what it says in other words is
   /// asked for by the nonces that it has, what it names no more is deleted. Errors  text: there would be too
   /// many; nothing has changed
@@ -54,7 +56,7 @@ class Agent {
     std::size_t refusals = 0;
   };
 
-  Agent(io::EventLoop& loop, std::filesystem::path state, std::function<void(const std::string&)> say);
+  Agent(std::filesystem::path state, std::function<void(const std::string&)> say);
 
   [[nodiscard]] auto read_state() const -> std::expected<std::vector<StoredMapping>, std::string>;
   [[nodiscard]] auto restore(const AgentConfig& config) -> std::expected<void, std::string>;
@@ -74,7 +76,6 @@ class Agent {
   [[nodiscard]] auto add_asked(const client::Wish& wish) -> std::string;
   [[nodiscard]] auto drop_asked(const client::Wish& wish) -> std::string;
 
-  io::EventLoop& loop_;
   std::filesystem::path state_path_;
   std::function<void(const std::string&)> say_;
   std::unique_ptr<Keeper> keeper_;

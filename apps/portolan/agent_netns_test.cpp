@@ -26,6 +26,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 class AgentTest : public DefaultRouterTest {
@@ -71,6 +72,9 @@ const std::string web = "[[mapping]]\nprotocol = \"tcp\"\nport = 8080\n";
 TEST_F(AgentTest, mappings_of_its_file_are_kept_and_listed) {
   const auto server = router();
   configure_ipv6();
+  const Ended unheard = ask({"list", "--json"});
+  EXPECT_EQ(unheard.status, exit_no_answer);
+  EXPECT_THAT(unheard.out, HasSubstr(R"({"error":"no agent answers at )"));
   write("agent.toml", web);
   Program agent(agent_arguments());
   ASSERT_TRUE(agent.wait_for("tcp 8080 ipv4: [2001:db8:112::2]:8080 is reachable at 192.0.2.14:40000"));
@@ -81,6 +85,9 @@ TEST_F(AgentTest, mappings_of_its_file_are_kept_and_listed) {
   const Ended json = ask({"list", "--json"});
   EXPECT_THAT(json.out, AllOf(HasSubstr(R"("internal-port":8080)"), HasSubstr(R"("external-port":40000)"),
                               HasSubstr(R"("asked":false)")));
+  EXPECT_TRUE(json.out.ends_with("}}\n{\"done\":true}\n")) << json.out;
+  ASSERT_FALSE(server->got().empty());
+  EXPECT_THAT(json.out, Not(HasSubstr(to_string(server->got().at(0).map->nonce)))) << "that is a secret";
   const Ended dropped = ask({"drop", "tcp", "8080"});
   EXPECT_EQ(dropped.status, exit_refused);
   EXPECT_THAT(dropped.err, HasSubstr("is in the agent's file: remove it there"));
@@ -349,6 +356,15 @@ TEST_F(AgentTest, without_an_agent_the_commands_say_so) {
     EXPECT_EQ(ended.status, exit_no_answer);
     EXPECT_THAT(ended.err, HasSubstr("start it by `portolan agent`"));
   }
+}
+
+TEST_F(AgentTest, who_has_no_folder_for_the_socket_is_told_what_to_do) {
+  ::unsetenv("XDG_RUNTIME_DIR");
+  const Ended ended = Program({"agent"}, nobody).end();
+  EXPECT_EQ(ended.status, exit_usage);
+  EXPECT_THAT(ended.err,
+              HasSubstr("unix:/run/portolan/agent.sock: Permission denied: set XDG_RUNTIME_DIR, or "
+                        "give --socket"));
 }
 
 TEST_F(AgentTest, a_second_agent_of_the_same_user_is_refused) {

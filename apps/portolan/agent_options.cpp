@@ -126,6 +126,11 @@ auto state_place(std::string_view name) -> std::string {
   return place({variable("XDG_STATE_HOME"), below_home("/.local/state"), "/var/lib"}, name);
 }
 
+auto socket_remedy(std::string_view socket) -> std::string_view {
+  const bool is_without_folder = variable("XDG_RUNTIME_DIR").empty() && socket == default_socket();
+  return is_without_folder ? ": set XDG_RUNTIME_DIR, or give --socket" : "";
+}
+
 void add_agent(CLI::App& app, AgentCommand& command) {
   command.config =
       place({variable("XDG_CONFIG_HOME"), below_home("/.config"), "/etc"}, "/portolan/agent.toml");

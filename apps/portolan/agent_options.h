@@ -38,6 +38,8 @@ void add_port(CLI::App& app, const char* name, Port& port, const std::string& wh
 void add_external(CLI::App& app, std::function<void(Family)> take);
 /// Where this user's programs remember things: `name` in that folder.
 [[nodiscard]] auto state_place(std::string_view name) -> std::string;
+/// What to do where the socket can't be: who comes by su or cron has no folder for it, and nobody said so.
+[[nodiscard]] auto socket_remedy(std::string_view socket) -> std::string_view;
 /// Where the agent of this user is.
 void add_socket(CLI::App& app, std::string& socket);
 

@@ -171,9 +171,7 @@ auto held_of(const Json& json, Protocol protocol, const client::Nonces& nonces) 
                       .port = port_at(json, "internal-port")};
   mapping.external = {.address = address_at(json, "external-address"),
                       .port = port_at(json, "external-port")};
-  const auto nonce = nonces.find(held.server);
-  if (nonce == nonces.end()) throw Wrong(fmt::format("there is no nonce of \"{}\"", held.server));
-  mapping.nonce = nonce->second;
+  if (const auto nonce = nonces.find(held.server); nonce != nonces.end()) mapping.nonce = nonce->second;
   mapping.lifetime = Seconds{number_at(json, "granted-lifetime", 0, UINT32_MAX)};
   mapping.is_nat_pmp = json.value("nat-pmp", false);
   return held;
@@ -204,9 +202,7 @@ auto json_of(const StoredMapping& mapping, ExpiresOf expires_of) -> Json {
   for (const client::Held& held : mapping.held)
     list.push_back(json_of(held, expires_of(held.mapping.expires)));
   json["held"] = std::move(list);
-  Json nonces = Json::object();
-  for (const auto& [server, nonce] : mapping.nonces) nonces[server] = to_string(nonce);
-  json["nonces"] = std::move(nonces);
+  for (const auto& [server, nonce] : mapping.nonces) json["nonces"][server] = to_string(nonce);
   return json;
 }
 
@@ -251,6 +247,9 @@ auto parse_state(std::string_view text, TimePoint now, Nanoseconds wall_now)
         const Nanoseconds left = std::min<Nanoseconds>(Seconds{wall} - wall_now, std::chrono::hours{24});
         return now + left;
       }));
+      for (const client::Held& held : mappings.back().held)
+        if (!mappings.back().nonces.contains(held.server))
+          throw Wrong(fmt::format("there is no nonce of \"{}\"", held.server));
     }
     return mappings;
   });

@@ -26,7 +26,8 @@ struct StoredMapping {
   client::Wish wish;
   bool is_asked = false;  ///< over the socket; else by the configuration file
   std::vector<client::Held> held;
-  /// What servers were asked with, whether they granted it or not.
+  /// What servers were asked with, whether they granted it or not. Left out for who only looks: then those of
+  /// `held` are zero.
   client::Nonces nonces;
 };
 

@@ -86,9 +86,10 @@ TEST(AgentState, files_that_make_no_sense_are_refused_with_the_reason) {
   EXPECT_THAT(with(R"("nonces":{"a":"12"})"), HasSubstr("the nonce of \"a\" is none"));
   EXPECT_THAT(with(R"("suggested-external-address":"2001:db8::1")"), HasSubstr("not of the family"));
   EXPECT_THAT(with(R"("prefer-failure":true)"), HasSubstr("suggest"));
-  EXPECT_THAT(with(R"("held":[{"server":"a","internal-address":"2001:db8::2","internal-port":80,)"
-                   R"("external-address":"192.0.2.1","external-port":80}])"),
-              HasSubstr("there is no nonce of \"a\""));
+  EXPECT_THAT(
+      with(R"("held":[{"server":"a","internal-address":"2001:db8::2","internal-port":80,)"
+           R"("external-address":"192.0.2.1","external-port":80,"granted-lifetime":7200,"expires":1}])"),
+      HasSubstr("there is no nonce of \"a\""));
 }
 
 TEST(AgentState, nonces_beyond_the_limit_are_refused) {
@@ -202,6 +203,14 @@ TEST(AgentReplies, a_mapping_an_error_and_the_end_are_told_apart) {
   const auto mapping = parse_reply(encode_reply({.mapping = example()}, now), now);
   ASSERT_TRUE(mapping && mapping->mapping);
   EXPECT_EQ(mapping->mapping->held[0].mapping, example().held[0].mapping);
+  StoredMapping shown = example();
+  shown.nonces.clear();
+  const std::string line = encode_reply({.mapping = shown}, now);
+  EXPECT_THAT(line, testing::Not(HasSubstr(to_string(example().held[0].mapping.nonce))));
+  const auto listed = parse_reply(line, now);
+  ASSERT_TRUE(listed && listed->mapping) << "without nonces";
+  EXPECT_EQ(listed->mapping->held[0].mapping.external, example().held[0].mapping.external);
+  EXPECT_EQ(listed->mapping->held[0].mapping.nonce, Nonce{});
   EXPECT_EQ(parse_reply(encode_reply({.error = "no"}, now), now)->error, "no");
   const auto end = parse_reply(encode_reply({}, now), now);
   EXPECT_TRUE(end && !end->mapping && end->error.empty());

@@ -117,16 +117,17 @@ auto run_ask_agent(const AskAgentCommand& command) -> int {
   });
   const auto outcome = conversation.run(command.request, answer_max);
   using End = Conversation::End;
+  std::string why = outcome.why;
+  if (outcome.end == End::silent || outcome.end == End::no_agent)
+    why = fmt::format("no agent answers at {} ({}): start it by `portolan agent`, or name its --socket",
+                      command.socket, outcome.why);
+  if (command.is_json) fmt::print("{}\n", encode_reply({.mapping = {}, .error = why}, io::monotonic_now()));
+  if (!why.empty()) fmt::print(stderr, "portolan: {}\n", why);
   switch (outcome.end) {
     case End::done: return is_any_missing ? exit_refused : exit_success;
-    case End::refused: fmt::print(stderr, "portolan: {}\n", outcome.why); return exit_refused;
+    case End::refused: return exit_refused;
     case End::silent:
-    case End::no_agent:
-      fmt::print(
-          stderr,
-          "portolan: no agent answers at {} ({}): start it by `portolan agent`, or name its --socket\n",
-          command.socket, outcome.why);
-      return exit_no_answer;
+    case End::no_agent: return exit_no_answer;
   }
   std::unreachable();
 }
