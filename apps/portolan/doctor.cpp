@@ -2,6 +2,7 @@
 //
 // `portolan doctor`: looks at this host, its network and its PCP servers step by step, and says what is wrong
 // and what to do about it; and the helper outside that it may ask to connect.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <map>
@@ -15,6 +16,7 @@
 
 #include "discovery/host/look.h"
 #include "discovery/nat64_prefix.h"
+#include "io/neighbours.h"
 #include "io/resolve.h"
 #include "io/system.h"
 #include "portolan/commands.h"
@@ -31,13 +33,17 @@ namespace {
 /// A knock that the helper said it made is on its way for no longer.
 constexpr Seconds arrival_max{2};
 
+auto name_of(const discovery::Findings::Router& router) -> std::string {
+  return fmt::format("{}%{}", router.address, router.interface.name);
+}
+
 auto host_of(const discovery::View& view) -> HostSeen {
   HostSeen host;
   for (const HostAddress& entry : view.findings.host_addresses)
     if (entry.is_usable && discovery::plan_address({&entry, 1}, entry.address, discovery::anycast_ipv6))
       host.addresses.push_back(entry.address);
   for (const discovery::Findings::Router& router : view.findings.routers)
-    host.routers.push_back(fmt::format("{}%{}", router.address, router.interface.name));
+    host.routers.push_back(name_of(router));
   host.remarks = view.remarks;
   return host;
 }
@@ -123,6 +129,7 @@ class Doctor {
 
   void examine_servers() {
     if (const auto failure = find_servers()) {
+      tell_routers();
       report_.add({{.state = State::problem,
                     .id = "server-name",
                     .text = fmt::format("the server is not found: {}", *failure),
@@ -136,6 +143,7 @@ class Doctor {
       for (Patient& patient : patients_) begin(patient);
       if (waiting_ != 0) loop_.run();
     }
+    tell_routers();
     std::vector<ServerSeen> seen;
     for (Patient& patient : patients_) {
       if (patient.examination) patient.examination->tell(patient.seen);
@@ -143,6 +151,17 @@ class Doctor {
     }
     report_.add(seen);
     report_.add(findings_of(seen, host_, nat64_, command_.timeout));
+  }
+
+  /// When what was asked has gone by them.
+  void tell_routers() {
+    // What the kernel does not say is no finding.
+    const auto silent = io::silent_neighbours().value_or(std::vector<io::Neighbour>{});
+    for (const discovery::Findings::Router& router : view_.findings.routers) {
+      const io::Neighbour place{.address = router.address, .interface_index = router.interface.index};
+      if (std::ranges::find(silent, place) != silent.end()) host_.silent_routers.push_back(name_of(router));
+    }
+    report_.add(router_findings(host_));
   }
 
   void begin(Patient& patient) {

@@ -221,10 +221,25 @@ auto findings_of(const HostSeen& host) -> Findings {
     findings.push_back(
         {State::problem, "no-router", "no router leads out of this network",
          "wait for its advertisement or DHCP, or add a default route; ip -6 route shows them"});
-  else
-    findings.push_back(
-        {State::good, "router", fmt::format("the way out is by {}", list_text(host.routers)), ""});
   for (const std::string& remark : host.remarks) findings.push_back({State::note, "remark", remark, ""});
+  return findings;
+}
+
+auto router_findings(const HostSeen& host) -> Findings {
+  std::vector<std::string> there = host.routers;
+  std::erase_if(there, [&host](const std::string& router) {
+    return std::ranges::find(host.silent_routers, router) != host.silent_routers.end();
+  });
+  Findings findings;
+  for (const std::string& router : host.silent_routers)
+    findings.push_back(
+        {there.empty() ? State::problem : State::note, "silent-router",
+         fmt::format("the router {} does not answer on its link: what goes by it is lost", router),
+         "look whether it is on, and in this network: ip neighbour shows whom this host finds, ip -6 route "
+         "and "
+         "ip route where its default routes lead"});
+  if (!there.empty())
+    findings.push_back({State::good, "router", fmt::format("the way out is by {}", list_text(there)), ""});
   return findings;
 }
 

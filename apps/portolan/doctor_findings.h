@@ -35,12 +35,16 @@ using Findings = std::vector<Finding>;
 struct HostSeen {
   std::vector<IpAddress> addresses;  ///< those that somebody beyond the link can reach
   std::vector<std::string> routers;
+  /// Those of them that do not answer on their link, once something was sent.
+  std::vector<std::string> silent_routers = {};
   std::vector<std::string> remarks;
 
   [[nodiscard]] auto has(Family family) const -> bool;
   [[nodiscard]] auto is_ipv6_only() const -> bool { return has(Family::ipv6) && !has(Family::ipv4); }
 };
 [[nodiscard]] auto findings_of(const HostSeen& host) -> Findings;
+/// Which routers are there; nothing if this host has none.
+[[nodiscard]] auto router_findings(const HostSeen& host) -> Findings;
 
 /// Where the network's NAT64 is known from.
 struct Nat64Seen {

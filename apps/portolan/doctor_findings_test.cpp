@@ -64,13 +64,25 @@ auto ids(const Findings& findings) -> std::vector<std::string> {
 }
 
 TEST(Findings, of_hosts) {
-  EXPECT_THAT(ids(findings_of(ipv6_host())), ElementsAre("ipv6-only", "router"));
-  EXPECT_THAT(ids(findings_of(dual_host())), ElementsAre("dual-stack", "router"));
+  EXPECT_THAT(ids(findings_of(ipv6_host())), ElementsAre("ipv6-only"));
+  EXPECT_THAT(ids(findings_of(dual_host())), ElementsAre("dual-stack"));
   HostSeen host = dual_host();
   host.addresses.erase(host.addresses.begin());
   host.remarks = {"a lease that can't be read"};
-  EXPECT_THAT(ids(findings_of(host)), ElementsAre("ipv4-only", "router", "remark"));
+  EXPECT_THAT(ids(findings_of(host)), ElementsAre("ipv4-only", "remark"));
   EXPECT_THAT(ids(findings_of(HostSeen{})), ElementsAre("no-address!", "no-router!"));
+}
+
+TEST(Findings, of_routers_each_is_there_or_not) {
+  HostSeen host = ipv6_host();
+  EXPECT_THAT(ids(router_findings(host)), ElementsAre("router"));
+  host.silent_routers = host.routers;
+  EXPECT_THAT(ids(router_findings(host)), ElementsAre("silent-router!"));
+  EXPECT_THAT(router_findings(host)[0].text, HasSubstr("the router fe80::1%eth0 does not answer"));
+  host.routers.emplace_back("fe80::2%eth0");
+  EXPECT_THAT(ids(router_findings(host)), ElementsAre("silent-router", "router"));
+  EXPECT_EQ(router_findings(host)[1].text, "the way out is by fe80::2%eth0");
+  EXPECT_THAT(ids(router_findings(HostSeen{})), ElementsAre()) << "that is told with the host";
 }
 
 TEST(Findings, a_nat64_is_needed_where_there_is_no_ipv4) {
