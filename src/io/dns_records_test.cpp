@@ -46,6 +46,37 @@ class Message {
   unsigned answers_ = 0;
 };
 
+/// A message with one question for SRV records, and as many as are added.
+class ServiceMessage {
+ public:
+  ServiceMessage() {
+    append({0x12, 0x34, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0, 3, 'f', 'o', 'o', 0, 0, 33, 0, 1});
+  }
+
+  /// Of the host sip.foo, whose name ends with the question's.
+  auto with(std::uint8_t priority, std::uint8_t weight, std::uint8_t type = 33) -> ServiceMessage& {
+    append({0xc0, 12, 0, type, 0, 1, 0, 0, 0, 60, 0, 12});
+    append({0, priority, 0, weight, 0x13, 0xc4, 3, 's', 'i', 'p', 0xc0, 12});
+    ++octets[7];
+    return *this;
+  }
+  /// "Nobody has this service."
+  auto with_nobody() -> ServiceMessage& {
+    append({0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 60, 0, 7, 0, 0, 0, 0, 0, 0, 0});
+    ++octets[7];
+    return *this;
+  }
+  [[nodiscard]] auto bytes() const -> std::vector<std::byte> {
+    std::vector<std::byte> all;
+    for (const std::uint8_t octet : octets) all.push_back(std::byte{octet});
+    return all;
+  }
+  std::vector<std::uint8_t> octets;
+
+ private:
+  void append(std::initializer_list<std::uint8_t> values) { octets.insert(octets.end(), values); }
+};
+
 TEST(DnsRecords, addresses_come_with_the_shortest_time_they_may_be_believed) {
   const auto records = parse_ipv6_records(Message().with(1, 200).with(2, 100).octets);
   ASSERT_TRUE(records) << records.error();
@@ -83,6 +114,40 @@ TEST(DnsRecords, those_beyond_the_limit_are_left_out) {
     Message message;
     for (unsigned i = 0; i < count; ++i) message.with(static_cast<std::uint8_t>(i), 9);
     EXPECT_EQ(parse_ipv6_records(message.octets)->addresses.size(), std::min(count, ipv6_records_max));
+  }
+}
+
+TEST(DnsRecords, of_a_service_have_host_and_port) {
+  const auto records = parse_service_records(ServiceMessage().with(10, 5).with(1, 1, 28).with(20, 0).bytes());
+  ASSERT_TRUE(records) << records.error();
+  ASSERT_EQ(records->size(), 2U);
+  EXPECT_EQ(records->at(0),
+            (ServiceRecord{.priority = 10, .weight = 5, .port = Port{5060}, .host = "sip.foo"}));
+  EXPECT_EQ(records->at(1).priority, 20);
+}
+
+TEST(DnsRecords, of_a_service_that_nobody_has_name_no_host) {
+  const auto records = parse_service_records(ServiceMessage().with_nobody().bytes());
+  ASSERT_TRUE(records) << records.error();
+  ASSERT_EQ(records->size(), 1U);
+  EXPECT_EQ(records->at(0).host, "");
+}
+
+TEST(DnsRecords, of_a_service_that_are_cut_off_or_lead_in_circles_are_malformed) {
+  auto whole = ServiceMessage().with(10, 5).bytes();
+  for (std::size_t size = 0; size < whole.size(); ++size)
+    EXPECT_FALSE(parse_service_records(std::span(whole).first(size))) << size;
+  EXPECT_TRUE(parse_service_records(whole));
+  // The host's name goes on where it is itself.
+  whole[whole.size() - 1] = static_cast<std::byte>(whole.size() - 2);
+  EXPECT_FALSE(parse_service_records(whole));
+}
+
+TEST(DnsRecords, of_services_beyond_the_limit_are_left_out) {
+  for (const unsigned count : {service_records_max - 1, service_records_max, service_records_max + 1}) {
+    ServiceMessage message;
+    for (unsigned i = 0; i < count; ++i) message.with(1, 1);
+    EXPECT_EQ(parse_service_records(message.bytes())->size(), std::min(count, service_records_max));
   }
 }
 

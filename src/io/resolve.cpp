@@ -49,8 +49,9 @@ auto look_up(const std::string& host, int flags) -> std::expected<std::vector<Sc
   addrinfo* results = nullptr;
   const int status = ::getaddrinfo(host.c_str(), nullptr, &hints, &results);
   if (status != 0) {
-    const std::string cause =
-        status == EAI_SYSTEM ? errno_text("getaddrinfo", errno) : ::gai_strerror(status);
+    const std::string cause = status == EAI_SYSTEM  ? errno_text("getaddrinfo", errno)
+                              : status == EAI_AGAIN ? "no name server gives an answer"
+                                                    : ::gai_strerror(status);
     return std::unexpected(fmt::format("{}: {}", host, cause));
   }
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(results, ::freeaddrinfo);

@@ -39,4 +39,12 @@ struct ScopedAddress {
 /// Errors  text: no server answered, or none is known
 [[nodiscard]] auto resolve_ipv6_records(const std::string& name) -> std::expected<Ipv6Records, std::string>;
 
+/// The SRV records (RFC 2782) of `name`, like "_sip._udp.mysip.example", in no order. Blocks as resolve()
+/// does.
+///
+/// Out     none if the name has none, or is not there
+/// Errors  text: no server answered, or none is known
+[[nodiscard]] auto resolve_services(const std::string& name)
+    -> std::expected<std::vector<ServiceRecord>, std::string>;
+
 }  // namespace portolan::io
