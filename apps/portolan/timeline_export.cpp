@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "portolan/timeline_export.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <span>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -11,6 +13,7 @@
 #include "io/capture/capture_file.h"
 #include "io/system.h"
 #include "portolan/dissection_report.h"
+#include "wire/protocol.h"
 
 namespace portolan {
 namespace {
@@ -56,6 +59,16 @@ auto array_text(const std::vector<std::byte>& octets) -> std::string {
   return text;
 }
 
+/// Whether the PCP client's address of a request is the one that it came from (RFC 6887 s8.1).
+auto has_own_address(const Traffic& request) -> bool {
+  constexpr std::size_t place = 8;
+  const std::span payload(request.payload);
+  if (payload.size() < wire::header_octets) return false;
+  const bool is_pcp = payload[0] == std::byte{wire::version_1} || payload[0] == std::byte{wire::version_2};
+  const auto source = std::as_bytes(std::span(request.source.address.bits().octets));
+  return is_pcp && std::ranges::equal(payload.subspan(place, source.size()), source);
+}
+
 }  // namespace
 
 auto pcap_of(const Timeline& timeline) -> std::expected<std::string, std::string> {
@@ -96,8 +109,9 @@ auto test_of(const Timeline& timeline) -> std::string {
           std::back_inserter(text),
           "\nTEST(Exchange, request_{}_is_answered_as_before) {{\n  const Octets request{{{}\n  }};\n"
           "  const Octets answer{{{}\n  }};\n"
-          "  EXPECT_EQ(compared(ask(request)), compared(answer));\n}}\n",
-          request.id, array_text(request.traffic->payload), array_text(answer.traffic->payload));
+          "  EXPECT_EQ(compared(ask(request, Client::{})), compared(answer));\n}}\n",
+          request.id, array_text(request.traffic->payload), array_text(answer.traffic->payload),
+          has_own_address(*request.traffic) ? "this_host" : "recorded");
       break;
     }
   }
