@@ -100,6 +100,15 @@ auto presets() -> Json {
   return list;
 }
 
+/// A file's text as a sequence, for the page to change it.
+auto read(const Json& body) -> io::HttpReply {
+  std::expected<std::string, std::string> json = text_in(body, "text");
+  if (flag_in(body, "toml")) json = json_of_toml(*json);
+  if (!json) return error_reply(422, json.error());
+  if (const auto sequence = read_sequence(*json); !sequence) return error_reply(422, sequence.error());
+  return json_reply(Json::parse(*json));
+}
+
 }  // namespace
 
 Studio::Studio(io::EventLoop& loop, const StudioCommand& command)
@@ -190,13 +199,14 @@ auto Studio::post(std::string_view path, const Json& body) -> io::HttpReply {
   }
   if (path == "/api/send") return send(body);
   if (path == "/api/run") return run(body);
+  if (path == "/api/read") return read(body);
   if (path == "/api/stop") {
-    run_.reset();
-    retransmitting_.clear();
-    timeline_.add("note", {{"text", "stopped"}});
+    stop();
     return json_reply(Json::object());
   }
   if (path == "/api/clear") {
+    // An answer would find no request to belong to.
+    retransmitting_.clear();
     timeline_.clear();
     return json_reply(Json::object());
   }
@@ -213,6 +223,7 @@ auto Studio::about() const -> Json {
   const auto choice = choose_server(command_.common);
   if (choice) {
     json["client"] = to_string(choice->client_address);
+    json["server-address"] = choice->address_text();
     json["chosen-server"] = choice->endpoint_text();
   } else {
     json["problem"] = choice.error().text;
@@ -223,12 +234,20 @@ auto Studio::about() const -> Json {
 auto Studio::compose(const Json& draft) -> io::HttpReply {
   const auto command = parse_draft(draft_text(draft), command_.common);
   if (!command) return error_reply(422, command.error());
-  const auto choice = choose_server(command->common);
-  const auto message = message_of(
-      *command, choice ? choice->client_address : command->common.internal_address.value_or(IpAddress{}),
-      random_);
+  const auto message = message_of(*command, source_for(command->common), random_);
   if (!message) return error_reply(422, message.error());
   return json_reply(dissection_json(*message));
+}
+
+auto Studio::source_for(const ServerOptions& options) -> IpAddress {
+  if (!source_ || source_->server != options.server ||
+      source_->internal_address != options.internal_address) {
+    const auto choice = choose_server(options);
+    source_ = {.server = options.server,
+               .internal_address = options.internal_address,
+               .address = choice ? choice->client_address : options.internal_address.value_or(IpAddress{})};
+  }
+  return source_->address;
 }
 
 auto Studio::send(const Json& body) -> io::HttpReply {
@@ -238,27 +257,32 @@ auto Studio::send(const Json& body) -> io::HttpReply {
   if (!command) return error_reply(422, command.error());
   const bool is_retransmitted = flag_in(body, "retransmit");
   if (is_retransmitted && retransmitting_.size() >= retransmitting_max)
-    return error_reply(429, fmt::format("{} requests are being retransmitted already", retransmitting_max));
+    return error_reply(
+        429, fmt::format("{} requests are being retransmitted already: stop them first", retransmitting_max));
+  source_.reset();
   const auto line = lines_.to(command->common, command->source_port);
   if (!line) return error_reply(422, line.error().text);
   const auto message = message_of(*command, (*line)->choice.client_address, random_);
   if (!message) return error_reply(422, message.error());
   const auto sent = lines_.send(**line, *message);
   if (!sent) return error_reply(422, sent.error());
-  const std::uint64_t id = timeline_.last_id();
+  const Timeline::Entry& entry = timeline_.entries().back();
   if (is_retransmitted) {
-    const auto one = retransmitting_.insert(
-        retransmitting_.end(),
-        Retransmitting{.command = *command, .message = *message, .first = id, .times = {}, .timer = {}});
+    const auto one = retransmitting_.insert(retransmitting_.end(),
+                                            Retransmitting{.command = *command,
+                                                           .message = *message,
+                                                           .first = entry.belongs_to.value_or(entry.id),
+                                                           .times = {},
+                                                           .timer = {}});
     one->command.source_port = (*line)->socket.local_endpoint().port;
     one->timer = loop_.timer([this, one] { transmit_again(one); });
     one->timer.arm(one->times.transmitted(sent->time, {}, random_));
   }
-  return json_reply({{"id", id}});
+  return json_reply({{"id", entry.id}});
 }
 
 void Studio::transmit_again(std::list<Retransmitting>::iterator one) {
-  const auto line = timeline_.is_answered(one->first)
+  const auto line = timeline_.is_finished(one->first)
                         ? std::unexpected(Exit{})
                         : lines_.to(one->command.common, one->command.source_port);
   if (!line || !lines_.send(**line, one->message)) {
@@ -266,6 +290,13 @@ void Studio::transmit_again(std::list<Retransmitting>::iterator one) {
     return;
   }
   one->timer.arm(one->times.transmitted(io::monotonic_now(), {}, random_));
+}
+
+void Studio::stop() {
+  if (run_) timeline_.add("ended", {{"stopped", true}});
+  run_.reset();
+  retransmitting_.clear();
+  timeline_.add("note", {{"text", "stopped"}});
 }
 
 auto Studio::run(const Json& body) -> io::HttpReply {
@@ -277,18 +308,16 @@ auto Studio::run(const Json& body) -> io::HttpReply {
     return error_reply(422, "name: one of the sequences that come with the program is wanted");
   auto sequence = given != body.end() ? read_sequence(draft_text(*given)) : load_sequence(name);
   if (!sequence) return error_reply(422, sequence.error());
-  ServerOptions defaults = command_.common;
-  if (const std::string server = text_in(body, "server"); !server.empty()) defaults.server = server;
-  if (const auto address = IpAddress::parse(text_in(body, "internal-address")))
-    defaults.internal_address = *address;
-  if (const auto port = body.find("server-port");
-      port != body.end() && port->is_number_unsigned() && *port > 0 && *port <= UINT16_MAX)
-    defaults.server_port = Port{port->get<std::uint16_t>()};
+  Json target{{"opcode", "announce"}};
+  for (const auto* key : {"server", "server-port", "internal-address"})
+    if (body.contains(key)) target[key] = body[key];
+  const auto defaults = parse_draft(draft_text(target), command_.common);
+  if (!defaults) return error_reply(422, defaults.error());
   timeline_.add("note", {{"text", fmt::format("{}: begins", sequence->name)}});
   std::vector<std::string> names;
   for (const Step& step : sequence->steps) names.push_back(step.name);
   run_ = std::make_unique<SequenceRun>(
-      loop_, lines_, *std::move(sequence), std::move(defaults),
+      loop_, lines_, *std::move(sequence), defaults->common,
       [this, names](const StepReport& report) {
         Json json{{"number", report.number + 1},  {"of", names.size()},
                   {"name", names[report.number]}, {"passed", report.differences.empty()},
@@ -319,7 +348,9 @@ auto run_studio(const StudioCommand& command) -> int {
     return exit_usage;
   }
   const auto interrupt = loop.on_signal({SIGINT, SIGTERM}, [&loop](int) { loop.stop(); });
-  if (is_loopback(command.listen_address))
+  if (command.common.is_json)
+    fmt::print("{}\n", Json{{"address", *address}}.dump());
+  else if (is_loopback(command.listen_address))
     fmt::print("Open this once in a browser of this host: {}\nCtrl-C ends it.\n", *address);
   else
     fmt::print(

@@ -6,6 +6,7 @@
 
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,12 @@ class Studio {
     client::Retransmission times;
     io::Timer timer;
   };
+  /// Where packets come from, as it was found last.
+  struct Source {
+    std::string server;
+    std::optional<IpAddress> internal_address;
+    IpAddress address;
+  };
 
   void called(io::HttpCall call);
   [[nodiscard]] auto answer(const io::HttpCall& call) -> io::HttpReply;
@@ -55,6 +62,9 @@ class Studio {
   [[nodiscard]] auto compose(const Json& draft) -> io::HttpReply;
   [[nodiscard]] auto send(const Json& body) -> io::HttpReply;
   [[nodiscard]] auto run(const Json& body) -> io::HttpReply;
+  void stop();
+  /// Where packets come from with these options. A name is looked up once, and again after something is sent.
+  [[nodiscard]] auto source_for(const ServerOptions& options) -> IpAddress;
   void transmit_again(std::list<Retransmitting>::iterator one);
 
   io::EventLoop& loop_;
@@ -63,6 +73,7 @@ class Studio {
   StudioGuard guard_;
   Timeline timeline_;
   Lines lines_;
+  std::optional<Source> source_;
   std::list<Retransmitting> retransmitting_;
   std::unique_ptr<SequenceRun> run_;
   io::HttpService service_;

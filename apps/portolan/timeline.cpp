@@ -129,7 +129,10 @@ auto Timeline::partner_of(const Traffic& traffic) const -> const Entry* {
   return nullptr;
 }
 
-auto Timeline::is_answered(std::uint64_t id) const -> bool { return counts_of(id).answers > 0; }
+auto Timeline::is_finished(std::uint64_t id) const -> bool {
+  const auto [requests, answers] = counts_of(id);
+  return answers > 0 || requests == 0;
+}
 
 void Timeline::add(const Traffic& traffic) {
   const Entry* const partner = partner_of(traffic);

@@ -49,8 +49,8 @@ class Timeline {
   /// Something else that happened, of a kind of its own.
   void add(const std::string& kind, const nlohmann::ordered_json& members);
   void clear();
-  /// Whether `id` is a request that has been answered.
-  [[nodiscard]] auto is_answered(std::uint64_t id) const -> bool;
+  /// Whether nothing more is to come of the request `id`: it has been answered, or is here no longer.
+  [[nodiscard]] auto is_finished(std::uint64_t id) const -> bool;
   [[nodiscard]] auto last_id() const -> std::uint64_t { return last_id_; }
   [[nodiscard]] auto entries() const -> const std::deque<Entry>& { return entries_; }
 

@@ -2,6 +2,7 @@
 #include "portolan/timeline.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "io/event_loop.h"
 
@@ -57,9 +58,9 @@ TEST_F(TimelineTest, what_is_sent_again_is_one_request_until_it_is_answered) {
   EXPECT_EQ(send(1), std::nullopt);
   EXPECT_EQ(send(1), 1);
   EXPECT_EQ(send(1), 1);
-  EXPECT_FALSE(timeline.is_answered(1));
+  EXPECT_FALSE(timeline.is_finished(1));
   EXPECT_EQ(receive(1), 1);
-  EXPECT_TRUE(timeline.is_answered(1)) << "whichever of the three it was for";
+  EXPECT_TRUE(timeline.is_finished(1)) << "whichever of the three it was for";
   EXPECT_EQ(send(1), std::nullopt) << "another exchange";
 }
 
@@ -82,7 +83,26 @@ TEST_F(TimelineTest, an_answer_that_is_late_goes_to_the_request_that_has_none) {
 TEST_F(TimelineTest, announcements_belong_to_nothing) {
   send(1);
   EXPECT_EQ(add(Kind::announced, map_message(true, 1)), std::nullopt);
-  EXPECT_FALSE(timeline.is_answered(1));
+  EXPECT_FALSE(timeline.is_finished(1));
+}
+
+TEST_F(TimelineTest, nothing_is_awaited_of_a_request_that_was_cleared) {
+  send(1);
+  send(1);
+  timeline.clear();
+  EXPECT_TRUE(timeline.is_finished(1));
+}
+
+TEST_F(TimelineTest, nothing_is_awaited_of_a_request_that_is_too_old_to_be_kept) {
+  send(1);
+  for (std::size_t more = 1; more < Timeline::entries_max; ++more) timeline.add("note", {{"text", "some"}});
+  EXPECT_FALSE(timeline.is_finished(1));
+  send(1);
+  EXPECT_FALSE(timeline.is_finished(1)) << "the first one is gone, the repeated one is there";
+  for (std::size_t more = 1; more < Timeline::entries_max; ++more) timeline.add("note", {{"text", "some"}});
+  EXPECT_FALSE(timeline.is_finished(1));
+  timeline.add("note", {{"text", "one more"}});
+  EXPECT_TRUE(timeline.is_finished(1));
 }
 
 }  // namespace

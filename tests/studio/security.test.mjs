@@ -63,6 +63,7 @@ test("other names, pages and methods are refused", async () => {
 });
 
 test("another page's script gets nothing", async () => {
+  const mine = JSON.parse((await ask("/api/send", { method: "POST", fields: { ...json, cookie }, body: '{"draft": {"opcode": "announce"}}' })).text).id;
   // A page of another origin, in the browser that has the cookie.
   const foreign = http.createServer((request, response) => response.writeHead(200, { "content-type": "text/html" }).end("<title>foreign</title>"));
   await new Promise((resolve) => foreign.listen(0, "127.0.0.1", resolve));
@@ -82,6 +83,8 @@ test("another page's script gets nothing", async () => {
     return tries;
   }, origin);
   assert.deepEqual(results, ["refused", "refused", "refused"]);
+  const timeline = JSON.parse((await ask("/api/export?format=json", { fields: { cookie } })).text)["portolan-timeline"];
+  assert.ok(timeline.some((entry) => entry.id === mine), "it is not cleared");
   await other.setContent(`<iframe src="${origin}/"></iframe>`);
   assert.equal(await other.frames()[1]?.locator("#app").count() ?? 0, 0);
   await other.close();

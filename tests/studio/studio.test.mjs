@@ -73,7 +73,54 @@ test("each opcode is composed, sent and answered", async () => {
     await sendAndExpect(word);
   }
   await choose("MAP");
+  assert.equal(await page.locator("#field-nonce").evaluate((input) => input.scrollWidth <= input.clientWidth), true, "all of the nonce is seen");
   assert.deepEqual(page.complaints, []);
+});
+
+test("what the form has stays when other opcodes are chosen", async () => {
+  await preset("flow-23", "Figure 23: MAP");
+  await page.getByText("Make it wrong").click();
+  await page.getByLabel("Changed octets").fill("2=80");
+  const fields = () => page.locator(".compose .fields input").evaluateAll((all) => all.map((each) => `${each.id}=${each.value}`));
+  const filled = await fields();
+  const made = await octetsBecome((now) => now.slice(4, 6) === "80");
+  const isAsBefore = async () => {
+    await octetsBecome((now) => now === made);
+    assert.deepEqual(await fields(), filled);
+  };
+  await choose("ANNOUNCE");
+  // A lifetime in there would be a mapping's.
+  await octetsBecome((now) => now.slice(0, 16) === "0200000000000000");
+  await choose("MAP");
+  await isAsBefore();
+  await choose("Octets");
+  await page.waitForFunction((octets) => document.querySelector("#field-raw")?.value.replaceAll(" ", "") === octets, made);
+  assert.equal(await octetsBecome((now) => now === made), made);
+  await choose("MAP");
+  await isAsBefore();
+  await page.locator(".kinds").getByRole("radio", { name: "MAP", exact: true }).focus();
+  const kinds = await page.locator(".kinds input").count();
+  for (let turn = 0; turn < kinds; ++turn) await page.keyboard.press("ArrowRight");
+  await isAsBefore();
+  await preset("flow-02", "Figure 2: MAP");
+});
+
+test("half a server's name is not looked up, and what is no port is named", async () => {
+  const composed = [];
+  const note = (request) => { if (request.url().endsWith("/api/compose")) composed.push(request.postDataJSON()); };
+  page.on("request", note);
+  const answer = () => page.waitForResponse((response) => response.url().endsWith("/api/compose"));
+  await page.locator("#server").fill("");
+  await page.keyboard.type("localhost");
+  await Promise.all([answer(), page.keyboard.press("Tab")]);
+  assert.deepEqual(composed.map((draft) => draft.server), ["localhost"]);
+  await page.keyboard.type("http");
+  await page.keyboard.press("Tab");
+  await page.locator("#compose-problem").getByText("'http' is no UDP port: give a number from 1 to 65535").waitFor();
+  await page.getByLabel("Port", { exact: true }).fill("");
+  await page.locator("#server").fill("127.0.0.1");
+  await Promise.all([answer(), page.keyboard.press("Tab")]);
+  page.off("request", note);
 });
 
 test("octets follow the form, and the form the octets", async () => {
@@ -117,7 +164,8 @@ test("options are added, ordered and removed", async () => {
 
 test("packets of the presets are what the command line sends", async () => {
   for (const [name, step, word] of [["flow-23", "Figure 23: MAP", "MAP SUCCESS"], ["flow-32", "Figure 32: MAP", "MAP MALFORMED_REQUEST"],
-    ["flow-38", "Figure 38: MAP of SCTP", "MAP UNSUPP_PROTOCOL"], ["flow-75", "Figure 75: MAP of version 1", "MAP UNSUPP_VERSION"],
+    ["flow-38", "Figure 38: MAP of SCTP", "MAP UNSUPP_PROTOCOL"], ["flow-53", "Figure 53: MAP", "MAP MALFORMED_REQUEST"],
+    ["flow-75", "Figure 75: MAP of version 1", "MAP UNSUPP_VERSION"],
     ["flow-45", "Figure 45: MAP", "MAP SUCCESS"], ["flow-68", "Figure 68: PEER", "PEER CANNOT_PROVIDE_EXTERNAL"],
     ["flow-36", "Figure 36: MAP", "MAP NO_RESOURCES"], ["slides-camera", "MAP of TCP port 8080", "MAP NOT_AUTHORIZED"]]) {
     await preset(name, step);
@@ -126,15 +174,17 @@ test("packets of the presets are what the command line sends", async () => {
 });
 
 test("every packet of every preset is shown as its file has it", async () => {
-  const { compared, wrong } = await page.evaluate(async () => {
+  const { compared, wrong } = await page.evaluate(async (client) => {
     const shown = () => [...document.querySelectorAll(".grid [data-at]:not(.end)")].map((each) => each.textContent).join("");
     const compose = async (draft) => (await (await fetch("/api/compose",
       { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(draft) })).json()).octets;
     const found = { compared: 0, wrong: [] };
     for (const { file, step: steps } of (await (await fetch("/api/about")).json()).presets)
-      for (const { name, send } of steps) {
+      for (const { name, send: draft } of steps) {
+        if (!draft) continue;
+        const send = JSON.parse(JSON.stringify(draft).replaceAll("${client}", client));
         // What an earlier step saves is not there yet; a nonce that is not given is another each time.
-        if (!send || JSON.stringify(send).includes("${")) continue;
+        if (JSON.stringify(send).includes("${")) continue;
         const made = await compose(send);
         if (made !== await compose(send)) continue;
         [...document.querySelectorAll(`[data-preset="${file}"] button`)].find((each) => each.textContent === name).click();
@@ -143,7 +193,7 @@ test("every packet of every preset is shown as its file has it", async () => {
         ++found.compared;
       }
     return found;
-  });
+  }, client);
   assert.deepEqual(wrong, []);
   assert.ok(compared >= 40, `${compared} packets`);
 });
@@ -172,12 +222,14 @@ test("what is not answered is sent again, and what the server says to all hosts 
   await new Promise((resolve) => silent.bind(0, "127.0.0.1", resolve));
   world.later(() => silent.close());
   await page.getByLabel("Port", { exact: true }).fill(String(silent.address().port));
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await newest().getByText("no answer yet", { exact: false }).waitFor();
   await page.getByLabel("until answered").check();
   await page.getByRole("button", { name: "Send", exact: true }).click();
   // After 3 s (RFC 6887 s8.1.1).
-  await newest().getByText("sent 2 times", { exact: false }).waitFor();
+  await newest().getByText("sent 3 times", { exact: false }).waitFor();
   await newest().getByText("no answer yet", { exact: false }).waitFor();
-  await page.request.post(`${origin()}/api/stop`, { data: {} });
+  await page.getByRole("button", { name: "Stop sending" }).click();
   await page.getByLabel("until answered").uncheck();
   await page.getByLabel("Port", { exact: true }).fill("");
 });
@@ -188,8 +240,34 @@ test("an exchange shows both packets, and where they differ", async () => {
   await newest().locator("summary").click();
   const row = newest().locator("tr.differs", { hasText: "Assigned External IP Address" });
   assert.match(await row.textContent(), /0\.0\.0\.0.*192\.0\.2\.1/);
-  assert.equal(await newest().locator("tr.differs", { hasText: "Mapping Nonce" }).count(), 0);
+  assert.match(await newest().locator("tr.differs", { hasText: "Lifetime" }).textContent(), /36000 s.*20000 s/);
+  for (const name of ["Version", "Opcode", "Epoch Time", "Result Code", "Mapping Nonce"])
+    assert.equal(await newest().locator("tr.differs", { hasText: name }).count(), 0, name);
+  assert.match(await newest().locator("tr", { hasText: "Opcode" }).textContent(), /RFC 6887 s7.1RFC 6887 s7.2/);
+  // All of the table is to be in the picture.
+  const { width, height } = page.viewportSize();
+  await page.setViewportSize({ width, height: 1180 });
+  await page.evaluate(() => scrollTo(0, 0));
   await world.picture(page, "timeline");
+  await page.setViewportSize({ width, height });
+  await preset("flow-75", "Figure 75: MAP of version 1");
+  await sendAndExpect("MAP UNSUPP_VERSION");
+  await newest().locator("summary").click();
+  assert.match(await newest().locator("tr.differs", { hasText: "Version" }).textContent(), /Version1 .*Version2/);
+});
+
+test("of NAT-PMP what says the same is side by side", async () => {
+  await choose("NAT-PMP UDP");
+  await page.getByLabel("Internal port", { exact: true }).fill("5000");
+  await page.getByLabel("Suggested external port").fill("0");
+  await page.getByLabel("Requested lifetime").fill("36000");
+  await sendAndExpect("NAT-PMP Success");
+  await newest().locator("summary").click();
+  const row = (name, more = "") => newest().locator(`tr${more}`, { hasText: name });
+  assert.match(await row("Port Mapping Lifetime", ".differs").textContent(), /36000 s.*20000 s/);
+  assert.match(await row("External Port", ".differs").textContent(), /Suggested External Port0Mapped External Port[1-9]/);
+  assert.match(await row("Internal Port").textContent(), /^4, 8Internal Port5000Internal Port5000/);
+  assert.equal(await newest().locator("tr.differs").count(), 2);
 });
 
 test("a sequence is made, run, saved, and run by the command line", async () => {
@@ -213,8 +291,40 @@ test("a sequence is made, run, saved, and run by the command line", async () => 
   await download.saveAs(file);
   const said = run(join(process.env.PORTOLAN_BUILD, "apps", "portolan"), "send", "--sequence", file, "--server", "127.0.0.1", "--internal-address", client);
   assert.match(said, /2 steps, 0 failed/);
+  await page.getByRole("button", { name: "Remove step 1" }).click();
   await page.locator('input[type="file"]').setInputFiles(file);
+  await page.getByLabel("Name of step 2").waitFor();
   assert.equal(await page.getByLabel("Name of step 1").inputValue(), "MAP 1");
+});
+
+test("a sequence in TOML is opened and changed", async () => {
+  const wrong = world.file("wrong.toml", "name = ");
+  const input = page.locator('input[type="file"]');
+  await input.setInputFiles(wrong);
+  await page.getByText(/^wrong.toml: line 1/).waitFor();
+  await input.setInputFiles(new URL("../../apps/portolan/sequences/flow-53.toml", import.meta.url).pathname);
+  await page.locator(".sequence").getByText("Before: THIRD_PARTY is allowed").waitFor();
+  await page.getByRole("button", { name: "Compose from step 1" }).click();
+  // THIRD_PARTY, with this host's address.
+  await octetsBecome((now) => now.endsWith("0100001000000000000000000000ffffc6336401"));
+  await choose("ANNOUNCE");
+  await page.getByRole("button", { name: "Remove THIRD_PARTY" }).click();
+  await page.getByRole("button", { name: "Replace step 1 by the packet" }).click();
+  await page.getByLabel("Expected of step 1").fill("result-code = SUCCESS");
+  await page.locator(".steps summary").click();
+  await page.getByLabel("Saved of step 1").fill("epoch = epoch-time, word = result-code");
+  await page.getByLabel("Timeout, s, step 1").fill("60");
+  await page.getByLabel("Wait before, s, step 1").fill("soon");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByText('step 1: wait: "soon" is no time: give seconds from 0 to 3600').waitFor();
+  await page.getByLabel("Wait before, s, step 1").fill("0");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByText("All 1 steps were answered as expected.").waitFor();
+  await page.getByRole("button", { name: "Add a step that listens" }).click();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Save" }).click()]);
+  const [made, heard] = JSON.parse(readFileSync(await download.path(), "utf8")).step;
+  assert.deepEqual([made.send.opcode, made.wait, made.timeout, made.save], ["announce", 0, 60, { epoch: "epoch-time", word: "result-code" }]);
+  assert.deepEqual(Object.keys(heard), ["name", "expect"]);
 });
 
 test("a preset's sequence runs on the page", async () => {
@@ -243,6 +353,10 @@ test("the keyboard alone is enough", async () => {
     .filter((each) => !each.textContent.trim() && !each.getAttribute("aria-label") && !(each.labels?.length) && !each.closest("[hidden]"))
     .map((each) => each.outerHTML));
   assert.deepEqual(nameless, []);
+  // The section that a field is from is a link behind it.
+  await page.locator("#field-lifetime").focus();
+  await page.keyboard.press("Tab");
+  assert.match(await page.locator("a:focus").getAttribute("href"), /^https:\/\/www.rfc-editor.org\/rfc\/rfc6887#section-/);
 });
 
 /** The page on a screen that is small and is touched. */
@@ -322,13 +436,36 @@ test("octets are edited by touch and a phone's keyboard", async () => {
   await phone.context().close();
 });
 
+/** How much lighter the one colour is than the other (WCAG 2.2, contrast ratio), of what is written and framed in the page's inputs. */
+const contrasts = () => page.evaluate(() => {
+  const light = (color) => color.match(/[\d.]+/g).slice(0, 3).map((each) => each / 255)
+    .map((each) => (each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, each, index) => sum + each * [0.2126, 0.7152, 0.0722][index], 0);
+  const ratio = (...colors) => {
+    const [more, less] = colors.map(light).sort((one, other) => other - one);
+    return (more + 0.05) / (less + 0.05);
+  };
+  const input = document.querySelector("#server-port");
+  const { backgroundColor, borderTopColor } = getComputedStyle(input);
+  const { color, opacity } = getComputedStyle(input, "::placeholder");
+  return { placeholder: ratio(color, backgroundColor), opacity, frame: ratio(borderTopColor, backgroundColor) };
+});
+
+async function isReadable() {
+  const { placeholder, opacity, frame } = await contrasts();
+  assert.equal(opacity, "1");
+  assert.ok(placeholder >= 4.5 && frame >= 3, `${placeholder}, ${frame}`);
+}
+
 test("light and dark", async () => {
+  await isReadable();
   const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const turned = (from) => page.waitForFunction((old) => getComputedStyle(document.body).backgroundColor !== old, from);
   const light = await background();
   await page.emulateMedia({ colorScheme: "dark" });
   await turned(light);
   await world.picture(page, "dark");
+  await isReadable();
   const dark = await background();
   await page.locator("#theme").click();
   assert.equal(await background(), light, "light is chosen");
@@ -360,29 +497,72 @@ test("what was sent and received is what tshark captured", async () => {
   assert.ok(ours.length > 30);
 });
 
+const map = (name) => ["portcontrol.map." + name, "portcontrol.peer." + name];
+/** Fields by our names and tshark's; a packet has at most one of several, or they follow each other. */
+const tsharkFields = {
+  "Version": ["portcontrol.version", "nat-pmp.version"],
+  "Opcode": ["portcontrol.opcode", "nat-pmp.opcode"],
+  "Requested Lifetime": ["portcontrol.lifetime_req"],
+  "PCP Client's IP Address": ["portcontrol.client_ip"],
+  "Result Code": ["portcontrol.result_code", "nat-pmp.result_code"],
+  "Lifetime": ["portcontrol.lifetime_rsp"],
+  "Epoch Time": ["portcontrol.epoch_time"],
+  "Mapping Nonce": map("nonce"),
+  "Protocol": map("protocol"),
+  "Internal Port": [...map("internal_port"), "nat-pmp.internal_port"],
+  "Suggested External Port": [...map("req_sug_external_port"), "nat-pmp.external_port"],
+  "Suggested External IP Address": map("req_sug_external_ip"),
+  "Assigned External Port": map("rsp_assigned_external_port"),
+  "Assigned External IP Address": map("rsp_assigned_ext_ip"),
+  "Remote Peer Port": ["portcontrol.peer.remote_peer_port", "portcontrol.option.filter.remote_peer_port"],
+  "Remote Peer IP Address": ["portcontrol.peer.remote_peer_ip", "portcontrol.option.filter.remote_peer_ip"],
+  "Option Code": ["portcontrol.option.code"],
+  "Option Length": ["portcontrol.option.length"],
+  "Internal IP Address": ["portcontrol.option.third_party.internal_ip"],
+  "Prefix Length": ["portcontrol.option.filter.prefix_length"],
+  "Seconds Since Start of Epoch": ["nat-pmp.sssoe"],
+  "External IPv4 Address": ["nat-pmp.external_ip"],
+  "Mapped External Port": ["nat-pmp.external_port"],
+  "Requested Port Mapping Lifetime": ["nat-pmp.pml"],
+  "Port Mapping Lifetime": ["nat-pmp.pml"],
+};
+
+/** Of all that goes by one name in a packet, as tshark prints it. */
+function asTshark(fields, name) {
+  return fields.filter((field) => field.name === name).map(({ value }) => {
+    if (name === "Mapping Nonce") return value;
+    if (name.endsWith("Address")) return /\((::ffff:.*)\)/.exec(value)?.[1] ?? value;
+    return /^\d+/.exec(value)[0];
+  }).join(",");
+}
+
+/** What tshark and we can be expected to agree on: it misses the padding of options, and of an error that repeats a shorter request it goes on behind the header. */
+function isComparable(fields) {
+  const isPadded = fields.some((field) => field.name === "Option Length" && Number(field.value) % 4 !== 0);
+  return !isPadded && !fields.some((field) => field.kind === "fault" || field.kind === "octets");
+}
+
 test("what is decoded is what tshark decodes", async () => {
   const timeline = JSON.parse(await (await page.request.get(`${origin()}/api/export?format=json`)).text())["portolan-timeline"];
   const file = join(world.directory, "again.pcap");
   writeFileSync(file, await (await page.request.get(`${origin()}/api/export?format=pcap`)).body());
-  const rows = run("tshark", "-n", "-r", file, "-T", "fields", "-E", "separator=|", "-e", "portcontrol.opcode", "-e", "portcontrol.result_code",
-    "-e", "portcontrol.map.internal_port", "-e", "portcontrol.map.rsp_assigned_external_port").split("\n");
+  const names = [...new Set(Object.values(tsharkFields).flat())];
+  const rows = run("tshark", "-n", "-r", file, "-T", "fields", "-E", "separator=|", ...names.flatMap((name) => ["-e", name])).split("\n");
   const packets = timeline.filter((entry) => entry.octets !== undefined);
-  let compared = 0;
-  packets.forEach((packet, index) => {
-    const [opcode, result, internal, assigned] = rows[index].split("|");
-    const value = (name) => /^\d+/.exec(packet.fields.find((field) => field.name === name)?.value ?? "")?.[0];
-    const isMap = packet.octets.startsWith("0201") || packet.octets.startsWith("0281");
-    // Of an error that repeats a shorter request, only tshark goes on behind the header.
-    if (!isMap || packet.octets.length < 120 || packet.fields.some((field) => field.kind === "fault")) return;
-    ++compared;
-    assert.equal(value("Opcode"), opcode);
-    assert.equal(value("Internal Port"), internal);
-    if (packet.kind === "received") {
-      assert.equal(value("Result Code"), result);
-      assert.equal(value("Assigned External Port"), assigned);
+  const compared = new Set();
+  packets.forEach(({ octets: sent, fields }, index) => {
+    if (!isComparable(fields)) return;
+    const values = rows[index].split("|");
+    for (const [name, theirs] of Object.entries(tsharkFields)) {
+      const ours = asTshark(fields, name);
+      if (ours === "") continue;
+      compared.add(name);
+      const others = theirs.map((each) => values[names.indexOf(each)]).filter(Boolean).join(",");
+      // Of NAT-PMP's answers it has the whole octet.
+      assert.equal(ours, name === "Opcode" ? String(Number(others) & 0x7f) : others, `${name} of ${sent}`);
     }
   });
-  assert.ok(compared > 10);
+  assert.deepEqual(Object.keys(tsharkFields).filter((name) => !compared.has(name)), []);
 });
 
 test("the exported test compiles, passes here, and fails elsewhere", async () => {
@@ -395,12 +575,14 @@ test("the exported test compiles, passes here, and fails elsewhere", async () =>
   assert.equal(readFileSync(source, "utf8").match(/^TEST\(/gm).length, 1);
   const made = join(world.directory, "exchange_test");
   run("g++", "-std=c++20", source, "-lgtest", "-lgtest_main", "-o", made);
-  // Requests of a socket at this address are answered; from another one the address is a mismatch.
   run("env", "PCP_SERVER=198.51.100.1", made);
-  assert.throws(() => run("env", "PCP_SERVER=198.51.100.2", made));
+  // From another address than the one that was recorded here.
+  run("env", "PCP_SERVER=198.51.100.2", made);
+  assert.throws(() => run("env", "PCP_SERVER=198.51.100.1", "PCP_PORT=1", made));
 });
 
 test("nothing else was asked, and nothing complained", () => {
   assert.deepEqual([...page.hosts], [new URL(page.url()).host]);
-  assert.deepEqual(page.complaints, []);
+  // What is typed wrong is refused.
+  assert.deepEqual(page.complaints.filter((each) => !each.includes("422")), []);
 });

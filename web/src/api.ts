@@ -37,6 +37,7 @@ export interface About {
   "server-port": number;
   "internal-address"?: string;
   client?: string;
+  "server-address"?: string;
   "chosen-server"?: string;
   problem?: string;
   presets: Preset[];
@@ -80,13 +81,18 @@ export interface Ended {
   kind: "ended";
   milliseconds: number;
   time: number;
+  /** Before its last step. */
+  stopped?: boolean;
 }
 
 export type Entry = Packet | Note | StepResult | Ended;
 
+/** A number is one in JSON too; anything else stays as typed, so that the answer says what is wrong with it. */
+export const typed = (text: string): number | string => (/^\d{1,15}$/.test(text) ? Number(text) : text);
+
 export interface Target {
   server?: string;
-  "server-port"?: number;
+  "server-port"?: number | string;
   "internal-address"?: string;
 }
 
@@ -95,8 +101,8 @@ export interface SequenceStep {
   send?: Draft;
   expect?: "nothing" | Record<string, string | number | number[] | string[]>;
   save?: Record<string, string>;
-  wait?: number;
-  timeout?: number;
+  wait?: number | string;
+  timeout?: number | string;
 }
 
 export interface Sequence {
@@ -146,6 +152,8 @@ export const api = {
   dissect: (octets: string) => post<Dissection & { draft: Draft }>("/api/dissect", { octets }),
   send: (draft: Draft, retransmit: boolean) => post<{ id: number }>("/api/send", { draft, retransmit }),
   run: (sequence: { name: string } | { sequence: Sequence }, target: Target) => post("/api/run", { ...sequence, ...target }),
+  /** The sequence that a file's text is. */
+  read: (text: string, isToml: boolean) => post<Sequence>("/api/read", { text, toml: isToml }),
   stop: () => post("/api/stop", {}),
   clear: () => post("/api/clear", {}),
 };

@@ -47,5 +47,5 @@ export function citation(source: string | undefined): Child {
   const found = /^RFC (\d+) s([\d.]+)$/.exec(source ?? "");
   if (!found) return source ?? "";
   return h("a", { class: "citation", href: `https://www.rfc-editor.org/rfc/rfc${found[1]}#section-${found[2]}`,
-    target: "_blank", rel: "noopener noreferrer", tabindex: "-1" }, source);
+    target: "_blank", rel: "noopener noreferrer" }, source);
 }

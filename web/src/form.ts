@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // The packet as a form. It holds a draft, shows it, and says when it has been changed.
-import type { Draft, OptionDraft } from "./api";
+import { typed, type Draft, type OptionDraft } from "./api";
 import { append, button, citation, h, on, replace } from "./dom";
 import { forms, opcodes, optionWord, optionWords, type OptionWord, type Word } from "./words";
 
@@ -38,15 +38,26 @@ function valueParts(word: OptionWord, value: string): string[] {
   return word.parts.length > 1 ? value.split(",") : [value];
 }
 
+/** Members that stay when another opcode with them is chosen. A lifetime of ANNOUNCE is not a mapping's. */
+function lasting(kind: string): string[] {
+  const keys = (forms[kind] ?? []).map((word) => word.key).filter((key) => kind !== "announce" || key !== "lifetime");
+  return kind === "raw" || kind.startsWith("nat-pmp") ? keys : [...keys, "options"];
+}
+
 export class Form {
   readonly element = h("section", { class: "panel compose", "aria-labelledby": "compose-title" });
   private draft: Draft = {};
+  /** Of the opcodes chosen before: what lasts, and what is wrong with each. */
+  private kept: Draft = {};
+  private wrong = new Map<string, { set?: string[] | undefined; size?: number | undefined }>();
+  private number = "99";
   private readonly body = h("div", { class: "fields" });
   private readonly kinds = h("div", { class: "kinds", role: "radiogroup", "aria-label": "Opcode" });
   private readonly help = h("p", { class: "hint" });
   private readonly problem = h("p", { class: "problem", role: "alert", id: "compose-problem" });
 
-  constructor(private readonly changed: (draft: Draft) => void, actions: Node[]) {
+  /** `octetsOf` tells what a draft is composed to. */
+  constructor(private readonly changed: (draft: Draft) => void, private readonly octetsOf: (draft: Draft) => Promise<string>, actions: Node[]) {
     append(this.element, [
       h("header", {}, h("h2", { id: "compose-title" }, "Compose"), h("div", { class: "actions" }, ...actions)),
       this.kinds, this.help, this.body, this.problem,
@@ -59,6 +70,8 @@ export class Form {
 
   show(draft: Draft): void {
     this.draft = normal(draft);
+    this.kept = {};
+    this.wrong.clear();
     this.render();
   }
 
@@ -80,15 +93,28 @@ export class Form {
 
   private choose(kind: string): void {
     const before = this.draft;
-    this.draft = {};
-    if (kind === "raw") this.draft.raw = "";
-    else this.draft.opcode = kind === "number" ? "99" : kind;
-    for (const word of forms[kind] ?? []) if (before[word.key] !== undefined) this.draft[word.key] = before[word.key];
+    const last = kindOf(before);
+    for (const key of lasting(last)) this.kept[key] = before[key];
+    this.wrong.set(last, { set: before.set, size: before.size });
+    if (last === "number") this.number = String(before.opcode);
+    this.draft = kind === "raw" ? { raw: "" } : { opcode: kind === "number" ? this.number : kind };
+    for (const [key, value] of Object.entries({ ...this.kept, ...this.wrong.get(kind) }))
+      if (value !== undefined && (key === "set" || key === "size" || lasting(kind).includes(key))) this.draft[key] = value;
     if ((kind === "map" || kind === "peer") && !this.draft.nonce) this.draft.nonce = randomNonce();
-    if (kind === "announce") this.draft.lifetime = 0;
-    if (before.options && !kind.startsWith("nat-pmp") && kind !== "raw") this.draft.options = before.options;
     this.render();
-    this.changed(this.draft);
+    if (kind === "raw") void this.takeOctets(before);
+    else this.changed(this.draft);
+  }
+
+  /** The packet as it was, as octets. */
+  private async takeOctets(before: Draft): Promise<void> {
+    const draft = this.draft;
+    const octets = await this.octetsOf(before).catch(() => "");
+    // What has been typed or chosen meanwhile stays.
+    if (this.draft !== draft || draft.raw !== "") return;
+    draft.raw = octets;
+    this.render();
+    this.changed(draft);
   }
 
   private put(key: string, value: unknown): void {
@@ -118,7 +144,7 @@ export class Form {
         inputmode: word.number ? "numeric" : undefined, "aria-describedby": `${id}-help`, "data-field": word.field,
         list: word.choices ? `${id}-choices` : undefined,
       }),
-      { input: () => this.put(word.key, word.number && /^\d{1,15}$/.test(input.value) ? Number(input.value) : input.value.trim()) },
+      { input: () => this.put(word.key, word.number ? typed(input.value.trim()) : input.value.trim()) },
     );
     const control = word.key === "nonce"
       ? h("div", { class: "with-button" }, input, button("New", () => {
@@ -126,7 +152,7 @@ export class Form {
           this.put("nonce", input.value);
         }, { "aria-label": "New nonce" }))
       : input;
-    return h("div", { class: "field" }, h("label", { for: id }, word.label), control,
+    return h("div", { class: word.wide ? "field wide" : "field" }, h("label", { for: id }, word.label), control,
       h("p", { id: `${id}-help`, class: "hint" }, word.help, " ", citation(word.source)),
       word.choices && h("datalist", { id: `${id}-choices` }, ...word.choices.map((each) => h("option", { value: each }))));
   }
@@ -213,7 +239,7 @@ export class Form {
     const edits = on(h("input", { id: "field-set", value: (this.draft.set ?? []).join(" "), placeholder: "2=ffff 30=00", spellcheck: "false" }),
       { input: () => this.put("set", edits.value.trim() === "" ? undefined : edits.value.trim().split(/\s+/)) });
     const size = on(h("input", { id: "field-size", value: this.draft.size ?? "", placeholder: "as it is", inputmode: "numeric" }),
-      { input: () => this.put("size", /^\d+$/.test(size.value) ? Number(size.value) : size.value.trim()) });
+      { input: () => this.put("size", typed(size.value.trim())) });
     return h("details", { class: "wide", open: Boolean(this.draft.set ?? this.draft.size) }, h("summary", {}, "Make it wrong"),
       h("div", { class: "fields" },
         h("div", { class: "field" }, h("label", { for: "field-set" }, "Changed octets"), edits,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Steps with what is expected of their answers: made here, saved as a file, and run again by portolan send --sequence.
-import { api, type Draft, type Entry, type Packet, type Sequence, type SequenceStep, type Target } from "./api";
+import { api, typed, type Draft, type Entry, type Packet, type Sequence, type SequenceStep, type Target } from "./api";
 import { append, button, h, on, replace } from "./dom";
 
 /** "Assigned External Port" to "assigned-external-port". */
@@ -38,6 +38,16 @@ export function expectationOf(text: string): Expectation | undefined {
   return expect;
 }
 
+/** "port = assigned-external-port, nonce = mapping-nonce". */
+export function savedText(save: SequenceStep["save"]): string {
+  return Object.entries(save ?? {}).map(([variable, field]) => `${variable} = ${field}`).join(", ");
+}
+
+export function savedOf(text: string): SequenceStep["save"] {
+  const pairs = text.split(",").map((pair) => pair.split("=").map((word) => word.trim())).filter(([variable]) => variable);
+  return pairs.length === 0 ? undefined : Object.fromEntries(pairs.map(([variable = "", field = ""]) => [variable, field]));
+}
+
 /** What an answer said that a later one should say again: not its epoch, and of lifetimes that there is one. */
 export function expectationFrom(answer: Packet): Expectation {
   const expect: Record<string, string | number | number[]> = {};
@@ -54,6 +64,7 @@ export class SequenceView {
   readonly element = h("section", { class: "panel sequence", "aria-labelledby": "sequence-title" });
   private sequence: Sequence = { name: "My sequence", step: [] };
   private readonly list = h("ol", { class: "steps", "aria-label": "Steps" });
+  private readonly before = h("p", { class: "hint" });
   private readonly name = h("input", { id: "sequence-name", "aria-label": "Name of the sequence", autocomplete: "off" });
   private readonly problem = h("p", { class: "problem", role: "alert" });
   private readonly result = h("p", { class: "result", role: "status" });
@@ -63,9 +74,10 @@ export class SequenceView {
   private readonly stopButton = button("Stop", () => void api.stop());
 
   constructor(private readonly handlers: { draft: () => Draft; target: () => Target; show: (draft: Draft) => void }) {
-    const file = on(h("input", { type: "file", accept: ".json,application/json", hidden: true, "aria-label": "Sequence file" }), {
+    const file = on(h("input", { type: "file", accept: ".json,.toml,application/json", hidden: true, "aria-label": "Sequence file" }), {
       change: () => {
-        void file.files?.[0]?.text().then((text) => this.open(text));
+        const chosen = file.files?.[0];
+        void chosen?.text().then((text) => this.open(chosen.name, text));
         file.value = "";
       },
     });
@@ -73,10 +85,10 @@ export class SequenceView {
     append(this.element, [
       h("header", {}, h("h2", { id: "sequence-title" }, "Sequence"),
         h("div", { class: "actions" }, button("Open…", () => file.click()), button("Save", () => this.save()), this.stopButton, this.runButton, file)),
-      this.name,
+      this.name, this.before,
       h("p", { class: "hint" }, "Steps that are sent one after the other, and what their answers must say. ",
         h("code", {}, "portolan send --sequence FILE"), " runs the saved file again."),
-      this.list, h("div", { class: "row" }, button("Add the packet as a step", () => this.add(undefined))), this.problem, this.result,
+      this.list, h("div", { class: "row" }, button("Add the packet as a step", () => this.add(undefined)), button("Add a step that listens", () => this.listen())), this.problem, this.result,
     ]);
     this.render();
   }
@@ -89,13 +101,19 @@ export class SequenceView {
     this.render();
   }
 
-  open(text: string): void {
+  /** A step for what the server says unasked. */
+  private listen(): void {
+    this.sequence.step.push({ name: `Heard ${this.sequence.step.length + 1}`, expect: { "result-code": "SUCCESS" } });
+    this.render();
+  }
+
+  private async open(file: string, text: string): Promise<void> {
     try {
-      const sequence = JSON.parse(text) as Sequence;
-      if (!Array.isArray(sequence.step)) throw new Error("it has no list of steps");
-      this.load({ ...sequence, name: sequence.name || "Opened" });
+      const sequence = await api.read(text, file.endsWith(".toml"));
+      this.load({ ...sequence, name: sequence.name || file });
     } catch (error) {
-      this.problem.textContent = `This file is no sequence in JSON: ${(error as Error).message}`;
+      const remedy = /\.(json|toml)$/.test(file) ? "" : ". A file in TOML is to be called .toml, any other is taken for JSON.";
+      this.problem.textContent = `${file}: ${(error as Error).message}${remedy}`;
     }
   }
 
@@ -116,7 +134,8 @@ export class SequenceView {
     } else if (entry.kind === "ended") {
       this.isRunning = false;
       const failed = this.results.filter((passed) => passed === false).length;
-      this.result.textContent = failed === 0 ? `All ${this.results.length} steps were answered as expected.` : `${failed} of ${this.results.length} steps were not answered as expected.`;
+      if (entry.stopped) this.result.textContent = `Stopped after ${this.results.length} of ${this.sequence.step.length} steps.`;
+      else this.result.textContent = failed === 0 ? `All ${this.results.length} steps were answered as expected.` : `${failed} of ${this.results.length} steps were not answered as expected.`;
       this.render();
     }
   }
@@ -146,8 +165,8 @@ export class SequenceView {
 
   private render(): void {
     this.name.value = this.sequence.name;
+    this.before.textContent = this.sequence.before ? `Before: ${this.sequence.before}` : "";
     this.runButton.disabled = this.sequence.step.length === 0 || this.isRunning;
-    this.stopButton.disabled = !this.isRunning;
     replace(this.list, ...this.sequence.step.map((step, index) => this.item(step, index)));
   }
 
@@ -178,6 +197,34 @@ export class SequenceView {
           button("↑", () => move(index - 1), { "aria-label": `Move step ${index + 1} up`, disabled: index === 0 }),
           button("↓", () => move(index + 1), { "aria-label": `Move step ${index + 1} down`, disabled: index === steps.length - 1 }),
           button("×", () => move(-1), { "aria-label": `Remove step ${index + 1}` }))),
-      !step.send && h("p", { class: "hint" }, "Waits for what the server says unasked."), area);
+      !step.send && h("p", { class: "hint" }, "Waits for what the server says unasked."), area,
+      h("div", { class: "row" }, button("Replace by the packet", () => {
+        step.send = structuredClone(this.handlers.draft());
+        this.render();
+      }, { "aria-label": `Replace step ${index + 1} by the packet` })),
+      this.rest(step, index));
+  }
+
+  /** What a step may have besides. */
+  private rest(step: SequenceStep, index: number): HTMLElement {
+    const seconds = (key: "wait" | "timeout", label: string, placeholder: string): HTMLElement => {
+      const input = on(h("input", { class: "short", value: step[key], placeholder, inputmode: "numeric", "aria-label": `${label}, step ${index + 1}` }), {
+        input: () => {
+          if (input.value.trim() === "") delete step[key];
+          else step[key] = typed(input.value.trim());
+        },
+      });
+      return h("label", {}, h("span", {}, label), input);
+    };
+    const saved = on(h("input", { value: savedText(step.save), placeholder: "port = assigned-external-port", "aria-label": `Saved of step ${index + 1}`, spellcheck: "false" }), {
+      input: () => {
+        const save = savedOf(saved.value);
+        if (save === undefined) delete step.save;
+        else step.save = save;
+      },
+    });
+    return h("details", { open: Boolean(step.wait ?? step.timeout ?? step.save) }, h("summary", {}, "Times, and what is saved"),
+      h("div", { class: "row parts" }, seconds("wait", "Wait before, s", "0"), seconds("timeout", "Timeout, s", step.expect === "nothing" ? "3" : "10"),
+        h("label", {}, h("span", {}, "Saved for later steps, as ${…}"), saved)));
   }
 }

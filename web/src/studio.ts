@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // The page: a packet as a form and as octets, what happens to it, and sequences.
-import { api, type About, type Dissection, type Draft, type Preset, type Target } from "./api";
+import { api, typed, type About, type Dissection, type Draft, type Preset, type Target } from "./api";
 import { append, button, h, on, replace } from "./dom";
 import { Form, normal, randomNonce } from "./form";
 import { OctetView } from "./octets";
@@ -49,7 +49,7 @@ class Studio {
 
   constructor(private readonly root: HTMLElement, private readonly about: About) {
     const send = button("Send", () => void this.send(), { class: "primary", "aria-keyshortcuts": "Control+Enter", title: "Ctrl+Enter" });
-    this.form = new Form((draft) => this.draftChanged(draft), [
+    this.form = new Form((draft) => this.draftChanged(draft), async (draft) => (await api.compose(this.addressed(draft))).octets, [
       button("Presets…", () => this.openPresets(), { "aria-keyshortcuts": "Control+K", title: "Ctrl+K" }),
       h("label", { class: "check", for: "retransmit", title: "As a client does: after 3 s, 6 s, 12 s … (RFC 6887 s8.1.1)" }, this.retransmit, "until answered"),
       send,
@@ -59,6 +59,7 @@ class Studio {
       reuse: (packet) => this.octetsChanged(packet.octets),
       expect: (answer) => this.latest.ask(async () => this.sequence.add(answer)),
       step: (entry) => this.sequence.hear(entry),
+      stop: () => void api.stop(),
       clear: () => void api.clear(),
     });
     this.build();
@@ -67,8 +68,9 @@ class Studio {
     this.timeline.follow();
   }
 
+  /** Of the server: half a name is not looked up. */
   private input(id: string, placeholder: string, mode?: string): HTMLInputElement {
-    return on(h("input", { id, placeholder, autocomplete: "off", spellcheck: "false", inputmode: mode }), { input: () => this.compose() });
+    return on(h("input", { id, placeholder, autocomplete: "off", spellcheck: "false", inputmode: mode }), { change: () => this.compose() });
   }
 
   private build(): void {
@@ -113,8 +115,7 @@ class Studio {
   private targetMembers(): Target {
     const members: Target = {};
     if (this.target.server.value.trim()) members.server = this.target.server.value.trim();
-    const port = Number(this.target.port.value);
-    if (this.target.port.value.trim()) members["server-port"] = port;
+    if (this.target.port.value.trim()) members["server-port"] = typed(this.target.port.value.trim());
     if (this.target.from.value.trim()) members["internal-address"] = this.target.from.value.trim();
     return members;
   }
@@ -122,13 +123,21 @@ class Studio {
   /** The draft with the server's members; its own count more. */
   private addressed(draft: Draft): Draft {
     const members: Draft = { ...this.targetMembers() };
-    if (this.target.source.value.trim()) members["source-port"] = Number(this.target.source.value);
+    if (this.target.source.value.trim()) members["source-port"] = typed(this.target.source.value.trim());
     return { ...members, ...draft };
   }
 
   private show(draft: Draft): void {
-    this.form.show(normal(structuredClone(draft)));
+    this.form.show(normal(this.filled(draft)));
     this.compose();
+  }
+
+  /** A draft of a sequence's, with the variables that are known before it runs. */
+  private filled(draft: Draft): Draft {
+    const client = this.target.from.value.trim() || this.about.client;
+    const server = this.about["server-address"];
+    return JSON.parse(JSON.stringify(draft, (_key, value: unknown) =>
+      typeof value === "string" ? value.replaceAll("${client}", client ?? "${client}").replaceAll("${server}", server ?? "${server}") : value)) as Draft;
   }
 
   private draftChanged(_draft: Draft): void {

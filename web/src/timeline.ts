@@ -9,10 +9,12 @@ interface Exchange {
   request: Packet;
   repeats: Packet[];
   answers: Packet[];
+  item: HTMLElement;
 }
 
 /** Of PCP messages (RFC 6887 s7.1, s7.2). */
 const headerOctets = 24;
+const itemsMax = 500;
 const clock = (time: number): string => new Date(time).toISOString().slice(11, 23);
 const isPacket = (entry: Entry): entry is Packet => entry.kind === "sent" || entry.kind === "received" || entry.kind === "announced";
 
@@ -34,31 +36,62 @@ function gist(request: Packet, answer: Packet | undefined): string {
   return `${protocol} ${internal}${port && answer?.word?.endsWith("SUCCESS") ? ` → ${address} : ${port}` : ""}`;
 }
 
-/** Both packets' fields by their place; what is at the same place is in one row. */
+/** One field of the request, and the answer's beside it. */
+type Row = [Field | undefined, Field | undefined];
+
+/** What a field says in requests and answers alike: "Requested Lifetime" and "Lifetime" are one. */
+const meaning = (field: Field): string => field.name.replace(/^(Requested|Suggested|Assigned|Mapped) /, "");
+const isPcp = (packet: Packet): boolean => /^0[12]/.test(packet.octets);
+
+function rowsByPlace(left: Field[], right: Field[]): Row[] {
+  const rows: Row[] = [];
+  for (const place of new Set([...left, ...right].map((field) => field.offset))) {
+    const ours = left.filter((field) => field.offset === place);
+    const theirs = right.filter((field) => field.offset === place);
+    for (let row = 0; row < Math.max(ours.length, theirs.length); ++row) rows.push([ours[row], theirs[row]]);
+  }
+  return rows;
+}
+
+/** Of messages that are laid out differently, as requests and answers of NAT-PMP are. */
+function rowsByMeaning(left: Field[], right: Field[]): Row[] {
+  const rest = [...right];
+  const rows = left.map((mine): Row => {
+    const at = rest.findIndex((other) => meaning(other) === meaning(mine));
+    return [mine, at < 0 ? undefined : rest.splice(at, 1)[0]];
+  });
+  return [...rows, ...rest.map((other): Row => [undefined, other])];
+}
+
+function octetsOf(packet: Packet, field: Field): string {
+  return packet.octets.slice(2 * field.offset, 2 * (field.offset + field.size));
+}
+
+/** Whether the answer says something else than the request. Headers have fields that only one of them has, and opcodes a bit that tells them apart. */
+function differs(request: Packet, mine: Field | undefined, answer: Packet, other: Field | undefined): boolean {
+  if (!mine || !other || meaning(mine) !== meaning(other)) return isPcp(answer) && ((mine ?? other)?.offset ?? 0) >= headerOctets;
+  if (mine.name === "Opcode" || (mine.kind === "reserved" && mine.size !== other.size)) return false;
+  return octetsOf(request, mine) !== octetsOf(answer, other);
+}
+
+/** Both packets' fields; what is at the same place, or says the same, is in one row. */
 export function sideBySide(request: Packet | undefined, answer: Packet | undefined): HTMLElement {
   const body = h("tbody", {});
   const leaves = (packet: Packet | undefined): Field[] => (packet?.fields ?? []).filter((field) => field.kind !== "heading");
-  const octets = (packet: Packet | undefined, field: Field | undefined): string =>
-    field && packet ? packet.octets.slice(2 * field.offset, 2 * (field.offset + field.size)) : "";
-  const left = leaves(request);
-  const right = leaves(answer);
-  const places = [...new Set([...left, ...right].map((field) => field.offset))].sort((one, other) => one - other);
-  for (const place of places) {
-    const ours = left.filter((field) => field.offset === place);
-    const theirs = right.filter((field) => field.offset === place);
-    for (let row = 0; row < Math.max(ours.length, theirs.length); ++row) {
-      const mine = ours[row];
-      const other = theirs[row];
-      const differs = request !== undefined && answer !== undefined && octets(request, mine) !== octets(answer, other);
-      const either = mine ?? other;
-      const cell = (field: Field | undefined): HTMLElement => h("td", { class: field?.kind },
-        field && h("span", { class: "name" }, field.name === "" ? "Not decoded" : field.name),
-        field && h("span", { class: "value" }, field.value));
-      body.append(h("tr", { class: differs ? (place < headerOctets ? "differs header" : "differs") : undefined },
-        h("td", { class: "place" }, either?.kind === "fault" ? "!" : String(place)),
-        request && cell(mine), answer && cell(other),
-        h("td", { class: "source" }, citation(other?.source ?? mine?.source))));
-    }
+  const isAlike = !request || !answer || (isPcp(request) && isPcp(answer));
+  const rows = (isAlike ? rowsByPlace : rowsByMeaning)(leaves(request), leaves(answer));
+  const place = ([mine, other]: Row): number => (other ?? mine)?.offset ?? 0;
+  for (const [mine, other] of rows.sort((one, two) => place(one) - place(two))) {
+    const cell = (field: Field | undefined): HTMLElement => h("td", { class: field?.kind },
+      field && h("span", { class: "name" }, field.name === "" ? "Not decoded" : field.name),
+      field && h("span", { class: "value" }, field.value));
+    const fields = [mine, other].filter((field): field is Field => field !== undefined);
+    const places = fields.map((field) => (field.kind === "fault" ? "!" : String(field.offset)));
+    const sources = fields.map((field) => field.source ?? "");
+    body.append(h("tr", { class: request && answer && differs(request, mine, answer, other) ? "differs" : undefined },
+      h("td", { class: "place" }, [...new Set(places)].join(", ")),
+      request && cell(mine), answer && cell(other),
+      h("td", { class: "source" }, ...[...new Set(sources)].map((source) => h("div", {}, citation(source))))));
   }
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Both packets field by field" },
     h("table", { class: "both" },
@@ -72,16 +105,17 @@ export class TimelineView {
   readonly element = h("section", { class: "panel timeline", "aria-labelledby": "timeline-title" });
   private readonly list = h("ol", { class: "exchanges", "aria-label": "Exchanges, newest first" });
   private readonly state = h("span", { class: "state", role: "status" });
+  /** By the request's number, as it was sent first. */
   private readonly exchanges = new Map<number, Exchange>();
-  private readonly items = new Map<number, HTMLElement>();
   private readonly hint = h("p", { class: "empty" }, "Nothing yet. Send a packet, and what goes and comes appears here: answers, retransmissions, updates that nobody asked for, announcements.");
   private last = 0;
 
-  constructor(private readonly handlers: { reuse: (packet: Packet) => void; expect: (packet: Packet) => void; step: (entry: Entry) => void; clear: () => void }) {
+  constructor(private readonly handlers: { reuse: (packet: Packet) => void; expect: (packet: Packet) => void; step: (entry: Entry) => void; stop: () => void; clear: () => void }) {
     const exportLink = (format: string, label: string): HTMLElement => h("a", { class: "button", href: `/api/export?format=${format}`, download: true }, label);
     append(this.element, [
-      h("header", {}, h("h2", { id: "timeline-title" }, "Timeline"), this.state,
+      h("header", {}, h("h2", { id: "timeline-title" }, "Timeline"), this.state, h("span", { class: "hint" }, "times in UTC"),
         h("div", { class: "actions" }, exportLink("pcap", "pcap"), exportLink("json", "JSON"), exportLink("test", "C++ test"),
+          button("Stop sending", () => this.handlers.stop(), { title: "Ends what is sent until it is answered, and the sequence that runs" }),
           button("Clear", () => this.handlers.clear()))),
       this.hint, this.list,
     ]);
@@ -94,7 +128,6 @@ export class TimelineView {
     source.onmessage = (message) => this.take(JSON.parse(String(message.data)) as Entry);
     source.addEventListener("cleared", () => {
       this.exchanges.clear();
-      this.items.clear();
       replace(this.list);
       this.hint.hidden = false;
     });
@@ -113,23 +146,28 @@ export class TimelineView {
     if (isPacket(entry)) this.packet(entry);
     else if (entry.kind === "step") this.list.prepend(this.stepItem(entry));
     else if (entry.kind !== "ended") this.list.prepend(this.noteItem(entry));
-    while (this.list.childElementCount > 500) this.list.lastElementChild?.remove();
+    while (this.list.childElementCount > itemsMax) this.dropOldest();
+  }
+
+  private dropOldest(): void {
+    const item = this.list.lastElementChild as HTMLElement;
+    this.exchanges.delete(Number(item.dataset.exchange));
+    item.remove();
   }
 
   private packet(packet: Packet): void {
-    const exchange = packet["belongs-to"] === undefined ? undefined : this.exchanges.get(packet["belongs-to"]);
-    if (packet.kind === "sent" && !exchange) {
-      const made: Exchange = { request: packet, repeats: [], answers: [] };
-      this.exchanges.set(packet.id, made);
-      const item = this.exchangeItem(made);
-      this.items.set(packet.id, item);
-      this.list.prepend(item);
-    } else if (exchange) {
+    const number = packet["belongs-to"] ?? packet.id;
+    const exchange = this.exchanges.get(number);
+    if (exchange) {
       (packet.kind === "sent" ? exchange.repeats : exchange.answers).push(packet);
-      const old = this.items.get(exchange.request.id);
-      const item = this.exchangeItem(exchange, old?.querySelector("details")?.open);
-      this.items.set(exchange.request.id, item);
-      old?.replaceWith(item);
+      const old = exchange.item;
+      exchange.item = this.exchangeItem(number, exchange, old.querySelector("details")?.open);
+      old.replaceWith(exchange.item);
+    } else if (packet.kind === "sent") {
+      const made: Exchange = { request: packet, repeats: [], answers: [], item: h("li") };
+      made.item = this.exchangeItem(number, made);
+      this.exchanges.set(number, made);
+      this.list.prepend(made.item);
     } else {
       this.list.prepend(this.unasked(packet));
     }
@@ -148,14 +186,14 @@ export class TimelineView {
     return h("li", { "data-kind": kind }, details);
   }
 
-  private exchangeItem(exchange: Exchange, open = false): HTMLElement {
+  private exchangeItem(number: number, exchange: Exchange, open = false): HTMLElement {
     const { request, answers, repeats } = exchange;
     const answer = answers[0];
     const isGood = answer?.word?.toUpperCase().endsWith("SUCCESS");
     const word = answer ? `${answer.word ?? ""}` : `${summary(request.fields)}: no answer yet`;
     const facts = [gist(request, answers[answers.length - 1]), answer?.latency !== undefined ? `${answer.latency.toFixed(2)} ms` : "",
       repeats.length > 0 ? `sent ${repeats.length + 1} times` : "", answers.length > 1 ? `${answers.length} answers` : ""];
-    return this.card(answer ? (isGood ? "good" : "bad") : "open", request.time, word, facts.filter(Boolean).join("  ·  "), () =>
+    const item = this.card(answer ? (isGood ? "good" : "bad") : "open", request.time, word, facts.filter(Boolean).join("  ·  "), () =>
       h("div", { class: "inside" },
         h("p", { class: "hint" }, `${request.source} to ${request.destination}`),
         sideBySide(request, answer),
@@ -165,6 +203,8 @@ export class TimelineView {
             this.handlers.reuse(request);
             this.handlers.expect(answer);
           }))), open);
+    item.dataset.exchange = String(number);
+    return item;
   }
 
   private unasked(packet: Packet): HTMLElement {

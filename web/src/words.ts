@@ -10,6 +10,8 @@ export interface Word {
   placeholder?: string;
   choices?: string[];
   number?: boolean;
+  /** Its value is long. */
+  wide?: boolean;
   /** The dissection's name of it. */
   field?: string;
 }
@@ -29,10 +31,10 @@ const lifetime: Word = { key: "lifetime", label: "Requested lifetime", number: t
   help: "Seconds the mapping shall last; 0 deletes it.", source: "RFC 6887 s7.1", placeholder: "7200" };
 const client: Word = { key: "client-address", label: "PCP client's IP address", field: "PCP Client's IP Address",
   help: "Must be the packet's source: a difference tells of a NAT on the path.", source: "RFC 6887 s7.1",
-  placeholder: "the packet's source" };
+  placeholder: "the packet's source", wide: true };
 const nonce: Word = { key: "nonce", label: "Mapping nonce", field: "Mapping Nonce",
   help: "24 hexadecimal digits. Only who knows it can change the mapping.", source: "RFC 6887 s11.2",
-  placeholder: "random, new each time" };
+  placeholder: "random, new each time", wide: true };
 const protocol: Word = { key: "protocol", label: "Protocol", field: "Protocol", help: "What is mapped: by name or IANA number; all needs internal port 0.",
   source: "RFC 6887 s11.1", placeholder: "tcp", choices: ["tcp", "udp", "sctp", "all"] };
 const internal: Word = { key: "internal-port", label: "Internal port", number: true, field: "Internal Port",
@@ -48,15 +50,15 @@ const peerAddress: Word = { key: "peer-address", label: "Remote peer's address",
 const version: Word = { key: "pcp-version", label: "Version", number: true, field: "Version",
   help: "2 is RFC 6887; 1 is of its drafts and has no nonce.", source: "RFC 6887 s7.1", placeholder: "2" };
 
-const map = [protocol, internal, external, address, lifetime, nonce, client, version];
+const map = [protocol, internal, external, address, lifetime, version, nonce, client];
 const natPmp = [{ ...internal, source: "RFC 6886 s3.3" }, { ...external, source: "RFC 6886 s3.3" },
   { ...lifetime, source: "RFC 6886 s3.3", field: "Requested Port Mapping Lifetime" }];
 /** Fields of each opcode's form. */
 export const forms: Record<string, Word[]> = {
   map,
-  peer: [protocol, internal, external, address, peerPort, peerAddress, lifetime, nonce, client, version],
-  announce: [lifetime, client, version],
-  number: [lifetime, client, version],
+  peer: [protocol, internal, external, address, peerPort, peerAddress, lifetime, version, nonce, client],
+  announce: [{ ...lifetime, help: "Means nothing here.", placeholder: "0" }, version, client],
+  number: [lifetime, version, client],
   "nat-pmp-address": [],
   "nat-pmp-udp": natPmp,
   "nat-pmp-tcp": natPmp,
