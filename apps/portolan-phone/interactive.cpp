@@ -132,10 +132,16 @@ class Session {
   void call(const std::string& whom) {
     if (whom.empty())
       return fmt::print("call whom? Give a name or a URI like sip:13@{}\n", options_.phone.domain);
-    const auto number =
-        phone_.call(whom.starts_with("sip:") ? whom : fmt::format("sip:{}@{}", whom, options_.phone.domain));
+    const auto number = phone_.call(uri_of(whom));
     if (!number) return fmt::print("{}\n", number.error());
     sound_.prepare(phone_, *number);
+  }
+
+  /// A name is one at our domain; what has a scheme must be right as it is.
+  [[nodiscard]] auto uri_of(const std::string& whom) const -> std::string {
+    const std::size_t at = whom.find('@');
+    if (whom.find(':') < at) return whom;
+    return at != std::string::npos ? "sip:" + whom : fmt::format("sip:{}@{}", whom, options_.phone.domain);
   }
 
   /// The call meant; tells what is wrong if there is none.

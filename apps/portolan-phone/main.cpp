@@ -28,17 +28,18 @@ auto run(Options options) -> int {
     fmt::print(stderr, "portolan-phone: {}\n", sound.error());
     return exit_usage;
   }
-  auto signals = io::Signals::open({SIGINT, SIGTERM});
-  if (!signals) {
-    fmt::print(stderr, "portolan-phone: {}\n", to_string(signals.error()));
-    return exit_system;
-  }
   if (const auto traced = begin_trace(options); !traced) {
     fmt::print(stderr, "portolan-phone: {}\n", traced.error());
     return exit_system;
   }
   if (const auto seen = look_around(options.phone); !seen) {
     fmt::print(stderr, "portolan-phone: {}\n", seen.error());
+    return exit_system;
+  }
+  // Until here there is nothing to undo: a signal just ends it, however long a name server is waited for.
+  auto signals = io::Signals::open({SIGINT, SIGTERM});
+  if (!signals) {
+    fmt::print(stderr, "portolan-phone: {}\n", to_string(signals.error()));
     return exit_system;
   }
   io::SystemRandom random;

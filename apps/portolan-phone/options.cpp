@@ -12,6 +12,8 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "sip/uri.h"
+
 namespace portolan::phone {
 namespace {
 
@@ -54,7 +56,8 @@ auto codecs_of(const std::string& option, const std::vector<std::string>& names)
       codec = media::Codec::opus;
     else
       refuse(option, each, "is no codec: give some of pcmu, pcma and opus, with commas between them");
-    if (std::ranges::find(codecs, codec) != codecs.end()) refuse(option, each, "stands there twice");
+    if (std::ranges::find(codecs, codec) != codecs.end())
+      refuse(option, each, "stands there twice: name each codec once");
     codecs.push_back(codec);
   }
   return codecs;
@@ -80,8 +83,14 @@ void add_account(CLI::App& app, sip::PhoneConfig& phone) {
   app.add_option("--auth-user", phone.auth_user, "name for its password, if another one")->type_name("NAME");
   app.add_option("--password", phone.password, "better in the file than here, where others see it")
       ->type_name("TEXT");
-  app.add_option("--server", phone.server,
-                 "where requests go: a name or an address, with :PORT if another than 5060 [the domain]")
+  app.add_option_function<std::string>(
+         "--server",
+         [&](const std::string& text) {
+           const auto place = sip::parse_host_port(text);
+           if (!place) throw CLI::ValidationError("--server", place.error());
+           phone.server = text;
+         },
+         "where requests go: a name or an address, with :PORT if another than 5060 [the domain]")
       ->type_name("HOST[:PORT]");
   app.add_flag_callback("--no-server", [&] { phone.server = "-"; }, "requests go where their URIs say");
   app.add_flag_callback("--no-register", [&] { phone.is_registering = false; }, "don't register");
@@ -104,7 +113,8 @@ void add_network(CLI::App& app, sip::PhoneConfig& phone) {
          [&](const std::string& text) {
            const auto address = IpAddress::parse(text);
            if (!address || address->is_link_local())
-             refuse("--address", text, "is no address of this host to use");
+             refuse("--address", text,
+                    "is no address of this host to use: give one that others reach, like 2001:db8::1");
            phone.address = *address;
          },
          "address of this host to use; the one its traffic would use unless given")
@@ -114,11 +124,9 @@ void add_network(CLI::App& app, sip::PhoneConfig& phone) {
                phone.sip_port = Port{static_cast<std::uint16_t>(value)};
                phone.sip_ports = 1;
              });
-  add_number(app, "--media-port", 1024, 65000, "port", "first of 900 ports for media [7078]",
-             [&](std::uint32_t value) {
-               phone.media_port_first = Port{static_cast<std::uint16_t>(value)};
-               phone.media_port_last = Port{static_cast<std::uint16_t>(std::min(value + 900, 65535U))};
-             });
+  add_number(app, "--media-port", 1024, 65000, "port",
+             fmt::format("first of {} ports for media [{}]", phone.media_ports, phone.media_port_first),
+             [&](std::uint32_t value) { phone.media_port_first = Port{static_cast<std::uint16_t>(value)}; });
   app.add_option_function<std::string>(
          "--nat64-prefix",
          [&](const std::string& text) {
@@ -211,6 +219,8 @@ auto problem_with(const Options& options) -> std::string {
   const sip::PhoneConfig& phone = options.phone;
   if (phone.user.empty() || phone.domain.empty())
     return "--user and --domain are needed: who is this phone at its SIP server?";
+  if (const auto whom = sip::parse_uri(options.call); !options.call.empty() && !whom)
+    return fmt::format("--call: {}", whom.error());
   if (!options.call.empty() && options.answers)
     return "--call and --answer contradict each other: leave one out";
   if (!options.play.empty() && options.tone_hz > 0)

@@ -3,6 +3,8 @@
 
 #include <cstdio>
 #include <fstream>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -21,6 +23,7 @@ auto parse(std::vector<const char*> arguments) -> std::expected<Options, Exit> {
 TEST(PhoneOptions, requests_go_to_the_domain_unless_told_otherwise) {
   EXPECT_EQ(parse({})->phone.server, "mysip.example");
   EXPECT_EQ(parse({"--server", "192.0.2.13:5070"})->phone.server, "192.0.2.13:5070");
+  EXPECT_EQ(parse({"--server", "[2001:db8::13]:5070"})->phone.server, "[2001:db8::13]:5070");
   EXPECT_EQ(parse({"--no-server"})->phone.server, "");
 }
 
@@ -34,29 +37,37 @@ TEST(PhoneOptions, a_scripted_call_has_what_the_issue_names) {
 }
 
 TEST(PhoneOptions, values_are_checked_with_a_remedy) {
-  for (const std::vector<const char*>& each :
-       std::vector<std::vector<const char*>>{{"--sip-port", "0"},
-                                             {"--sip-port", "65536"},
-                                             {"--sip-port", "x"},
-                                             {"--transport", "sctp"},
-                                             {"--nat64-prefix", "192.0.2.0/24"},
-                                             {"--tone", "49"},
-                                             {"--tone", "3901"},
-                                             {"--codecs", "speex"},
-                                             {"--codecs", "opus,OPUS"},
-                                             {"--codecs", "opus,pcmu,opus"},
-                                             {"--codecs", ""},
-                                             {"--address", "fe80::1"},
-                                             {"--mapping-wait", "61"},
-                                             {"--duration", "86401"},
-                                             {"--trace", "call.txt"},
-                                             {"--user", "a@b"},
-                                             {"--nonsense"}}) {
-    const auto options = parse(each);
-    ASSERT_FALSE(options) << each[0];
+  const std::vector<std::pair<std::vector<const char*>, std::string>> mistakes = {
+      {{"--sip-port", "0"}, "'0' is no port: give a number from 1 to 65535"},
+      {{"--sip-port", "65536"}, "'65536' is no port: give a number from 1 to 65535"},
+      {{"--sip-port", "x"}, "'x' is no port: give a number from 1 to 65535"},
+      {{"--transport", "sctp"}, "'sctp' is no transport: give udp or tcp"},
+      {{"--nat64-prefix", "192.0.2.0/24"}, "is no IPv6 prefix: give one like 64:ff9b::/96"},
+      {{"--tone", "49"}, "is no tone in Hz: give a number from 50 to 3900"},
+      {{"--tone", "3901"}, "is no tone in Hz: give a number from 50 to 3900"},
+      {{"--codecs", "speex"}, "'speex' is no codec: give some of pcmu, pcma and opus"},
+      {{"--codecs", "opus,OPUS"}, "'OPUS' is no codec: give some of pcmu, pcma and opus"},
+      {{"--codecs", "opus,pcmu,opus"}, "'opus' stands there twice: name each codec once"},
+      {{"--codecs", ""}, "'' is no codec: give some of pcmu, pcma and opus"},
+      {{"--address", "fe80::1"}, "'fe80::1' is no address of this host to use: give one that others reach"},
+      {{"--mapping-wait", "61"}, "'61' is no time: give a number from 0 to 60"},
+      {{"--duration", "86401"}, "'86401' is no time: give a number from 0 to 86400"},
+      {{"--trace", "call.txt"}, "is no name of a capture file: let it end in .pcap"},
+      {{"--server", "a_b"}, "'a_b' is neither name nor address of a host: give one like mysip.example"},
+      {{"--server", "a-b:99999"}, "'a-b:99999' has no port behind its host: give a number from 1 to 65535"},
+      {{"--server", "2001:db8::13"}, "an IPv6 address goes into brackets, like [2001:db8::13]"},
+      {{"--call", "sips:bob@mysip.example"}, "'sips:bob@mysip.example' asks for TLS"},
+      {{"--call", "bob"}, "'bob' is no SIP URI: give one like sip:13@mysip.example"},
+      {{"--nonsense"}, "portolan-phone --help tells more"}};
+  for (const auto& [arguments, words] : mistakes) {
+    const auto options = parse(arguments);
+    ASSERT_FALSE(options) << arguments[0];
     EXPECT_EQ(options.error().status, exit_usage);
-    EXPECT_THAT(options.error().text, HasSubstr(std::string(each[0])));
+    EXPECT_THAT(options.error().text, HasSubstr(std::string(arguments[0])));
+    EXPECT_THAT(options.error().text, HasSubstr(words));
   }
+  EXPECT_THAT(parse_command_line(std::vector<const char*>{"--user", "a@b"}).error().text,
+              HasSubstr("--user: 'a@b' is no name: give letters, digits"));
 }
 
 TEST(PhoneOptions, a_trace_goes_to_standard_error_or_to_a_file) {

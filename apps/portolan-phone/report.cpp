@@ -58,12 +58,24 @@ auto call_json(const sip::CallView& call) -> json {
 auto with_reason(std::string text, const PhoneEvent& event) -> std::string {
   if (event.status != 0) text += fmt::format(": {}", event.status);
   if (!event.text.empty()) text += fmt::format("{} {}", event.status != 0 ? "" : ":", event.text);
-  if (const std::string hint = advice(event.status); !hint.empty()) text += fmt::format(" ({})", hint);
+  // What this phone itself refused needs no guess at the other side's reasons.
+  const std::string hint = event.is_refused_here ? std::string() : advice(event.status);
+  if (!hint.empty()) text += fmt::format(" ({})", hint);
+  return text;
+}
+
+auto registration_failed_text(const PhoneEvent& event) -> std::string {
+  std::string text = with_reason("the registration failed", event);
+  if (event.again_in) text += fmt::format("; it is tried again in {} s", event.again_in->count());
   return text;
 }
 
 auto ended_text(const PhoneEvent& event) -> std::string {
-  std::string text = with_reason(fmt::format("call {} ended", event.call), event);
+  const bool is_call_refused = event.is_refused_here && event.view && !event.view->is_outgoing;
+  std::string text = with_reason(
+      is_call_refused ? fmt::format("call {} from {} was refused here", event.call, event.view->remote)
+                      : fmt::format("call {} ended", event.call),
+      event);
   if (!event.view || !event.view->agreement) return text;
   const media::Statistics& statistics = event.view->statistics;
   text +=
@@ -100,11 +112,9 @@ auto event_text(const PhoneEvent& event) -> std::string {
   switch (event.kind) {
     case PhoneEvent::Kind::mapped: return fmt::format("reachable at {}", place);
     case PhoneEvent::Kind::unmapped:
-      return fmt::format(
-          "not reachable from the IPv4 Internet: {}. portolan announce asks whether there is a PCP server",
-          event.text);
+      return fmt::format("not reachable from the IPv4 Internet: {}", event.text);
     case PhoneEvent::Kind::registered: return fmt::format("registered at {} {}", place, event.text);
-    case PhoneEvent::Kind::registration_failed: return with_reason("the registration failed", event);
+    case PhoneEvent::Kind::registration_failed: return registration_failed_text(event);
     case PhoneEvent::Kind::unregistered: return "not registered any more";
     case PhoneEvent::Kind::incoming:
       return fmt::format("call {} from {}: answer or refuse?", event.call, event.text);
@@ -130,6 +140,7 @@ auto event_json(const PhoneEvent& event) -> std::string {
     object["address"] = to_string(event.place->address);
     object["port"] = event.place->port.value;
   }
+  if (event.again_in) object["again-in-s"] = event.again_in->count();
   if (event.view) object.update(call_json(*event.view));
   return object.dump(-1, ' ', false, json::error_handler_t::replace);
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "portolan-phone/report.h"
 
+#include <fstream>
+#include <set>
+#include <string>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -52,8 +56,33 @@ TEST(PhoneReport, errors_are_explained) {
     EXPECT_THAT(event_text(event), HasSubstr(advice(status))) << status;
     EXPECT_GT(advice(status).size(), 10U) << status;
   }
-  EXPECT_THAT(event_text({.kind = PhoneEvent::Kind::unmapped, .text = "PCP is switched off"}),
-              HasSubstr("PCP server"));
+  EXPECT_EQ(event_text({.kind = PhoneEvent::Kind::unmapped, .text = "PCP is switched off"}),
+            "not reachable from the IPv4 Internet: PCP is switched off");
+}
+
+TEST(PhoneReport, what_is_refused_here_has_the_reason_and_no_advice_about_the_other_side) {
+  PhoneEvent event{
+      .kind = PhoneEvent::Kind::ended, .call = 2, .status = 488, .is_refused_here = true, .text = "no codec"};
+  event.view = sip::CallView{.number = 2, .remote = "sip:13@mysip.example"};
+  EXPECT_EQ(event_text(event), "call 2 from sip:13@mysip.example was refused here: 488 no codec");
+  event.view->is_outgoing = true;
+  EXPECT_EQ(event_text(event), "call 2 ended: 488 no codec");
+}
+
+TEST(PhoneReport, the_manual_names_every_event_and_key) {
+  std::ifstream page(PORTOLAN_PHONE_MANUAL_PAGE);
+  std::set<std::string> words;
+  for (std::string word; page >> word;) words.insert(word);
+  for (int kind = 0; kind <= static_cast<int>(PhoneEvent::Kind::ended); ++kind)
+    EXPECT_TRUE(words.contains(std::string(sip::to_string(static_cast<PhoneEvent::Kind>(kind))))) << kind;
+  PhoneEvent event = ended();
+  event.status = 488;
+  event.place = Endpoint{};
+  event.again_in = Seconds{1};
+  event.view->statistics.round_trip = Nanoseconds{1};
+  event.view->statistics.told = media::ReportBlock{};
+  for (const auto& [key, value] : nlohmann::json::parse(event_json(event)).items())
+    EXPECT_TRUE(words.contains(key)) << key;
 }
 
 TEST(PhoneReport, texts_of_strangers_make_valid_json) {

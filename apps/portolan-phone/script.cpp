@@ -55,7 +55,9 @@ class Script {
   }
 
   void tell_all() {
-    for (const sip::PhoneEvent& event : phone_.take_events()) {
+    for (sip::PhoneEvent& event : phone_.take_events()) {
+      // Without the first one this ends.
+      if (!has_begun_) event.again_in.reset();
       fmt::print("{}\n", options_.is_json ? event_json(event) : event_text(event));
       static_cast<void>(std::fflush(stdout));
       take(event);
@@ -112,6 +114,8 @@ class Script {
   }
 
   void ended(const sip::PhoneEvent& event) {
+    // Somebody who called meanwhile.
+    if (!options_.answers && !event.view->is_outgoing) return;
     hang_up_at_.erase(event.call);
     const bool was_active = active_.erase(event.call) > 0;
     if (was_active) {

@@ -168,11 +168,13 @@ class Dialog:
 
 class PcpServer:
     """Grants each MAP at `external` and the internal port's own number, for `lifetime_max` seconds at most. A test may
-    set `result_of`, which is given the internal port; what is remembered of requests is in `asked`, by that port."""
+    set `result_of` and `port_of`, which are given the internal port; what is remembered of requests is in `asked`, by
+    that port."""
 
     def __init__(self, external=EXTERNAL, lifetime_max=3600):
         self.external, self.lifetime_max = external, lifetime_max
         self.result_of = lambda port: pcp.SUCCESS
+        self.port_of = lambda port: port
         self.asked = {}
         self.began = time.monotonic() - 1000
         self.lock = threading.Lock()
@@ -210,13 +212,14 @@ class PcpServer:
         lifetime, port = struct.unpack_from("!I", request, 4)[0], struct.unpack_from("!H", request, 40)[0]
         result = self.result_of(port) if lifetime > 0 else pcp.SUCCESS
         granted = pcp.SHORT_ERROR_LIFETIME if result else min(lifetime, self.lifetime_max)
-        place = request[42:60] if result or lifetime == 0 else struct.pack("!H", port) + pcp.octets(self.external)
+        place = request[42:60] if result or lifetime == 0 else (
+            struct.pack("!H", self.port_of(port)) + pcp.octets(self.external))
         self.socket.sendto(bytes([2, 0x80 | pcp.MAP, 0, result]) + struct.pack(
             "!II", granted, int(time.monotonic() - self.began)) + bytes(12) + request[24:42] + place, sender)
 
     def move(self, external, ports=None):
         """From now on it is another address, which the mappings of `ports`, or of all, learn of unasked
-        (RFC 6887 s14.2)."""
+        (RFC 6887 s14.2); with the same address what `port_of` says now."""
         with self.lock:
             self.external = external
             for port, (request, sender) in self.asked.items():
@@ -245,6 +248,57 @@ def handheld(*arguments, **options):
 
 def scripted(*arguments, **options):
     return Phone(Here, None, *beside(*arguments, **options))
+
+
+A, AAAA, SRV = 1, 28, 33
+
+
+def name_octets(name):
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+
+
+def srv(port, host, priority=10, weight=10):
+    return struct.pack("!HHH", priority, weight, port) + name_octets(host)
+
+
+class NameServer:
+    """A DNS server that has `records`: by (name, type) the data of each. Silent, it never answers."""
+
+    def __init__(self, records, is_silent=False):
+        self.records, self.is_silent = records, is_silent
+        self.asked = threading.Event()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((ADDRESS, 53))
+        self.thread = threading.Thread(target=self.serve)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        # An empty datagram ends it.
+        self.socket.sendto(b"", self.socket.getsockname())
+        self.thread.join()
+        self.socket.close()
+
+    def serve(self):
+        while True:
+            question, sender = self.socket.recvfrom(2000)
+            if not question:
+                return
+            self.asked.set()
+            if not self.is_silent:
+                self.socket.sendto(self.answer(question), sender)
+
+    def answer(self, question):
+        labels, place = [], 12
+        while length := question[place]:
+            labels.append(question[place + 1:place + 1 + length].decode())
+            place += 1 + length
+        (kind,) = struct.unpack_from("!H", question, place + 1)
+        found = self.records.get((".".join(labels), kind), [])
+        return (question[:2] + struct.pack("!HHHHH", 0x8180, 1, len(found), 0, 0) + question[12:place + 5] + b"".join(
+            struct.pack("!HHHIH", 0xc00c, kind, 1, 300, len(data)) + data for data in found))
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@
 #include <sofia-sip/sip_status.h>
 #include <sofia-sip/sip_tag.h>
 #include <sofia-sip/sip_util.h>
+#include <sofia-sip/sresolv.h>
 #include <sofia-sip/su.h>
 #include <sofia-sip/su_log.h>
 #include <sofia-sip/su_wait.h>
@@ -54,6 +55,9 @@ constexpr int redirection = 300;
 constexpr int no_new_challenge = 904;
 constexpr Milliseconds step_max = std::chrono::seconds{60};
 constexpr Milliseconds shut_down_time = std::chrono::seconds{1};
+/// Sofia's own resolver is not to be used: it never comes back from a name server that there is no route to.
+/// In a file without any it takes one on this host.
+constexpr const char* no_name_servers = "/dev/null";
 
 auto in_brackets(const IpAddress& address) -> std::string {
   return address.is_ipv4() ? to_string(address) : fmt::format("[{}]", address);
@@ -105,11 +109,15 @@ struct Agent::State {
     CallId id{};
     bool is_outgoing = false;
     bool is_confirmed = false;
+    /// It was ended here; what comes of it later makes no call.
+    bool is_given_up = false;
     /// A request of theirs waits for our answer.
     bool is_asked = false;
     /// Our answer had the offer, so theirs is in the ACK.
     bool expects_answer = false;
     unsigned challenges = 0;
+    /// Why the latest change of ours was refused; Sofia-SIP ends the call itself after some refusals.
+    std::string refusal;
     CallEnded ending{};
   };
 
@@ -158,7 +166,7 @@ struct Agent::State {
       case nua_r_unregister:
         if (handle == registration) {
           if (status < success) break;
-          nua_handle_destroy(std::exchange(registration, nullptr));
+          forget_registration();
           events.emplace_back(Unregistered{});
         }
         break;
@@ -211,6 +219,11 @@ struct Agent::State {
     return true;
   }
 
+  void forget_registration() {
+    is_registered = false;
+    if (registration != nullptr) nua_handle_destroy(std::exchange(registration, nullptr));
+  }
+
   void registered(int status, std::string phrase, nua_handle_t* handle, const sip_t* sip) {
     if (handle != registration || status < success) return;
     translate(status, phrase);
@@ -219,9 +232,15 @@ struct Agent::State {
       return;
     registration_challenges = 0;
     if (status >= redirection) {
-      events.emplace_back(RegistrationFailed{.status = status, .phrase = phrase});
+      RegistrationFailed failed{.status = status, .phrase = phrase};
+      if (sip != nullptr && sip->sip_retry_after != nullptr)
+        failed.retry_after = Seconds{static_cast<Seconds::rep>(sip->sip_retry_after->af_delta)};
+      // Sofia gives it up, and keeps nothing of it that could be taken up or withdrawn.
+      forget_registration();
+      events.emplace_back(std::move(failed));
       return;
     }
+    is_registered = true;
     Seconds expires = config.registration_time;
     const std::string own = fmt::format("{}:{}", in_brackets(place.address), place.port);
     for (const sip_contact_t* each = sip != nullptr ? sip->sip_contact : nullptr; each != nullptr;
@@ -249,28 +268,42 @@ struct Agent::State {
     call.is_asked = true;
     call.expects_answer = sdp_of(sip).empty();
     // Requests of ours in this call go the way it came: by the proxy that stays in it, or to the caller.
-    if (sip->sip_record_route != nullptr)
-      use_next_hop(handle, sip->sip_record_route->r_url[0]);
-    else if (sip->sip_contact != nullptr)
-      use_next_hop(handle, sip->sip_contact->m_url[0]);
+    const url_t* way = sip->sip_record_route != nullptr ? sip->sip_record_route->r_url
+                       : sip->sip_contact != nullptr    ? sip->sip_contact->m_url
+                                                        : nullptr;
+    if ((way == nullptr || !use_next_hop(handle, *way)) && next_hop.empty() && sip->sip_via != nullptr)
+      use_sender(handle, *sip->sip_via);
     events.emplace_back(
         Incoming{.call = call.id, .from = text_of(*sip->sip_from->a_url), .sdp = sdp_of(sip)});
   }
 
-  /// Literal addresses are named as this host reaches them; names are left to the configuration.
-  // What it changes is Sofia-SIP's. NOLINTNEXTLINE(readability-make-member-function-const)
-  void use_next_hop(nua_handle_t* handle, const url_t& url) {
-    if (url.url_host == nullptr) return;
-    std::string_view host = url.url_host;
+  void set_next_hop(nua_handle_t* handle, const std::string& uri) const {
+    const std::string hop = uri + std::string(transport_parameter(config.transport));
+    nua_set_hparams(handle, NUTAG_PROXY(hop.c_str()), TAG_END());
+  }
+
+  /// Literal addresses are named as this host reaches them. A name is not looked up.
+  /// Out  false: it is a name, or can't be reached
+  [[nodiscard]] auto use_next_hop(nua_handle_t* handle, const url_t& url) const -> bool {
+    return use_next_hop(handle, url.url_host, url.url_port);
+  }
+  [[nodiscard]] auto use_next_hop(nua_handle_t* handle, const char* named, const char* port) const -> bool {
+    if (named == nullptr) return false;
+    std::string_view host = named;
     if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
     const auto address = IpAddress::parse(host);
-    if (!address) return;
+    if (!address) return false;
     const auto reached = config.local.address.is_ipv4() ? address : as_reached(*address, config.nat64_prefix);
-    if (!reached) return;
-    const std::string hop =
-        fmt::format("sip:{}{}{}{}", in_brackets(*reached), url.url_port != nullptr ? ":" : "",
-                    url.url_port != nullptr ? url.url_port : "", transport_parameter(config.transport));
-    nua_set_hparams(handle, NUTAG_PROXY(hop.c_str()), TAG_END());
+    if (!reached) return false;
+    const bool has_port = port != nullptr && *port != '\0';
+    set_next_hop(handle,
+                 fmt::format("sip:{}{}{}", in_brackets(*reached), has_port ? ":" : "", has_port ? port : ""));
+    return true;
+  }
+  /// Where a request came from (RFC 3261 s18.2.1, RFC 3581 s4).
+  void use_sender(nua_handle_t* handle, const sip_via_t& via) const {
+    static_cast<void>(use_next_hop(handle, via.v_received != nullptr ? via.v_received : via.v_host,
+                                   via.v_rport != nullptr ? via.v_rport : via.v_port));
   }
 
   void answered(int status, std::string phrase, nua_handle_t* handle, const sip_t* sip) {
@@ -281,41 +314,53 @@ struct Agent::State {
       events.emplace_back(Progress{.call = call->id, .status = status, .phrase = phrase});
       return;
     }
-    if ((status == unauthorized || status == proxy_unauthorized) &&
+    if ((status == unauthorized || status == proxy_unauthorized) && !call->is_given_up &&
         authenticate(handle, status, sip, call->challenges))
       return;
     call->challenges = 0;
     if (status >= redirection) {
-      if (call->is_confirmed)
+      if (call->is_confirmed) {
+        call->refusal = fmt::format("the other side answered {} {} to a change of ours", status, phrase);
         events.emplace_back(ChangeRefused{.call = call->id, .status = status, .phrase = phrase});
-      else
+      } else {
         call->ending = {.status = status, .phrase = phrase, .by_other_side = true};
+      }
       return;
     }
-    if (!call->is_confirmed && config.next_hop.empty() && sip != nullptr) {
+    call->refusal.clear();
+    if (!call->is_confirmed && next_hop.empty() && sip != nullptr) {
       // Of the routes the last one is nearest to us (RFC 3261 s12.1.2).
       const sip_record_route_t* route = sip->sip_record_route;
       while (route != nullptr && route->r_next != nullptr) route = route->r_next;
+      // Where it is a name requests go on to where the first one went.
       if (route != nullptr)
-        use_next_hop(handle, route->r_url[0]);
+        static_cast<void>(use_next_hop(handle, route->r_url[0]));
       else if (sip->sip_contact != nullptr)
-        use_next_hop(handle, sip->sip_contact->m_url[0]);
+        static_cast<void>(use_next_hop(handle, sip->sip_contact->m_url[0]));
     }
-    call->is_confirmed = true;
     nua_ack(handle, SIPTAG_VIA_STR(via().c_str()), NTATAG_USER_VIA(1), TAG_END());
+    confirm(handle, *call);
+    if (call->is_given_up) return;
     events.emplace_back(Accepted{.call = call->id, .sdp = sdp_of(sip)});
+  }
+
+  /// What was ended here before can be ended only now: by their 200 that crossed our CANCEL (RFC 3261 s9.1),
+  /// or between our 200 and their ACK (RFC 3261 s15).
+  void confirm(nua_handle_t* handle, Call& call) const {
+    if (!std::exchange(call.is_confirmed, true) && call.is_given_up) say_bye(handle);
   }
 
   void acknowledged(nua_handle_t* handle, const sip_t* sip) {
     Call* call = find(handle);
     if (call == nullptr) return;
-    call->is_confirmed = true;
+    confirm(handle, *call);
+    if (call->is_given_up) return;
     if (std::exchange(call->expects_answer, false))
       events.emplace_back(Accepted{.call = call->id, .sdp = sdp_of(sip)});
   }
 
   void active(nua_handle_t* handle) {
-    if (Call* call = find(handle)) call->is_confirmed = true;
+    if (Call* call = find(handle)) confirm(handle, *call);
   }
 
   void changed_state(nua_handle_t* handle, tagi_t tags[]) {
@@ -326,17 +371,22 @@ struct Agent::State {
     if (found == calls.end()) return;
     CallEnded ending = std::move(found->second.ending);
     ending.call = found->second.id;
+    if (ending.phrase.empty()) ending.phrase = std::move(found->second.refusal);
     if (ending.phrase.empty()) ending.phrase = "ended";
     calls.erase(found);
     nua_handle_destroy(handle);
     events.emplace_back(std::move(ending));
   }
 
-  // What it changes is Sofia-SIP's. NOLINTNEXTLINE(readability-make-member-function-const)
-  void end(nua_handle_t* handle, Call& call) {
+  void say_bye(nua_handle_t* handle) const {
+    nua_bye(handle, SIPTAG_VIA_STR(via().c_str()), NTATAG_USER_VIA(1), TAG_END());
+  }
+
+  void end(nua_handle_t* handle, Call& call) const {
+    if (std::exchange(call.is_given_up, true)) return;
     if (call.ending.phrase.empty()) call.ending.phrase = "hung up here";
     if (call.is_confirmed)
-      nua_bye(handle, SIPTAG_VIA_STR(via().c_str()), NTATAG_USER_VIA(1), TAG_END());
+      say_bye(handle);
     else if (call.is_outgoing)
       nua_cancel(handle, TAG_END());
     else
@@ -369,7 +419,11 @@ struct Agent::State {
   Library library;
   su_root_t* root = nullptr;
   nua_t* nua = nullptr;
+  /// Where registrations go, and where other requests do; URIs.
+  std::string server;
+  std::string next_hop;
   nua_handle_t* registration = nullptr;
+  bool is_registered = false;
   unsigned registration_challenges = 0;
   std::map<nua_handle_t*, Call> calls;
   std::uint64_t last_id = 0;
@@ -432,20 +486,17 @@ auto Agent::open(AgentConfig config) -> std::expected<std::unique_ptr<Agent>, st
                                       settings.local.port, to_string(settings.transport));
   const std::string from = fmt::format("<sip:{}@{}>", settings.user, settings.domain);
   const bool is_traced = settings.on_trace || settings.on_message;
-  state->nua = nua_create(state->root, &State::on_event, state.get(), NUTAG_URL(url.c_str()),
-                          SIPTAG_FROM_STR(from.c_str()), SIPTAG_USER_AGENT_STR(settings.user_agent.c_str()),
-                          SIPTAG_ALLOW_STR("INVITE, ACK, BYE, CANCEL, OPTIONS"), SIPTAG_SUPPORTED(nullptr),
-                          NUTAG_OUTBOUND("no-options-keepalive no-validate no-natify"),
-                          NUTAG_SESSION_TIMER(0), TPTAG_LOG(is_traced ? 1 : 0), TAG_END());
+  state->nua =
+      nua_create(state->root, &State::on_event, state.get(), NUTAG_URL(url.c_str()),
+                 SIPTAG_FROM_STR(from.c_str()), SIPTAG_USER_AGENT_STR(settings.user_agent.c_str()),
+                 SIPTAG_ALLOW_STR("INVITE, ACK, BYE, CANCEL, OPTIONS"), SIPTAG_SUPPORTED(nullptr),
+                 NUTAG_OUTBOUND("no-options-keepalive no-validate no-natify"), NUTAG_SESSION_TIMER(0),
+                 TPTAG_LOG(is_traced ? 1 : 0), SRESTAG_RESOLV_CONF(no_name_servers), TAG_END());
   if (state->nua == nullptr)
     return std::unexpected(fmt::format("SIP can't listen at {} ({}): is the port in use? Name another one",
                                        to_string(settings.local), to_string(settings.transport)));
   nua_set_params(state->nua, NUTAG_MEDIA_ENABLE(0), NUTAG_AUTOANSWER(0), NUTAG_AUTOALERT(0), NUTAG_AUTOACK(0),
                  NTATAG_USER_VIA(1), TAG_END());
-  if (!settings.next_hop.empty()) {
-    const std::string hop = settings.next_hop + std::string(transport_parameter(settings.transport));
-    nua_set_params(state->nua, NUTAG_PROXY(hop.c_str()), TAG_END());
-  }
   std::unique_ptr<Agent> agent(new Agent(std::move(state)));
   if (is_traced) {
     State& traced = *agent->state_;
@@ -474,14 +525,24 @@ auto Agent::take_events() -> std::vector<AgentEvent> { return std::exchange(stat
 void Agent::set_place(const Endpoint& reachable) { state_->place = reachable; }
 auto Agent::place() const -> const Endpoint& { return state_->place; }
 
+void Agent::set_server(const std::string& uri, bool takes_all) {
+  State& state = *state_;
+  state.server = uri;
+  if (!takes_all) return;
+  state.next_hop = uri + std::string(transport_parameter(state.config.transport));
+  nua_set_params(state.nua, NUTAG_PROXY(state.next_hop.c_str()), TAG_END());
+}
+
 void Agent::register_place() {
   State& state = *state_;
+  if (state.server.empty()) return;
   // Destroying the handle before withdraws what it registered.
-  if (state.registration != nullptr) nua_handle_destroy(state.registration);
+  state.forget_registration();
   const std::string aor = fmt::format("<sip:{}@{}>", state.config.user, state.config.domain);
   const std::string registrar = fmt::format("sip:{}", state.config.domain);
   state.registration = nua_handle(state.nua, nullptr, SIPTAG_TO_STR(aor.c_str()), TAG_END());
   state.registration_challenges = 0;
+  state.set_next_hop(state.registration, state.server);
   nua_register(
       state.registration, NUTAG_REGISTRAR(registrar.c_str()), SIPTAG_CONTACT_STR(state.contact().c_str()),
       SIPTAG_VIA_STR(state.via().c_str()), NTATAG_USER_VIA(1),
@@ -489,7 +550,10 @@ void Agent::register_place() {
 }
 
 void Agent::unregister() {
-  if (state_->registration != nullptr) nua_unregister(state_->registration, TAG_END());
+  if (state_->is_registered)
+    nua_unregister(state_->registration, TAG_END());
+  else
+    state_->forget_registration();
 }
 
 auto Agent::invite(const std::string& uri, const std::string& sdp, const std::string& next_hop)
@@ -503,10 +567,7 @@ auto Agent::invite(const std::string& uri, const std::string& sdp, const std::st
   State::Call& call = state.calls[handle];
   call.id = CallId{++state.last_id};
   call.is_outgoing = true;
-  if (!next_hop.empty()) {
-    const std::string hop = next_hop + std::string(transport_parameter(state.config.transport));
-    nua_set_hparams(handle, NUTAG_PROXY(hop.c_str()), TAG_END());
-  }
+  if (!next_hop.empty()) state.set_next_hop(handle, next_hop);
   nua_invite(handle, SIPTAG_CONTACT_STR(state.contact().c_str()), SIPTAG_VIA_STR(state.via().c_str()),
              NTATAG_USER_VIA(1), NUTAG_AUTOACK(0), SIPTAG_CONTENT_TYPE_STR("application/sdp"),
              SIPTAG_PAYLOAD_STR(sdp.c_str()), TAG_END());

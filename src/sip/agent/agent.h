@@ -4,7 +4,8 @@
 //
 // What others are to reach us at, our Via and Contact, is set apart from where the socket is: behind a NAT64
 // it is the external endpoint of a mapping. Requests go to one next hop, whatever literal IPv4 addresses
-// Routes and Contacts have (RFC 3261 s8.1.2): an IPv6-only host can't reach those.
+// Routes and Contacts have (RFC 3261 s8.1.2): an IPv6-only host can't reach those. That hop has an address:
+// names are looked up before (server_lookup.h).
 //
 // Everything runs on one thread, in step(). Nobody is called back by the signalling: take_events() has what
 // happened. Handlers of watched descriptors are called in step().
@@ -38,9 +39,7 @@ struct AgentConfig {
   std::string domain = {};
   std::string auth_user = {};
   std::string password = {};
-  /// Where all requests go: a SIP URI without transport; empty: each where its URI says.
-  std::string next_hop = {};
-  /// By which IPv4 literals are reached, where there is no such next hop.
+  /// By which IPv4 literals are reached.
   std::optional<Prefix> nat64_prefix = {};
   Seconds registration_time{3600};
   std::string user_agent = "portolan-phone";
@@ -89,11 +88,17 @@ class Agent {
   void set_place(const Endpoint& reachable);
   [[nodiscard]] auto place() const -> const Endpoint&;
 
-  /// Registers the present place, in place of the one before, and again in time.
+  /// Where registrations go from now on; if `takes_all` other requests too, and else where their URIs say.
+  /// In  uri: SIP, without transport; its host is an address
+  void set_server(const std::string& uri, bool takes_all);
+
+  /// Registers the present place, in place of the one before, and again in time until it fails once. Nothing
+  /// happens before there is a server.
   void register_place();
+  /// Ends the registration, if there is one.
   void unregister();
 
-  /// `next_hop` goes before the configuration's. Errors  text: no URI, or too many calls
+  /// `next_hop` goes before the server: a URI as for set_server(). Errors  text: no URI, or too many calls
   [[nodiscard]] auto invite(const std::string& uri, const std::string& sdp, const std::string& next_hop = {})
       -> std::expected<CallId, std::string>;
   /// Offers `sdp` for the rest of the call (RFC 3261 s14).

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -21,6 +22,7 @@ struct Registered {
 struct RegistrationFailed {
   int status = 0;
   std::string phrase = {};
+  std::optional<Seconds> retry_after = {};  ///< as the server asks for
 };
 struct Unregistered {};
 

@@ -38,7 +38,8 @@ void PortMapping::on_event(const portolan_event* event) {
     case PORTOLAN_EVENT_REFUSED: mapping.is_refused_ = true; break;
     default: break;
   }
-  if (event->text != nullptr && mapping.teller_) mapping.teller_(event->text);
+  if (event->text != nullptr && mapping.teller_)
+    mapping.teller_(fmt::format("{}: {}", mapping.purpose_, event->text));
 }
 
 PortMapping::~PortMapping() { portolan_drop(mapping_); }
@@ -104,13 +105,14 @@ auto Mappings::nat64_prefix() const -> std::optional<Prefix> {
   return Prefix(endpoint_of({.address = address, .port = 0}).address, length);
 }
 
-MediaMapping::MediaMapping(Mappings& mappings, Port rtp, Seconds lifetime, std::string user)
-    : mappings_(mappings), port_(rtp), lifetime_(lifetime), user_(std::move(user)) {
+MediaMapping::MediaMapping(Mappings& mappings, Port rtp, Seconds lifetime, std::string user, unsigned call)
+    : mappings_(mappings), port_(rtp), lifetime_(lifetime), user_(std::move(user)), call_(call) {
   auto pair = mappings_.map({.protocol = Protocol::udp,
                              .port = port_,
                              .count = 2,
                              .lifetime = lifetime_,
-                             .description = fmt::format("RTP of {}", user_)});
+                             .description = fmt::format("RTP of {}", user_),
+                             .purpose = fmt::format("m= and a=rtcp of call {}", call_)});
   if (pair) rtp_ = std::move(*pair);
 }
 
@@ -118,13 +120,14 @@ void MediaMapping::ask_rtcp() {
   auto single = mappings_.map({.protocol = Protocol::udp,
                                .port = Port{static_cast<std::uint16_t>(port_.value + 1)},
                                .lifetime = lifetime_,
-                               .description = fmt::format("RTCP of {}", user_)});
+                               .description = fmt::format("RTCP of {}", user_),
+                               .purpose = fmt::format("a=rtcp of call {}", call_)});
   if (single) rtcp_ = std::move(*single);
 }
 
 void MediaMapping::update() {
   if (rtp_ == nullptr) return;
-  if (rtp_->external() && rtp_->count() >= 2) {
+  if (is_pair()) {
     rtcp_.reset();
   } else if (rtcp_ != nullptr) {
     return;
@@ -136,7 +139,8 @@ void MediaMapping::update() {
     auto single = mappings_.map({.protocol = Protocol::udp,
                                  .port = port_,
                                  .lifetime = lifetime_,
-                                 .description = fmt::format("RTP of {}", user_)});
+                                 .description = fmt::format("RTP of {}", user_),
+                                 .purpose = fmt::format("m= of call {}", call_)});
     if (single) rtp_ = std::move(*single);
     ask_rtcp();
   }
@@ -144,16 +148,14 @@ void MediaMapping::update() {
 
 auto MediaMapping::ends() const -> std::optional<Ends> {
   if (rtp_ == nullptr || !rtp_->external()) return {};
-  if (rtcp_ != nullptr) {
-    if (!rtcp_->external()) return {};
-    return Ends{.rtp = *rtp_->external(), .rtcp = *rtcp_->external()};
-  }
-  if (rtp_->count() < 2) return {};
-  return Ends{.rtp = *rtp_->external(), .rtcp = beside(*rtp_->external())};
+  const Endpoint rtp = *rtp_->external();
+  if (is_pair()) return Ends{.rtp = rtp, .rtcp = beside(rtp)};
+  const auto rtcp = rtcp_ != nullptr ? rtcp_->external() : std::nullopt;
+  return Ends{.rtp = rtp, .rtcp = rtcp.value_or(Endpoint{.address = rtp.address, .port = discard_port})};
 }
 
 auto MediaMapping::is_settled() const -> bool {
-  if (rtp_ == nullptr || ends()) return true;
+  if (rtp_ == nullptr || is_pair()) return true;
   return rtcp_ != nullptr && rtp_->is_settled() && rtcp_->is_settled();
 }
 

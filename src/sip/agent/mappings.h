@@ -32,6 +32,8 @@ struct PortWish {
   std::uint16_t count = 1;
   Seconds lifetime{3600};
   std::string description = {};
+  /// What it is for, to whoever hears of it: "the signalling".
+  std::string purpose = {};
 };
 
 /// One mapping that is wanted; ends with this.
@@ -53,11 +55,13 @@ class PortMapping {
  private:
   friend class Mappings;
   using Teller = std::function<void(const std::string&)>;
-  PortMapping(const PortWish& wish, Teller teller) : internal_(wish.port), teller_(std::move(teller)) {}
+  PortMapping(const PortWish& wish, Teller teller)
+      : internal_(wish.port), purpose_(wish.purpose), teller_(std::move(teller)) {}
   static void on_event(const portolan_event* event);
 
   portolan_mapping* mapping_ = nullptr;
   Port internal_;
+  std::string purpose_;
   Teller teller_;
   std::optional<Endpoint> external_;
   std::uint16_t count_ = 1;
@@ -100,25 +104,30 @@ class Mappings {
   TrafficObserver observer_;
 };
 
-/// RTP and RTCP of one call: a pair of ports if there is one to be had, else two mappings.
+/// RTP and RTCP of one call: a pair of ports if there is one to be had, else two mappings, or RTP's alone.
 class MediaMapping {
  public:
+  /// Where reports are told to go that can't be received, so that nobody gets them in our place: "discard".
+  static constexpr Port discard_port{9};
+
   /// `rtp` is even, RTCP the port behind it. Errors of map() leave it without mappings, and settled.
-  MediaMapping(Mappings& mappings, Port rtp, Seconds lifetime, std::string user);
+  MediaMapping(Mappings& mappings, Port rtp, Seconds lifetime, std::string user, unsigned call);
 
   /// To be called after Mappings::process(): a pair that is not to be had becomes two mappings.
   void update();
+  /// Without a mapping of RTCP its port is discard_port: audio goes without reports.
   [[nodiscard]] auto ends() const -> std::optional<Ends>;
   [[nodiscard]] auto is_settled() const -> bool;
-  [[nodiscard]] auto is_pair() const -> bool { return rtcp_ == nullptr; }
 
  private:
+  [[nodiscard]] auto is_pair() const -> bool { return rtp_->external() && rtp_->count() >= 2; }
   void ask_rtcp();
 
   Mappings& mappings_;
   Port port_;
   Seconds lifetime_;
   std::string user_;
+  unsigned call_;
   std::unique_ptr<PortMapping> rtp_;   // or both
   std::unique_ptr<PortMapping> rtcp_;  // none: they are a pair
   bool is_refused_pair_ = false;

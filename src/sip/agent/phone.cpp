@@ -7,7 +7,9 @@
 #include <fmt/format.h>
 
 #include "io/system.h"
+#include "sip/agent/phone_call.h"
 #include "sip/nat64.h"
+#include "sip/uri.h"
 
 namespace portolan::sip {
 namespace {
@@ -23,23 +25,6 @@ constexpr double retry_min_s = 2.1;
 constexpr double retry_max_s = 4.0;
 
 auto now_both() -> media::MediaTime { return {.now = io::monotonic_now(), .wall = io::wall_now()}; }
-
-auto is_uri(const std::string& text) -> bool {
-  return (text.starts_with("sip:") || text.starts_with("sips:")) && text.size() > 5 &&
-         std::ranges::all_of(
-             text, [](char each) { return each > ' ' && each < '\x7f' && each != '<' && each != '>'; });
-}
-
-/// The host of "sip:13@192.0.2.11:6060;x=y", and the port with its colon.
-auto host_and_port(std::string_view uri) -> std::pair<std::string, std::string> {
-  uri.remove_prefix(uri.find(':') + 1);
-  if (const std::size_t at = uri.find('@'); at != std::string_view::npos) uri.remove_prefix(at + 1);
-  uri = uri.substr(0, uri.find_first_of(";?"));
-  const std::size_t end = uri.starts_with('[') ? uri.find(']') : uri.find(':');
-  if (end == std::string_view::npos) return {std::string(uri), {}};
-  if (uri.starts_with('[')) return {std::string(uri.substr(1, end - 1)), std::string(uri.substr(end + 1))};
-  return {std::string(uri.substr(0, end)), std::string(uri.substr(end))};
-}
 
 }  // namespace
 
@@ -71,41 +56,6 @@ auto to_string(PhoneEvent::Kind kind) -> std::string_view {
   }
   return "?";
 }
-
-struct Phone::Call {
-  Call(unsigned given, io::UdpSocket rtp_socket, io::UdpSocket rtcp_socket, std::string name, Random& random)
-      : number(given),
-        rtp(std::move(rtp_socket)),
-        rtcp(std::move(rtcp_socket)),
-        session(std::move(name), random) {}
-
-  unsigned number;
-  std::optional<CallId> id;
-  bool is_outgoing = false;
-  std::string remote;
-  CallState state = CallState::preparing;
-  bool is_ended = false;
-  io::UdpSocket rtp;
-  io::UdpSocket rtcp;
-  Agent::Watch rtp_watch;
-  Agent::Watch rtcp_watch;
-  std::unique_ptr<MediaMapping> mapping;
-  /// Until when the mapping is waited for.
-  TimePoint patience;
-  media::Session session;
-  Local local;
-  std::optional<Agreement> agreement;
-  /// Their first offer, which waits to be answered; no value: we are to offer.
-  std::optional<Description> offered;
-  bool wants_answer = false;
-  /// An offer of ours is under way, or another one is to be made.
-  bool is_changing = false;
-  bool wants_change = false;
-  std::optional<TimePoint> retry_at;
-  /// What the descriptions so far said of us.
-  std::optional<Ends> told;
-  Endpoint told_place;
-};
 
 Phone::Phone(PhoneConfig config, Random& random) : config_(std::move(config)), random_(random) {}
 Phone::~Phone() = default;
@@ -142,15 +92,17 @@ auto Phone::start() -> std::expected<void, std::string> {
       look_at_mappings();
     });
   }
-  if (const auto external = place()) {
-    agent_->set_place(*external);
-    tell({.kind = PhoneEvent::Kind::mapped, .place = external});
+  told_place_ = place();
+  if (told_place_) {
+    agent_->set_place(*told_place_);
+    tell({.kind = PhoneEvent::Kind::mapped, .place = told_place_});
   } else {
     tell({.kind = PhoneEvent::Kind::unmapped,
-          .text =
-              config_.uses_pcp ? "no PCP server gave this host an external address" : "PCP is switched off"});
+          .text = config_.uses_pcp ? "no PCP server gave this host an external address; portolan announce "
+                                     "asks whether there is a PCP server"
+                                   : "PCP is switched off"});
   }
-  if (config_.is_registering) agent_->register_place();
+  if (config_.is_registering) find_server();
   return {};
 }
 
@@ -161,7 +113,8 @@ auto Phone::map_sip(Port port) -> bool {
       mappings_->map({.protocol = config_.transport == Transport::tcp ? Protocol::tcp : Protocol::udp,
                       .port = port,
                       .lifetime = config_.mapping_lifetime,
-                      .description = fmt::format("SIP of {}", config_.user)});
+                      .description = fmt::format("SIP of {}", config_.user),
+                      .purpose = "Via and Contact"});
   if (!mapping) return false;
   sip_mapping_ = std::move(*mapping);
   mappings_->wait(*sip_mapping_, config_.mapping_wait);
@@ -179,20 +132,6 @@ auto Phone::open_agent(Port port) -> std::expected<void, std::string> {
                      .registration_time = config_.registration_time,
                      .on_trace = config_.on_sip_trace,
                      .on_message = config_.on_traffic};
-  if (!config_.server.empty()) {
-    const auto [host, server_port] = host_and_port("sip:" + config_.server);
-    std::string named = host;
-    if (const auto literal = IpAddress::parse(host)) {
-      const auto reached = config_.address.is_ipv4() ? literal : as_reached(*literal, nat64_prefix());
-      if (!reached)
-        return std::unexpected(
-            fmt::format("the SIP server {} has an IPv4 address, and no NAT64 prefix is known to reach "
-                        "it by: name the server, or give the prefix",
-                        config_.server));
-      named = reached->is_ipv4() ? to_string(*reached) : fmt::format("[{}]", *reached);
-    }
-    config.next_hop = fmt::format("sip:{}{}", named, server_port);
-  }
   auto agent = Agent::open(std::move(config));
   if (!agent) return std::unexpected(agent.error());
   agent_ = std::move(*agent);
@@ -206,6 +145,55 @@ auto Phone::place() const -> std::optional<Endpoint> {
 auto Phone::nat64_prefix() const -> std::optional<Prefix> {
   const auto told = mappings_ != nullptr ? mappings_->nat64_prefix() : std::nullopt;
   return told ? told : config_.nat64_prefix;
+}
+
+auto Phone::reached(const IpAddress& address) const -> std::optional<IpAddress> {
+  if (!config_.address.is_ipv4()) return as_reached(address, nat64_prefix());
+  return address.is_ipv4() ? std::optional(address) : std::nullopt;
+}
+
+/// In  attempt: another one chooses another place, if the server has several
+auto Phone::way_to(const ServerPlaces& places, unsigned attempt) const
+    -> std::expected<std::string, std::string> {
+  if (!places) return std::unexpected(places.error());
+  std::vector<Endpoint> usable;
+  for (const Endpoint& each : *places)
+    if (const auto address = reached(each.address))
+      usable.push_back({.address = *address, .port = each.port});
+  if (!usable.empty()) return uri_of(usable[attempt % usable.size()]);
+  return std::unexpected(fmt::format(
+      "the SIP server is at {}, {}", to_string(places->front()),
+      config_.address.is_ipv4() ? "and this phone has an IPv4 address: give it another one by --address"
+                                : "and no NAT64 prefix is known to reach it by: give one by --nat64-prefix"));
+}
+
+/// The server's address may have changed since it was found before.
+void Phone::find_server() {
+  if (server_lookup_) return;
+  const auto server = parse_host_port(config_.server.empty() ? config_.domain : config_.server);
+  if (!server) return use_server(std::unexpected(server.error()));
+  server_lookup_ = ServerLookup::start(*server, config_.transport, random_);
+  server_watch_ = agent_->on_readable(server_lookup_->descriptor(), [this] {
+    const auto places = server_lookup_->take();
+    if (!places) return;
+    server_watch_ = Agent::Watch();
+    server_lookup_.reset();
+    use_server(*places);
+  });
+}
+
+void Phone::use_server(const ServerPlaces& places) {
+  const auto way = way_to(places, registrations_failed_);
+  if (way) {
+    has_server_ = true;
+    agent_->set_server(*way, !config_.server.empty());
+    if (config_.is_registering) agent_->register_place();
+    for (const auto& call : calls_) prepare(*call);
+    return;
+  }
+  for (const auto& call : calls_)
+    if (call->seeks_way && !call->lookup) end(*call, 0, way.error());
+  if (config_.is_registering) on(RegistrationFailed{.phrase = way.error()});
 }
 
 auto Phone::take_events() -> std::vector<PhoneEvent> { return std::exchange(events_, {}); }
@@ -251,7 +239,7 @@ auto Phone::open_media() -> std::expected<MediaSockets, std::string> {
     return io::UdpSocket::open(options);
   };
   const unsigned first = (config_.media_port_first.value + 1U) & ~1U;
-  const unsigned last = config_.media_port_last.value;
+  const unsigned last = std::min(config_.media_port_first.value + config_.media_ports - 1U, 65535U);
   const unsigned pairs = last > first ? (last - first + 1U) / 2U : 0;
   const auto begin = static_cast<unsigned>(pairs > 0 ? random_.below(pairs) : 0);
   for (unsigned tried = 0; tried < pairs; ++tried) {
@@ -260,8 +248,8 @@ auto Phone::open_media() -> std::expected<MediaSockets, std::string> {
     auto rtcp = socket_at(port + 1);
     if (rtp && rtcp) return MediaSockets{.rtp = std::move(*rtp), .rtcp = std::move(*rtcp)};
   }
-  return std::unexpected(fmt::format("no two ports are free between {} and {}", config_.media_port_first,
-                                     config_.media_port_last));
+  return std::unexpected(
+      fmt::format("no two ports are free between {} and {}", config_.media_port_first, last));
 }
 
 auto Phone::make_call(std::string remote) -> std::expected<Call*, std::string> {
@@ -283,23 +271,25 @@ auto Phone::make_call(std::string remote) -> std::expected<Call*, std::string> {
   call.rtcp_watch = agent_->on_readable(call.rtcp.descriptor(), [this, &call] { receive(call, true); });
   if (mappings_ != nullptr)
     call.mapping = std::make_unique<MediaMapping>(*mappings_, call.local.internal.rtp.port,
-                                                  config_.mapping_lifetime, config_.user);
+                                                  config_.mapping_lifetime, config_.user, call.number);
   return &call;
 }
 
 auto Phone::call(const std::string& uri) -> std::expected<unsigned, std::string> {
-  if (!is_uri(uri))
-    return std::unexpected(fmt::format("'{}' is no SIP URI: give one like sip:13@{}", uri, config_.domain));
+  const auto place = parse_uri(uri);
+  if (!place) return std::unexpected(place.error());
   auto made = make_call(uri);
   if (!made) return std::unexpected(made.error());
   (*made)->is_outgoing = true;
+  // Addresses in URIs are not the server's to reach.
+  (*made)->seeks_way = !IpAddress::parse(place->host);
   prepare(**made);
   return (*made)->number;
 }
 
 /// Goes on with a call whose mappings are there, or are not waited for any longer.
 void Phone::prepare(Call& call) {
-  if (call.is_ended || call.state != CallState::preparing) return;
+  if (call.is_ended || call.state != CallState::preparing || !knows_way(call)) return;
   if (call.mapping != nullptr && !call.mapping->is_settled() && io::monotonic_now() < call.patience) return;
   call.local.external = call.mapping != nullptr ? call.mapping->ends() : std::nullopt;
   call.local.nat64_prefix = nat64_prefix();
@@ -307,25 +297,50 @@ void Phone::prepare(Call& call) {
     offer(call);
     return;
   }
+  if (call.offered) {
+    // Nobody is to answer what can't become a call.
+    if (const auto answer = make_answer(call.local, *call.offered); !answer)
+      return refuse(call, not_acceptable_here, std::string(to_string(answer.error())));
+  }
   call.state = CallState::ringing;
   agent_->ring(*call.id);
   tell({.kind = PhoneEvent::Kind::incoming, .call = call.number, .text = call.remote});
   if (call.wants_answer) try_answer(call);
 }
 
-void Phone::offer(Call& call) {
-  std::string next_hop;
-  const auto [host, port] = host_and_port(call.remote);
-  // Literal addresses are not the server's to reach.
-  if (const auto literal = IpAddress::parse(host)) {
-    const auto reached = config_.address.is_ipv4() ? literal : as_reached(*literal, call.local.nat64_prefix);
-    if (reached)
-      next_hop = fmt::format("sip:{}{}",
-                             reached->is_ipv4() ? to_string(*reached) : fmt::format("[{}]", *reached), port);
+/// Out  false: it is being found out where the INVITE goes, and prepare() called then
+auto Phone::knows_way(Call& call) -> bool {
+  if (!call.seeks_way) return true;
+  if (!config_.server.empty()) {
+    if (!has_server_) find_server();
+    call.seeks_way = !has_server_;
+  } else if (!call.lookup) {
+    find_way(call);
   }
-  call.told = call.local.external;
-  call.told_place = agent_->place();
-  const auto id = agent_->invite(call.remote, to_text(make_offer(call.local)), next_hop);
+  return !call.seeks_way;
+}
+
+void Phone::find_way(Call& call) {
+  call.lookup = ServerLookup::start(*parse_uri(call.remote), config_.transport, random_);
+  call.lookup_watch = agent_->on_readable(call.lookup->descriptor(), [this, &call] {
+    const auto places = call.lookup->take();
+    if (!places || call.is_ended) return;
+    call.lookup_watch = Agent::Watch();
+    call.seeks_way = false;
+    const auto way = way_to(*places, 0);
+    if (!way) return end(call, 0, way.error());
+    call.next_hop = *way;
+    prepare(call);
+  });
+}
+
+void Phone::offer(Call& call) {
+  if (const auto place = parse_uri(call.remote))
+    if (const auto literal = IpAddress::parse(place->host))
+      if (const auto address = reached(*literal))
+        call.next_hop = uri_of({.address = *address, .port = place->port.value_or(default_port)});
+  note_told(call);
+  const auto id = agent_->invite(call.remote, to_text(make_offer(call.local)), call.next_hop);
   if (!id) {
     end(call, 0, id.error());
     return;
@@ -342,18 +357,13 @@ void Phone::answer(unsigned number) {
 }
 
 void Phone::try_answer(Call& call) {
-  call.told = call.local.external;
-  call.told_place = agent_->place();
+  note_told(call);
   if (!call.offered) {
     agent_->answer(*call.id, to_text(make_offer(call.local)));
     return;
   }
   const auto answer = make_answer(call.local, *call.offered);
-  if (!answer) {
-    agent_->refuse(*call.id, not_acceptable_here);
-    end(call, not_acceptable_here, std::string(to_string(answer.error())));
-    return;
-  }
+  if (!answer) return refuse(call, not_acceptable_here, std::string(to_string(answer.error())));
   agent_->answer(*call.id, to_text(answer->description));
   begin_media(call, answer->agreement);
 }
@@ -374,8 +384,13 @@ void Phone::begin_media(Call& call, const Agreement& agreement) {
 void Phone::refuse(unsigned number) {
   Call* call = find(number);
   if (call == nullptr || call->is_outgoing || call->state == CallState::active) return;
-  agent_->refuse(*call->id, busy);
-  end(*call, busy, "refused here");
+  refuse(*call, busy, "Busy Here");
+}
+
+void Phone::refuse(Call& call, int status, const std::string& text) {
+  agent_->refuse(*call.id, status);
+  call.is_refused_here = true;
+  end(call, status, text);
 }
 
 void Phone::hang_up(unsigned number) {
@@ -448,8 +463,9 @@ auto Phone::next_deadline() const -> std::optional<TimePoint> {
   const auto consider = [&](const std::optional<TimePoint>& deadline) {
     if (deadline && (!next || *deadline < *next)) next = deadline;
   };
+  consider(register_at_);
   for (const auto& call : calls_) {
-    if (call->state == CallState::preparing) consider(call->patience);
+    if (call->state == CallState::preparing && !call->seeks_way) consider(call->patience);
     consider(call->retry_at);
     consider(call->session.next_deadline());
   }
@@ -458,6 +474,10 @@ auto Phone::next_deadline() const -> std::optional<TimePoint> {
 
 void Phone::advance() {
   const media::MediaTime time = now_both();
+  if (register_at_ && *register_at_ <= time.now) {
+    register_at_.reset();
+    find_server();
+  }
   for (const auto& call : calls_) {
     if (call->is_ended) continue;
     prepare(*call);
@@ -489,7 +509,11 @@ void Phone::end(Call& call, int status, const std::string& text) {
   call.session.end(now_both());
   serve_media(call);
   call.is_ended = true;
-  PhoneEvent event{.kind = PhoneEvent::Kind::ended, .call = call.number, .status = status, .text = text};
+  PhoneEvent event{.kind = PhoneEvent::Kind::ended,
+                   .call = call.number,
+                   .status = status,
+                   .is_refused_here = call.is_refused_here,
+                   .text = text};
   event.view = view(call);
   event.recording = call.session.recording();
   tell(std::move(event));
@@ -500,60 +524,26 @@ void Phone::drop_ended() {
   std::erase_if(calls_, [](const auto& each) { return each->is_ended; });
 }
 
-// ---- mappings
-// ----------------------------------------------------------------------------------------------
-
-void Phone::look_at_mappings() {
-  if (const auto external = place(); external && *external != agent_->place()) {
-    agent_->set_place(*external);
-    tell({.kind = PhoneEvent::Kind::mapped, .place = external});
-    if (config_.is_registering) agent_->register_place();
-  }
-  for (const auto& call : calls_) {
-    if (call->is_ended) continue;
-    if (call->mapping != nullptr) call->mapping->update();
-    prepare(*call);
-    if (call->state != CallState::active) continue;
-    const auto ends = call->mapping != nullptr ? call->mapping->ends() : std::nullopt;
-    // What is lost is asked for again; until then there is nothing better to tell.
-    if (ends) call->local.external = ends;
-    const bool are_media_moved = ends && ends != call->told;
-    if (are_media_moved || call->told_place != agent_->place()) {
-      want_change(*call);
-      tell({.kind = PhoneEvent::Kind::moved,
-            .call = call->number,
-            .place = are_media_moved ? ends->rtp : agent_->place()});
-    }
-  }
-}
-
-void Phone::want_change(Call& call) {
-  call.wants_change = true;
-  send_change(call);
-}
-
-/// One offer at a time (RFC 3264 s4).
-void Phone::send_change(Call& call) {
-  call.told = call.local.external;
-  call.told_place = agent_->place();
-  if (!call.wants_change || call.is_changing || call.retry_at || !call.id || call.state != CallState::active)
-    return;
-  call.wants_change = false;
-  call.is_changing = true;
-  ++call.local.version;
-  agent_->change(*call.id, to_text(make_offer(call.local)));
-}
-
 // ---- signalling
 // --------------------------------------------------------------------------------------------
 
 void Phone::on(const Registered& event) {
+  registration_retry_.reset();
+  register_at_.reset();
   tell({.kind = PhoneEvent::Kind::registered,
         .text = fmt::format("for {} s", event.expires.count()),
         .place = agent_->place()});
 }
 void Phone::on(const RegistrationFailed& event) {
-  tell({.kind = PhoneEvent::Kind::registration_failed, .status = event.status, .text = event.phrase});
+  PhoneEvent failed{
+      .kind = PhoneEvent::Kind::registration_failed, .status = event.status, .text = event.phrase};
+  ++registrations_failed_;
+  if (RegistrationRetry::is_worth_it(event.status)) {
+    const Milliseconds wait = registration_retry_.next(event.retry_after, random_);
+    register_at_ = io::monotonic_now() + wait;
+    failed.again_in = std::chrono::ceil<Seconds>(wait);
+  }
+  tell(std::move(failed));
 }
 void Phone::on(const Unregistered&) { tell({.kind = PhoneEvent::Kind::unregistered}); }
 
@@ -583,6 +573,7 @@ void Phone::on(const Offered& event) {
   ++call->local.version;
   if (event.sdp.empty()) {
     agent_->answer(event.call, to_text(make_offer(call->local)));
+    note_told(*call);
     return;
   }
   const auto description = parse_sdp(event.sdp);
@@ -593,6 +584,7 @@ void Phone::on(const Offered& event) {
     return;
   }
   agent_->answer(event.call, to_text(answer->description));
+  note_told(*call);
   begin_media(*call, answer->agreement);
   tell({.kind = PhoneEvent::Kind::changed,
         .call = call->number,
@@ -621,6 +613,7 @@ void Phone::on(const Accepted& event) {
         fmt::format("the answer can't be used: {}",
                     description ? to_string(agreement.error()) : description.error().text);
     agent_->hang_up(event.call);
+    call->is_refused_here = true;
     end(*call, not_acceptable_here, why);
     return;
   }
@@ -659,6 +652,9 @@ void Phone::on(const CallEnded& event) {
 }
 
 void Phone::close(Milliseconds timeout) {
+  config_.is_registering = false;
+  register_at_.reset();
+  server_watch_ = Agent::Watch();
   for (const auto& call : calls_) {
     if (!call->is_ended && !call->id) end(*call, 0, "hung up here");
   }

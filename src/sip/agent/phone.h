@@ -27,7 +27,9 @@
 #include "media/session.h"
 #include "sip/agent/agent.h"
 #include "sip/agent/mappings.h"
+#include "sip/agent/server_lookup.h"
 #include "sip/offer.h"
+#include "sip/registration_retry.h"
 
 namespace portolan::sip {
 
@@ -49,7 +51,7 @@ struct PhoneConfig {
   unsigned sip_ports = 8;
   /// Each call takes an even one of these and the one behind it, somewhere among them.
   Port media_port_first{7078};
-  Port media_port_last{7999};
+  unsigned media_ports = 900;
   /// Found otherwise; what the PCP server tells goes before it.
   std::optional<Prefix> nat64_prefix;
   bool uses_pcp = true;
@@ -86,7 +88,7 @@ struct CallView {
 struct PhoneEvent {
   enum class Kind : std::uint8_t {
     mapped,    ///< SIP is reachable at `place`
-    unmapped,  ///< no PCP server gave a mapping for SIP, or it was lost
+    unmapped,  ///< no PCP server gave a mapping for SIP, or it was lost: `text` says why
     registered,
     registration_failed,
     unregistered,
@@ -100,10 +102,14 @@ struct PhoneEvent {
     ended,
   };
   Kind kind{};
-  unsigned call = 0;      ///< number; 0: about no call
-  int status = 0;         ///< of SIP
+  unsigned call = 0;  ///< number; 0: about no call
+  int status = 0;     ///< of SIP
+  /// That status is what this phone answered.
+  bool is_refused_here = false;
   std::string text = {};  ///< phrase, digits
   std::optional<Endpoint> place = {};
+  /// Of a registration that failed: when it is tried again, if it is.
+  std::optional<Seconds> again_in = {};
   /// Of a call that ended: how it was.
   std::optional<CallView> view = {};
   std::vector<std::int16_t> recording = {};
@@ -159,6 +165,13 @@ class Phone {
   [[nodiscard]] auto start() -> std::expected<void, std::string>;
   [[nodiscard]] auto map_sip(Port port) -> bool;
   [[nodiscard]] auto open_agent(Port port) -> std::expected<void, std::string>;
+  [[nodiscard]] auto reached(const IpAddress& address) const -> std::optional<IpAddress>;
+  [[nodiscard]] auto way_to(const ServerPlaces& places, unsigned attempt) const
+      -> std::expected<std::string, std::string>;
+  void find_server();
+  void use_server(const ServerPlaces& places);
+  [[nodiscard]] auto knows_way(Call& call) -> bool;
+  void find_way(Call& call);
   struct MediaSockets {
     io::UdpSocket rtp;
     io::UdpSocket rtcp;
@@ -170,10 +183,14 @@ class Phone {
   void prepare(Call& call);
   void offer(Call& call);
   void try_answer(Call& call);
+  void refuse(Call& call, int status, const std::string& text);
   void begin_media(Call& call, const Agreement& agreement);
   void serve_media(Call& call);
   void receive(Call& call, bool is_rtcp);
   void look_at_mappings();
+  void look_at_sip_mapping();
+  void follow_mapping(Call& call);
+  void note_told(Call& call);
   void want_change(Call& call);
   void send_change(Call& call);
 
@@ -200,6 +217,15 @@ class Phone {
   std::unique_ptr<PortMapping> sip_mapping_;
   std::unique_ptr<Agent> agent_;
   Agent::Watch mappings_watch_;
+  /// Under way: where the server is.
+  std::optional<ServerLookup> server_lookup_;
+  Agent::Watch server_watch_;
+  bool has_server_ = false;
+  RegistrationRetry registration_retry_;
+  std::optional<TimePoint> register_at_;
+  unsigned registrations_failed_ = 0;
+  /// Where SIP is reachable, as told.
+  std::optional<Endpoint> told_place_;
   std::vector<std::unique_ptr<Call>> calls_;
   unsigned last_number_ = 0;
   std::vector<PhoneEvent> events_;
