@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // The agent as a program of its own, on a host with a default router that is a PCP server. Needs root.
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,6 +18,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "io/network_watch.h"
 #include "portolan/agent.h"
 #include "portolan/options.h"
 #include "portolan/test_router.h"
@@ -314,22 +317,44 @@ auto sleeps_of(pid_t process) -> long {
   return 0;
 }
 
+/// Has a router on lan1 advertise what is none of the kernel's business: PREF64 (RFC 8781).
+void advertise() {
+  io::FileDescriptor raw{::socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6)};
+  const int hops = 255;
+  ::setsockopt(raw.get(), IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof hops);
+  sockaddr_in6 to{};
+  to.sin6_family = AF_INET6;
+  to.sin6_scope_id = ::if_nametoindex("lan1");
+  to.sin6_addr = {{{0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}};
+  const std::array<std::uint8_t, 32> packet{134, 0, 0, 0, 0,    0, 0,    0,    0, 0,    0, 0, 0, 0, 0, 0,
+                                            38,  2, 7, 8, 0x20, 1, 0x0d, 0xb8, 0, 0x64, 0, 0, 0, 0, 0, 0};
+  ASSERT_EQ(::sendto(raw.get(), packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof to),
+            static_cast<ssize_t>(packet.size()));
+}
+
 TEST_F(AgentTest, an_idle_agent_sleeps_until_its_next_deadline) {
   const auto server = router();
   configure_ipv6();
+  ip("link add eth1 type veth peer name lan1");
+  for (const char* const name : {"eth1", "lan1"}) ip(fmt::format("link set {} addrgenmode none up", name));
+  ip("address add fe80::1/64 dev lan1 nodad");
+  std::ofstream("/proc/sys/net/ipv6/conf/eth1/accept_ra") << "2";
+  auto watch = io::NetworkWatch::open(io::Advertisements::heard).value();
   write("agent.toml", web);
   Program agent(agent_arguments());
   ASSERT_TRUE(agent.wait_for("is reachable at"));
   // What it looked at when it began ends within seconds. From then on nothing wakes it before the renewal,
-  // half the lifetime later (RFC 6887 s11.2.1).
+  // half the lifetime later (RFC 6887 s11.2.1), be it what routers advertise all the time.
   const TimePoint limit = io::monotonic_now() + Seconds{30};
   long woken = 1;
   while (woken > 0 && io::monotonic_now() < limit) {
     const long before = sleeps_of(agent.process());
+    advertise();
     std::this_thread::sleep_for(Seconds{4});
     woken = sleeps_of(agent.process()) - before;
   }
   EXPECT_EQ(woken, 0);
+  EXPECT_THAT(watch.take().advertised, testing::Not(IsEmpty())) << "there was something to hear";
   EXPECT_THAT(server->got(), SizeIs(1));
 }
 

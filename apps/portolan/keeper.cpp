@@ -14,7 +14,7 @@
 namespace portolan {
 auto Keeper::open(io::EventLoop& loop, KeeperSettings settings, Handlers handlers)
     -> std::expected<std::unique_ptr<Keeper>, std::string> {
-  auto watch = io::NetworkWatch::open();
+  auto watch = io::NetworkWatch::open(io::Advertisements::ignored);
   if (!watch) return std::unexpected(watch.error());
   std::unique_ptr<Keeper> keeper(
       new Keeper(loop, std::move(settings), std::move(*watch), std::move(handlers)));

@@ -9,7 +9,7 @@ namespace portolan {
 
 void hear_advertisements(Seconds wait, discovery::Nat64Prefixes& prefixes,
                          std::vector<std::string>& remarks) {
-  auto watch = io::NetworkWatch::open();
+  auto watch = io::NetworkWatch::open(io::Advertisements::heard);
   if (!watch) {
     remarks.push_back(watch.error());
     return;

@@ -151,7 +151,7 @@ void Session::listen_to_announcements(unsigned interface_index) {
 void Session::stay() {
   stays_ = true;
   // Without word of changes the address is taken for what it was.
-  auto watch = io::NetworkWatch::open();
+  auto watch = io::NetworkWatch::open(io::Advertisements::ignored);
   if (!watch) return;
   network_.emplace(std::move(*watch));
   network_changed_ = loop_.on_readable(network_->descriptor(), [this] {

@@ -28,11 +28,12 @@ void take_options(rtnetlink::Octets octets, std::vector<AdvertisedOptions>& adve
 
 NetworkWatch::NetworkWatch(FileDescriptor socket) : socket_(std::move(socket)) {}
 
-auto NetworkWatch::open() -> std::expected<NetworkWatch, std::string> {
+auto NetworkWatch::open(Advertisements advertisements) -> std::expected<NetworkWatch, std::string> {
   auto socket = rtnetlink::open(
       RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
       SOCK_NONBLOCK);
   if (!socket) return std::unexpected("netlink: " + to_string(socket.error()));
+  if (advertisements == Advertisements::ignored) return NetworkWatch{std::move(*socket)};
   const int group = RTNLGRP_ND_USEROPT;
   if (::setsockopt(socket->get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0)
     return std::unexpected("netlink: " + to_string(SystemError{.number = errno, .operation = "setsockopt"}));

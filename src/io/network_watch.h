@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Word from the kernel that this host's place in the network has changed: an interface, an address of either
-// family or its lifetimes, a route. And what routers advertise that is none of the kernel's business (RFC
-// 4861 options such as PREF64), which it hands on as it came. Needs no rights.
+// family or its lifetimes, a route. And, if wanted, what routers advertise that is none of the kernel's
+// business (RFC 4861 options such as PREF64), which it hands on as it came. Needs no rights.
 #pragma once
 
 #include <cstddef>
@@ -26,13 +26,16 @@ struct NetworkNews {
   std::vector<AdvertisedOptions> advertised;
 };
 
+/// Each one of a router wakes who hears them.
+enum class Advertisements : std::uint8_t { ignored, heard };
+
 class NetworkWatch {
  public:
   /// Advertisements kept from one take(); later ones are left out, routers repeat them.
   static constexpr std::size_t advertised_max = 64;
 
   /// Changes from now on are told. Errors  text for a person
-  [[nodiscard]] static auto open() -> std::expected<NetworkWatch, std::string>;
+  [[nodiscard]] static auto open(Advertisements advertisements) -> std::expected<NetworkWatch, std::string>;
 
   /// Readable when there is word.
   [[nodiscard]] auto descriptor() const -> int { return socket_.get(); }

@@ -40,7 +40,7 @@ auto Runtime::open(client::Speech speech, bool uses_anycast)
   if (!poll) return std::unexpected(to_string(poll.error()));
   // Without word of changes the client goes on with what it has.
   std::optional<io::NetworkWatch> watch;
-  if (auto opened = io::NetworkWatch::open())
+  if (auto opened = io::NetworkWatch::open(io::Advertisements::heard))
     if (!poll->add(opened->descriptor())) watch = std::move(*opened);
   return std::unique_ptr<Runtime>(new Runtime(speech, uses_anycast, std::move(*poll), std::move(watch)));
 }

@@ -123,7 +123,7 @@ class LookTest : public io::testing::PrivateNetwork {
 };
 
 TEST_F(LookTest, addresses_come_with_the_lifetimes_that_the_router_gives_them) {
-  auto watch = io::NetworkWatch::open().value();
+  auto watch = io::NetworkWatch::open(io::Advertisements::heard).value();
   const auto host_address = [&]() -> std::optional<HostAddress> {
     const auto addresses = io::host_addresses().value();
     for (const HostAddress& entry : addresses)
@@ -160,7 +160,7 @@ TEST_F(LookTest, addresses_come_with_the_lifetimes_that_the_router_gives_them) {
 
 TEST_F(LookTest, privacy_addresses_are_what_traffic_leaves_from) {
   run("sysctl -q -w net.ipv6.conf.host0.use_tempaddr=2");
-  auto watch = io::NetworkWatch::open().value();
+  auto watch = io::NetworkWatch::open(io::Advertisements::heard).value();
   advertise(86400, 80000, 0);
   const auto temporary = [&]() -> std::optional<HostAddress> {
     const auto addresses = io::host_addresses().value();
@@ -174,7 +174,7 @@ TEST_F(LookTest, privacy_addresses_are_what_traffic_leaves_from) {
 }
 
 TEST_F(LookTest, pref64_of_an_advertisement_comes_through_the_kernel) {
-  auto watch = io::NetworkWatch::open().value();
+  auto watch = io::NetworkWatch::open(io::Advertisements::heard).value();
   advertise(3600, 3600, 225U << 3U);
   // Other options of the advertisement come too, from newer kernels.
   const auto prefixes = [&] {
