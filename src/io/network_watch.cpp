@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "io/network_watch.h"
 
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "io/rtnetlink.h"
@@ -22,6 +24,36 @@ void take_options(rtnetlink::Octets octets, std::vector<AdvertisedOptions>& adve
   const rtnetlink::Octets options = octets.first(length);
   advertised.push_back({.interface_index = static_cast<std::uint32_t>(header->nduseropt_ifindex),
                         .octets = {options.begin(), options.end()}});
+}
+
+auto is_running(const ifinfomsg& link) -> bool {
+  return (link.ifi_flags & IFF_UP) != 0 && (link.ifi_flags & IFF_RUNNING) != 0;
+}
+
+/// The interface that is no longer what it was, if the word is of that.
+auto left_by(std::uint16_t type, rtnetlink::Octets octets) -> std::optional<std::uint32_t> {
+  if (type == RTM_NEWLINK || type == RTM_DELLINK) {
+    const auto link = rtnetlink::take_header<ifinfomsg>(octets);
+    if (!link || (type == RTM_NEWLINK && is_running(*link))) return {};
+    return static_cast<std::uint32_t>(link->ifi_index);
+  }
+  if (type != RTM_DELROUTE) return {};
+  const auto route = rtnetlink::take_header<rtmsg>(octets);
+  if (!route || route->rtm_family != AF_INET6 || route->rtm_dst_len != 0) return {};
+  std::optional<std::uint32_t> interface_index;
+  rtnetlink::for_each_attribute(octets, [&interface_index](int attribute, rtnetlink::Octets value) {
+    if (attribute == RTA_OIF) interface_index = rtnetlink::read_number(value);
+  });
+  return interface_index;
+}
+
+void take_change(std::uint16_t type, rtnetlink::Octets octets, NetworkNews& news) {
+  news.has_changed = true;
+  const auto left = left_by(type, octets);
+  if (!left) return;
+  news.left.push_back(*left);
+  std::erase_if(news.advertised,
+                [&left](const AdvertisedOptions& options) { return options.interface_index == *left; });
 }
 
 }  // namespace
@@ -58,7 +90,7 @@ auto NetworkWatch::take() -> NetworkNews {
                                   if (type == RTM_NEWNDUSEROPT)
                                     take_options(payload, news.advertised);
                                   else
-                                    news.has_changed = true;
+                                    take_change(type, payload, news);
                                 });
   }
 }

@@ -23,6 +23,10 @@ struct AdvertisedOptions {
 
 struct NetworkNews {
   bool has_changed = false;
+  /// Interfaces that are down or gone, or lost a default router of IPv6, be it for a moment: what was
+  /// advertised there before is void.
+  std::vector<std::uint32_t> left;
+  /// What was advertised since.
   std::vector<AdvertisedOptions> advertised;
 };
 

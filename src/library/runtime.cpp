@@ -116,6 +116,8 @@ void Runtime::hear(const std::vector<client::Server>& servers) {
 
 void Runtime::take_news() {
   const io::NetworkNews news = watch_->take();
+  for (const std::uint32_t interface_index : news.left)
+    prefixes_.forget(discovery::PrefixSource::router_advertisement, interface_index);
   for (const io::AdvertisedOptions& options : news.advertised)
     for (const discovery::Pref64& learned : discovery::parse_pref64_options(options.octets))
       prefixes_.learn(io::monotonic_now(), discovery::PrefixSource::router_advertisement,

@@ -144,3 +144,23 @@ def test_a_nat64_prefix_that_a_router_advertises_is_known(host, prefix):
         advertise()
         run_until(client, lambda: client.nat64_prefix()[0] == OK)
         assert client.nat64_prefix() == (OK, "2001:db8:64::", 96)
+
+        def is_known_again():
+            # Before both ends are up again, it is not sent or not heard.
+            with contextlib.suppress(OSError):
+                advertise()
+            return client.nat64_prefix()[0] == OK
+        # Another network may be behind the interface when it is up again, and behind another router.
+        with host.entered():
+            ip("link", "set", "eth0", "down")
+        run_until(client, lambda: client.nat64_prefix()[0] != OK)
+        with host.entered():
+            ip("link", "set", "eth0", "up")
+            ip("address", "replace", "fe80::2/64", "dev", "eth0", "nodad")
+            ip("-6", "route", "add", "default", "via", "fe80::1", "dev", "eth0")
+        run_until(client, is_known_again)
+        with host.entered():
+            ip("-6", "route", "del", "default", "via", "fe80::1", "dev", "eth0")
+        run_until(client, lambda: client.nat64_prefix()[0] != OK)
+
+

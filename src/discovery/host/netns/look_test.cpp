@@ -173,6 +173,22 @@ TEST_F(LookTest, privacy_addresses_are_what_traffic_leaves_from) {
   EXPECT_EQ(source.value(), temporary()->address);
 }
 
+TEST_F(LookTest, an_interface_that_was_left_is_told_and_not_what_it_advertised_before) {
+  auto watch = io::NetworkWatch::open(io::Advertisements::heard).value();
+  run("ip -6 route add default via fe80::1 dev host0 && ip -6 route add 2001:db8:5::/64 dev host0");
+  run("ip -6 route del 2001:db8:5::/64 dev host0");
+  EXPECT_THAT(watch.take().left, IsEmpty());
+  run("ip -6 route del default via fe80::1 dev host0");
+  EXPECT_THAT(watch.take().left, Contains(host_index));
+  auto other = io::NetworkWatch::open(io::Advertisements::heard).value();
+  advertise(3600, 3600, 225U << 3U);
+  await(other, [&] { return !advertised.empty(); });
+  run("ip link set host0 down");
+  const io::NetworkNews news = watch.take();
+  EXPECT_THAT(news.left, Contains(host_index));
+  EXPECT_THAT(news.advertised, IsEmpty());
+}
+
 TEST_F(LookTest, pref64_of_an_advertisement_comes_through_the_kernel) {
   auto watch = io::NetworkWatch::open(io::Advertisements::heard).value();
   advertise(3600, 3600, 225U << 3U);
