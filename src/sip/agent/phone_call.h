@@ -26,17 +26,17 @@ struct Phone::Call {
         session(std::move(name), random) {}
 
   unsigned number;
-  std::optional<CallId> id;
   bool is_outgoing = false;
+  /// The INVITE goes to a name that is to be found first.
+  bool seeks_way = false;
+  CallState state = CallState::preparing;
+  bool is_ended = false;
+  std::optional<CallId> id;
   std::string remote;
   /// Where the INVITE goes, if not to the server.
   std::string next_hop;
-  /// It goes to a name that is to be found first.
-  bool seeks_way = false;
   std::optional<ServerLookup> lookup;
   Agent::Watch lookup_watch;
-  CallState state = CallState::preparing;
-  bool is_ended = false;
   io::UdpSocket rtp;
   io::UdpSocket rtcp;
   Agent::Watch rtp_watch;
