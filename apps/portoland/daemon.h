@@ -88,6 +88,9 @@ class Daemon {
   [[nodiscard]] auto apply(Settings wanted) -> std::expected<void, std::string>;
   /// Lets operators in, if they are to be.
   [[nodiscard]] auto start_management() -> std::expected<void, std::string>;
+  /// What operators are shown over TLS; none if they do not come by it. Errors  text for the operator
+  [[nodiscard]] static auto load_identity(const ManagementSettings& wanted)
+      -> std::expected<io::TlsIdentity, std::string>;
   [[nodiscard]] auto management_surroundings() -> management::Surroundings;
   [[nodiscard]] auto program_status() const -> management::ProgramStatus;
   [[nodiscard]] auto pools() const -> std::vector<management::Pool>;

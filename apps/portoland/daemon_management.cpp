@@ -13,22 +13,23 @@
 
 namespace portolan::portoland {
 
-auto Daemon::start_management() -> std::expected<void, std::string> {
-  const ManagementSettings& wanted = settings_.management;
-  if (wanted.listen.empty()) return {};
-  io::TlsIdentity identity;
+auto Daemon::load_identity(const ManagementSettings& wanted) -> std::expected<io::TlsIdentity, std::string> {
   const auto is_tls = [](const io::StreamAddress& address) {
     return address.kind == io::StreamAddress::Kind::tls;
   };
-  if (std::ranges::any_of(wanted.listen, is_tls)) {
-    auto loaded = io::TlsIdentity::server(wanted.certificate, wanted.key);
-    if (!loaded) return std::unexpected(loaded.error());
-    identity = *std::move(loaded);
-  }
+  if (std::ranges::none_of(wanted.listen, is_tls)) return io::TlsIdentity();
+  return io::TlsIdentity::server(wanted.certificate, wanted.key);
+}
+
+auto Daemon::start_management() -> std::expected<void, std::string> {
+  const ManagementSettings& wanted = settings_.management;
+  if (wanted.listen.empty()) return {};
+  const auto identity = load_identity(wanted);
+  if (!identity) return std::unexpected(identity.error());
   std::vector<management::Api::Listener> listeners;
   listeners.reserve(wanted.listen.size());
   for (const io::StreamAddress& address : wanted.listen)
-    listeners.push_back({.address = address, .identity = identity, .rights = wanted.rights});
+    listeners.push_back({.address = address, .identity = *identity, .rights = wanted.rights});
   api_ = std::make_unique<management::Api>(loop_, server_, management_surroundings(), wanted.limits);
   const auto addresses = api_->listen(listeners, wanted.names, wanted.tokens);
   if (!addresses) return std::unexpected(addresses.error());

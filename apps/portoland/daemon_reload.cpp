@@ -41,11 +41,16 @@ auto Daemon::apply(Settings wanted) -> std::expected<void, std::string> {
   settings_ = std::move(wanted);
   mapping_log_.use(*std::move(mapping_file), settings_);
   server_.reconfigure(io::monotonic_now(), server_config(settings_, io::monotonic_now()));
-  if (api_) api_->set_tokens(settings_.management.tokens);
+  if (api_) {
+    api_->set_tokens(settings_.management.tokens);
+    api_->set_identity(*identity);
+  }
   devices_->connect();
   server_.advance(io::monotonic_now());
   carry_out_actions();
   return {};
+  const auto identity = load_identity(wanted.management);
+  if (!identity) return std::unexpected(identity.error());
 }
 
 }  // namespace portolan::portoland

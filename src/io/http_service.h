@@ -119,6 +119,10 @@ class HttpService {
   /// Errors  text for the operator
   [[nodiscard]] auto listen(const StreamAddress& address, const TlsIdentity& identity,
                             const SocketRights& rights = {}) -> std::expected<StreamAddress, std::string>;
+  /// Shows `identity` to who connects over TLS from now on, at all its listeners.
+  void set_identity(const TlsIdentity& identity) {
+    for (StreamListener& listener : listeners_) listener.set_identity(identity);
+  }
   [[nodiscard]] auto counters() const -> const HttpCounters& { return counters_; }
 
  private:

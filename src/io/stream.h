@@ -160,6 +160,8 @@ class StreamListener {
 
   /// Where it listens; the port is known if 0 was asked for.
   [[nodiscard]] auto address() const -> const StreamAddress&;
+  /// Shows `identity` to who connects from now on, if it listens over TLS.
+  void set_identity(const TlsIdentity& identity);
 
  private:
   explicit StreamListener(std::shared_ptr<detail::Acceptor> acceptor) noexcept;

@@ -69,6 +69,7 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
   }
 
   [[nodiscard]] auto address() const -> const StreamAddress& { return address_; }
+  void set_identity(const TlsIdentity& identity) { identity_ = identity; }
 
  private:
   auto failed(const ErrorCode& error) -> std::unexpected<std::string> {
@@ -202,5 +203,10 @@ auto StreamListener::open(EventLoop& loop, const StreamAddress& address, const T
 }
 
 auto StreamListener::address() const -> const StreamAddress& { return acceptor_->address(); }
+
+void StreamListener::set_identity(const TlsIdentity& identity) {
+  PORTOLAN_CHECK(address().kind != StreamAddress::Kind::tls || identity.context() != nullptr);
+  acceptor_->set_identity(identity);
+}
 
 }  // namespace portolan::io

@@ -72,10 +72,8 @@ class Server:
     def __init__(self, directory):
         self.directory = directory
         self.socket = directory / "management.sock"
-        self.certificate, key = directory / "server.pem", directory / "server.key"
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
-                "-subj", "/CN=gateway", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", key,
-                "-out", self.certificate)
+        self.certificate, self.key = directory / "server.pem", directory / "server.key"
+        self.make_certificate()
         self.tokens = directory / "tokens"
         self.write_tokens({"looks": ("read", READ), "changes": ("write", WRITE)})
         self.config = directory / "portoland.toml"
@@ -92,7 +90,7 @@ prefix = "2001:db8:aaaa::/48"
 listen = ["unix:{self.socket}", "tcp:127.0.0.1:0", "tls:127.0.0.1:0"]
 socket_mode = "0600"
 certificate = "{self.certificate}"
-key = "{key}"
+key = "{self.key}"
 tokens = "{self.tokens}"
 names = ["gateway.example.net"]
 connections_max = 8
@@ -107,6 +105,11 @@ request_timeout = {REQUEST_TIMEOUT}
         said = self.log.read_text()
         self.tcp_port = int(re.search(r"at tcp:127.0.0.1:(\d+)", said)[1])
         self.tls_port = int(re.search(r"at tls:127.0.0.1:(\d+)", said)[1])
+
+    def make_certificate(self):
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+                "-subj", "/CN=gateway", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", self.key,
+                "-out", self.certificate)
 
     def write_tokens(self, tokens):
         self.tokens.write_text("".join(f"{name} {access} {hashlib.sha256(secret.encode()).hexdigest()}\n"

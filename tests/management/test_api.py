@@ -5,7 +5,7 @@ import json
 import stat
 
 import pytest
-from conftest import HOST, READ, REQUEST_TIMEOUT, WRITE, commands, fields, read_all
+from conftest import HOST, READ, REQUEST_TIMEOUT, WRITE, Answer, commands, fields, read_all
 from pcp import TCP, UDP, description
 
 SUBSCRIBER = "2001:db8:112::/64"
@@ -157,6 +157,29 @@ def test_tokens_are_read_again_with_the_configuration(server):
     server.tokens.chmod(0o644)
     assert "so that others may use it" in server.reload()
     assert server.ask("GET", "/v1/status", way="tcp", token="new-secret").status == 200
+
+
+def test_a_renewed_certificate_is_shown_after_a_reload(server):
+    def asks(connection):
+        connection.request("GET", "/v1/status", headers={"Authorization": f"Bearer {READ}"})
+        return Answer(connection.getresponse()).status
+
+    kept = server.connection("tls")
+    assert asks(kept) == 200
+    server.make_certificate()
+    assert "configuration reloaded" in server.reload()
+    # This takes only the new one.
+    assert server.ask("GET", "/v1/status", way="tls", token=READ).status == 200
+    assert asks(kept) == 200, "who was connected goes on"
+    kept.close()
+    # One that is not whole, or not that of the key.
+    key = server.key.read_text()
+    for wrong in ("", key[:100]):
+        server.key.write_text(wrong)
+        said = server.reload()
+        assert "not reloaded" in said and f"{server.key}: no private key of that certificate" in said, said
+        assert "check that the file" in said
+    assert server.ask("GET", "/v1/status", way="tls", token=READ).status == 200
 
 
 def test_web_pages_are_kept_out(server):

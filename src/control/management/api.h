@@ -78,6 +78,8 @@ class Api {
   [[nodiscard]] auto listen(const std::vector<Listener>& listeners, std::vector<std::string> names,
                             Tokens tokens) -> std::expected<std::vector<io::StreamAddress>, std::string>;
   void set_tokens(Tokens tokens);
+  /// Shown to who connects over TLS from now on.
+  void set_identity(const io::TlsIdentity& identity) { service_.set_identity(identity); }
 
   /// What the engine has finished, and whatever else has happened: to be called with each of its Actions.
   void carried_out(std::span<const server::Finished> finished);
