@@ -32,6 +32,8 @@ class Daemon {
   /// Takes `wanted`, in which load_settings() has found nothing wrong, instead of the present settings.
   /// Errors  text for the operator; nothing has changed
   [[nodiscard]] auto reload(Settings wanted) -> std::expected<void, std::string>;
+  /// Opens the event log again: somebody may have moved it away.
+  void reopen_log() { event_log_->reopen(settings_.nat64.events); }
   [[nodiscard]] auto settings() const -> const Settings& { return settings_; }
   void log_counters() const;
   /// Hands the same, and more, to `take` as text for Prometheus, later on the loop's thread; never if the

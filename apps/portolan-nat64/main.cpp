@@ -45,16 +45,19 @@ void notify(std::string_view state) {
     io::log::warn("service-manager-not-told", "{error}", told.error());
 }
 
-/// Reads the configuration again. One with mistakes changes nothing.
+/// Reads the configuration again. One with mistakes changes nothing, but that a log that was moved away is
+/// begun anew.
 void reload(Daemon& daemon, const std::filesystem::path& config) {
   notify("RELOADING=1");
   auto settings = load_settings(config, &daemon.settings());
   if (!settings) {
     for (const std::string& error : settings.error())
       io::log::error("configuration-mistake", "{error}", error);
+    daemon.reopen_log();
     io::log::error("configuration-not-reloaded", "configuration not reloaded: nothing has changed");
   } else if (const auto done = daemon.reload(*std::move(settings)); !done) {
     io::log::error("configuration-mistake", "{error}", done.error());
+    daemon.reopen_log();
     io::log::error("configuration-not-reloaded", "configuration not reloaded: nothing has changed");
   } else {
     io::log::info("configuration-reloaded", "configuration reloaded");

@@ -44,7 +44,7 @@ class Daemon {
 
   /// Reads the file of its settings again, and goes by it; tells log and service manager. What was promised
   /// stays so, mappings at addresses that leave the pool move. Errors  each mistake, for the operator:
-  /// nothing has changed
+  /// nothing has changed, but that logs that were moved away are begun anew
   auto reload() -> std::expected<void, std::vector<std::string>>;
   [[nodiscard]] auto settings() const -> const Settings& { return settings_; }
 
@@ -83,14 +83,16 @@ class Daemon {
   [[nodiscard]] auto metrics_with(const Devices::Metrics& devices, Nanoseconds loop_delay) const
       -> std::string;
   [[nodiscard]] auto store_metrics() const -> control::StoreMetrics;
+  /// Opens the logs of what happens again: somebody may have moved them away.
+  void reopen_logs();
   /// Takes `wanted` instead of the present settings; load_settings() has found nothing wrong with them, nor
   /// a difference in what is fixed at start. Errors  text for the operator; nothing has changed
   [[nodiscard]] auto apply(Settings wanted) -> std::expected<void, std::string>;
-  /// Lets operators in, if they are to be.
-  [[nodiscard]] auto start_management() -> std::expected<void, std::string>;
   /// What operators are shown over TLS; none if they do not come by it. Errors  text for the operator
   [[nodiscard]] static auto load_identity(const ManagementSettings& wanted)
       -> std::expected<io::TlsIdentity, std::string>;
+  /// Lets operators in, if they are to be.
+  [[nodiscard]] auto start_management() -> std::expected<void, std::string>;
   [[nodiscard]] auto management_surroundings() -> management::Surroundings;
   [[nodiscard]] auto program_status() const -> management::ProgramStatus;
   [[nodiscard]] auto pools() const -> std::vector<management::Pool>;

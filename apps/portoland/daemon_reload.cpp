@@ -24,18 +24,30 @@ auto Daemon::reload() -> std::expected<void, std::vector<std::string>> {
   else if (auto applied = apply(*std::move(wanted)); !applied)
     mistakes.push_back(std::move(applied.error()));
   for (const std::string& mistake : mistakes) io::log::error("configuration-mistake", "{error}", mistake);
-  if (mistakes.empty())
+  if (mistakes.empty()) {
     io::log::info("configuration-reloaded", "configuration reloaded");
-  else
+  } else {
+    reopen_logs();
     io::log::error("configuration-not-reloaded", "configuration not reloaded: nothing has changed");
+  }
   tell_service_manager("READY=1");
   if (!mistakes.empty()) return std::unexpected(std::move(mistakes));
   return {};
 }
 
+void Daemon::reopen_logs() {
+  if (auto file = MappingLog::open(settings_.mapping_log))
+    mapping_log_.use(*std::move(file), settings_);
+  else
+    io::log::warn("log-not-reopened", "{error}; lines go on to where they went", file.error());
+  devices_->reopen_log(settings_);
+}
+
 auto Daemon::apply(Settings wanted) -> std::expected<void, std::string> {
   auto mapping_file = MappingLog::open(wanted.mapping_log);
   if (!mapping_file) return std::unexpected(mapping_file.error());
+  const auto identity = load_identity(wanted.management);
+  if (!identity) return std::unexpected(identity.error());
   if (const auto reloaded = devices_->reload(wanted); !reloaded) return reloaded;
   // From here on nothing fails.
   settings_ = std::move(wanted);
@@ -49,8 +61,6 @@ auto Daemon::apply(Settings wanted) -> std::expected<void, std::string> {
   server_.advance(io::monotonic_now());
   carry_out_actions();
   return {};
-  const auto identity = load_identity(wanted.management);
-  if (!identity) return std::unexpected(identity.error());
 }
 
 }  // namespace portolan::portoland

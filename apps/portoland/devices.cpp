@@ -123,6 +123,10 @@ auto Devices::reload(const Settings& wanted) -> std::expected<void, std::string>
   return {};
 }
 
+void Devices::reopen_log(const Settings& settings) {
+  if (event_log_) event_log_->reopen(settings.nat64.events);
+}
+
 void Devices::log_counters() const {
   for (const auto& log : log_counters_) log();
 }

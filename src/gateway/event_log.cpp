@@ -47,6 +47,13 @@ void EventLog::use(io::AppendFile file, const EventSettings& settings) {
   device_.set_event_rules(settings.rules);
 }
 
+void EventLog::reopen(const EventSettings& settings) {
+  if (auto file = open(settings))
+    use(*std::move(file), settings);
+  else
+    io::log::warn("log-not-reopened", "{error}; lines go on to where they went", file.error());
+}
+
 void EventLog::serve() {
   if (!file_.write()) {
     rested_.arm(io::monotonic_now() + room_wait);

@@ -51,6 +51,9 @@ class EventLog {
   /// From now on writes to `file`, just opened, and has the device tell what `settings` say. What has been
   /// told so far goes where it went before, unless that is not read.
   void use(io::AppendFile file, const EventSettings& settings);
+  /// The same with the file that `settings`, those of before, name. If it can't be opened the daemon's log
+  /// says so, and lines go on to where they went.
+  void reopen(const EventSettings& settings);
   [[nodiscard]] auto counters() const -> const io::EventFile::Counters& { return file_.counters(); }
 
  private:

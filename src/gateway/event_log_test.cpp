@@ -138,6 +138,19 @@ TEST_F(EventLogTest, goes_on_in_another_file_when_it_is_told_to) {
   EXPECT_THAT(lines_of(second), ElementsAre(HasSubstr(":5001,")));
 }
 
+TEST_F(EventLogTest, a_file_that_was_moved_away_is_begun_anew) {
+  const auto path = folder.path() / "events";
+  use(path, nat::EventLevel::bindings);
+  map(5000, 1);
+  std::filesystem::rename(path, folder.path() / "old");
+  log->reopen(settings_of(nat::EventLevel::bindings, path));
+  map(5001, 1);
+  EXPECT_THAT(lines_of(path), ElementsAre(HasSubstr(":5001,")));
+  log->reopen(settings_of(nat::EventLevel::bindings, folder.path() / "nowhere" / "events"));
+  map(5002, 1);
+  EXPECT_THAT(lines_of(path), ElementsAre(HasSubstr(":5001,"), HasSubstr(":5002,")));
+}
+
 TEST_F(EventLogTest, writes_more_than_fits_into_a_turn) {
   const auto path = folder.path() / "events";
   use(path, nat::EventLevel::bindings);

@@ -116,6 +116,21 @@ def test_a_file_that_is_moved_away_is_begun_anew_on_sighup(start, network, clien
         assert log.owner(answer.address, answer.external) == C1
 
 
+def test_a_file_that_is_moved_away_is_begun_anew_though_the_configuration_has_a_mistake(start, network, client, path):
+    server = start(config(network, path))
+    asking = client(C1, shown=False)
+    asking.map(pcp.UDP, 5000)
+    Log(path).await_events(2)
+    old = path.with_suffix(".1")
+    path.rename(old)
+    server.write(config(network, path, pcp_lines="map = 3"))
+    assert "nothing has changed" in server.reload()
+    asking.map(pcp.UDP, 5001)
+    log = Log(old, path)
+    log.await_events(3)
+    assert Log(path).events() == ["binding-created"]
+
+
 @pytest.fixture
 def durable(tmp_path, network, path):
     """durable() starts portoland on one store; what ran before is killed."""
