@@ -108,7 +108,7 @@ TEST_F(CompletionTest, a_line_with_a_mistake_completes_to_nothing) {
 
 TEST_F(CompletionTest, a_question_mark_explains_what_may_come) {
   EXPECT_THAT(question(""), HasSubstr("list "));
-  EXPECT_THAT(question("li"), HasSubstr("Lists users or mappings"));
+  EXPECT_THAT(question("li"), HasSubstr("Lists users, mappings or pools"));
   EXPECT_THAT(question("list map "), HasSubstr("--external-port"));
   EXPECT_THAT(question("list map --user "), HasSubstr("a prefix such as"));
   EXPECT_THAT(question("list map --user "), Not(HasSubstr("--external-port")));
