@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "io/files.h"
 #include "io/system.h"
+#include "server/management.h"
 #include "store/json_rows.h"
 #include "store/sqlite/commit_log.h"
 
@@ -120,7 +121,7 @@ class Import {
         for (const std::string& error : row.error()) complain(error);
         continue;
       }
-      if (!is_alone(*row) || errors_ > 0) continue;
+      if (!is_legal(*row) || !is_alone(*row) || errors_ > 0) continue;
       // What was mapped since is lost, of which clients are told by a new epoch.
       if (std::holds_alternative<store::PutEpoch>(*row)) continue;
       if (auto* mapping = std::get_if<store::PutMapping>(&*row)) {
@@ -149,6 +150,16 @@ class Import {
   auto check(std::size_t before, std::string_view what) -> bool {
     if (before != 0) complain(fmt::format("{} is that of line {}: remove one", what, before));
     return before == 0;
+  }
+  /// Whether what was added by hand is such that the server would have taken it.
+  auto is_legal(const store::Row& row) -> bool {
+    std::string problem;
+    if (const auto* user = std::get_if<store::PutUser>(&row))
+      problem = server::problem_of(user->user);
+    else if (const auto* fixed = std::get_if<store::PutStatic>(&row))
+      problem = server::problem_of(fixed->mapping);
+    if (!problem.empty()) complain(problem);
+    return problem.empty();
   }
   /// Whether no other line is about the same, or has the same external port.
   auto is_alone(const store::Row& row) -> bool {

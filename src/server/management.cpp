@@ -51,6 +51,8 @@ auto problem_of(const Policy& policy) -> std::string {
   return {};
 }
 
+}  // namespace
+
 auto problem_of(const Profile& user) -> std::string {
   const Allotment& allotment = user.allotment;
   if (allotment.external_ports.last < allotment.external_ports.first)
@@ -80,8 +82,6 @@ auto problem_of(const StaticMapping& mapping) -> std::string {
     return fmt::format("there must be at most {} filters", static_filters_max);
   return {};
 }
-
-}  // namespace
 
 auto Server::may_change() const -> std::expected<void, Failure> {
   if (is_undoing_ || is_read_only_)

@@ -217,6 +217,10 @@ struct EventPage {
   std::uint64_t missed = 0;
 };
 
+/// What is wrong with a user or static mapping that is to be added by hand; empty: nothing.
+[[nodiscard]] auto problem_of(const Profile& user) -> std::string;
+[[nodiscard]] auto problem_of(const StaticMapping& mapping) -> std::string;
+
 /// How full things are now.
 struct Gauges {
   std::size_t users_configured = 0;

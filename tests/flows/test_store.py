@@ -199,6 +199,34 @@ def test_each_mistake_in_a_file_is_told_and_nothing_is_imported(served, store, t
         assert code == 1 and said in err
 
 
+def test_what_the_server_would_not_take_is_not_imported(tmp_path, store):
+    user = {"subscriber": "2001:db8:1::/48", "map": True, "peer": True, "third-party": False, "nonce": "strict",
+            "protocols": [], "internal-ports": "0-65535", "port-range": "0-65535", "mappings-per-user-max": 1,
+            "filters-max": 1, "port-set-max": 1, "external-src-address": "::", "given-ports": "0-65535",
+            "port-block-size": 64, "ports-per-subscriber-max": 0, "sessions-per-subscriber-max": 0,
+            "new-sessions-per-second-max": 0}
+    fixed = {"internal-src-address": "2001:db8:1::1", "internal-src-port": 80, "transport-protocol": "tcp",
+             "external-family": "ipv4", "external-src-address": "192.0.2.1", "external-src-port": 80}
+    file = tmp_path / "state.json"
+    wrong = (("user", user, {"port-block-size": 65}, "port_block_size must be a multiple of 64"),
+             ("user", user, {"subscriber-prefix-length": 0}, "subscriber_prefix_length must be 1 to 128"),
+             ("user", user, {"mappings-per-user-max": 0}, "mappings_per_user_max must be at least 1"),
+             ("static-mapping", fixed, {"transport-protocol": "icmp"}, "protocol must be tcp or udp"),
+             ("static-mapping", fixed, {"internal-src-port": 0}, "ports must be 1 to 65535"),
+             ("static-mapping", fixed, {"external-src-port": 0}, "ports must be 1 to 65535"),
+             ("static-mapping", fixed, {"external-family": "ipv6"}, "external address must be one of the device's"),
+             ("static-mapping", fixed, {"description": "d" * 60_000}, "description must be at most 256 octets"))
+    file.write_text("\n".join(['{"portolan-store":1,"time":"2199-01-01T00:00:00Z"}',
+                               *(json.dumps({kind: {**right, **change}}) for kind, right, change, _ in wrong)]))
+    code, _, err = run("--store", store, "--import", file)
+    assert code == 1
+    assert err.splitlines()[:-1] == [f"{file}:{line}: {said}" for line, (*_, said) in enumerate(wrong, 2)]
+    file.write_text("\n".join(['{"portolan-store":1,"time":"2199-01-01T00:00:00Z"}', json.dumps({"user": user}),
+                               json.dumps({"static-mapping": fixed})]))
+    does("--store", store, "--import", file)
+    assert "1 users and 1 static mappings by hand" in does("--check-store", store)
+
+
 def test_a_file_of_many_lines_needs_little_memory(tmp_path, store):
     file = tmp_path / "many.json"
     # ThreadSanitizer takes ten times as long for each.
