@@ -11,7 +11,7 @@
 namespace portolan::portoland::detail {
 namespace {
 
-constexpr std::size_t users_max = 100'000;
+constexpr std::size_t users_max = 1'000'000;
 constexpr std::size_t prefix64_max = 32;
 constexpr std::size_t third_party_ids_max = 4096;
 /// As many octets as the option may have (RFC 7843 s4).

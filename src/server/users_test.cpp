@@ -120,6 +120,40 @@ TEST(Users, takes_as_many_as_it_says_and_knows_whose_they_are) {
   EXPECT_TRUE(users.put(user(prefix("2001:db8:3::/48"))));
 }
 
+/// The first address of that block of 56 bits in 2001:db8::/32.
+auto block(std::uint32_t number) -> Ipv6Address {
+  Ipv6Address address = *Ipv6Address::parse("2001:db8::");
+  address.octets[4] = static_cast<std::uint8_t>(number >> 16U);
+  address.octets[5] = static_cast<std::uint8_t>(number >> 8U);
+  address.octets[6] = static_cast<std::uint8_t>(number);
+  return address;
+}
+
+TEST(Users, of_many_the_most_specific_counts) {
+  constexpr std::uint32_t blocks = 100'000;
+  SeededRandom random(1);
+  Users users(2 * blocks + 1, random);
+  ASSERT_TRUE(users.put(user(prefix("2001:db8::/32"), blocks)));
+  std::uint32_t wrong = 0;
+  for (std::uint32_t i = 0; i < blocks; ++i)
+    for (const unsigned length : {56U, 64U})
+      if (!users.put(user(Prefix(IpAddress{block(i)}, length), i + length))) ++wrong;
+  ASSERT_EQ(wrong, 0U);
+  const auto found = [&](const Ipv6Address& address) {
+    return users.find(IpAddress{address})->profile.policy.mappings_max;
+  };
+  for (std::uint32_t i = 0; i < blocks; ++i) {
+    Ipv6Address host = block(i);
+    host.octets[15] = 1;
+    if (found(host) != i + 64) ++wrong;
+    host.octets[7] = 1;
+    if (found(host) != i + 56) ++wrong;
+  }
+  EXPECT_EQ(wrong, 0U);
+  EXPECT_EQ(found(block(blocks)), blocks);
+  EXPECT_EQ(users.size(), 2 * blocks + 1);
+}
+
 TEST(Users, knows_who_is_around) {
   SeededRandom random(1);
   Users users(10, random);
