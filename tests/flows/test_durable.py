@@ -22,6 +22,18 @@ TOLERANCE_S = 4
 SO_RCVBUFFORCE = 33
 # A nonce that made no mapping: those are numbered by their ports.
 STRANGER = 1 << 40
+ENDLESS = 0xFFFFFFFF
+# Requests that each host has under way at once.
+LANES = 8
+# The operator's, in whose place nobody may come.
+STATIC = f'''
+[[mapping]]
+protocol = "tcp"
+internal_address = "{C1}"
+internal_port = 80
+external_address = "{E1}"
+external_port = 8080
+'''
 
 
 @pytest.fixture
@@ -33,7 +45,8 @@ def durable(tmp_path):
         if servers and servers[-1].process.poll() is None:
             servers[-1].process.kill()
             servers[-1].process.wait(30)
-        servers.append(Server(tmp_path, simulated_config("maximum_lifetime = 20000\nmappings_per_user_max = 60000"),
+        servers.append(Server(tmp_path,
+                              simulated_config("maximum_lifetime = 20000\nmappings_per_user_max = 60000\n" + STATIC),
                               store=f'store_path = "{tmp_path}/made/state.db"'))
         return servers[-1]
 
@@ -108,9 +121,9 @@ def test_while_the_disk_takes_its_time_requests_wait_and_none_is_lost(durable, t
 
 
 class Load(threading.Thread):
-    """A host that maps port after port, and renews and deletes some, until no answer comes. `mappings` has what each
-    may be when that is: None, or the external port, 0 if it is not known, and when it ends. More than one if the answer
-    to what was asked last did not come."""
+    """A host that maps every LANES-th port, and renews and deletes some, until no answer comes. `mappings` has what
+    each may be when that is: None, or the external port, 0 if it is not known, and when it ends. More than one if the
+    answer to what was asked last did not come."""
 
     def __init__(self, address, first, seed):
         super().__init__()
@@ -134,7 +147,7 @@ class Load(threading.Thread):
         try:
             while True:
                 internal = self.next
-                self.next += 1
+                self.next += LANES
                 self.ask(asking, internal, self.random.randrange(600, 20000))
                 if internal % 3 == 0:
                     self.ask(asking, internal, 0)
@@ -166,17 +179,34 @@ class Load(threading.Thread):
         asking.close()
 
 
+def check_static():
+    """The operator's mapping is in force, whoever asks first."""
+    rival = Client(ADDRESSES[2])
+    rival.socket.settimeout(1)
+    answer = None
+    while answer is None:
+        # Until it is as it was before, the server has no answer.
+        with contextlib.suppress(TimeoutError):
+            answer = rival.map(pcp.TCP, 81, 8080, E1, number=STRANGER, options=pcp.PREFER_FAILURE)[1]
+    rival.close()
+    assert answer.result == pcp.CANNOT_PROVIDE_EXTERNAL
+    owner = Client(C1)
+    answer = owner.map(pcp.TCP, 80, number=STRANGER)[1]
+    owner.close()
+    assert (answer.result, answer.external, answer.lifetime) == (pcp.SUCCESS, 8080, ENDLESS)
+
+
 def test_killed_under_load_it_loses_nothing_that_was_answered(durable):
     seed = random.randrange(1 << 32)
     print("seed", seed)
     moment = random.Random(seed)
     server = durable()
-    hosts = [Load(address, 1, moment.random()) for address in ADDRESSES[:3]]
+    hosts = [Load(address, 1 + lane, moment.random()) for address in ADDRESSES[:3] for lane in range(LANES)]
     for _ in range(ROUNDS):
         begun = [load.next for load in hosts]
         for load in hosts:
             load.start()
-        enough = sum(begun) + moment.randrange(1, 300)
+        enough = sum(begun) + LANES * moment.randrange(1, 300)
         while sum(load.next for load in hosts) < enough:
             assert server.process.poll() is None, server.log.read_text()
             # Or this thread would keep the others from asking.
@@ -185,10 +215,12 @@ def test_killed_under_load_it_loses_nothing_that_was_answered(durable):
         for load in hosts:
             load.join()
         server = durable()
+        check_static()
         assert "the epoch goes on" in server.log.read_text()
         # All that is new, and some of what is older.
         for load, first in zip(hosts, begun):
-            for internal in [*range(first, load.next), *moment.sample(range(1, first), min(first - 1, 20))]:
+            older = range((first - 1) % LANES + 1, first, LANES)
+            for internal in [*range(first, load.next, LANES), *moment.sample(older, min(len(older), 3))]:
                 load.check(internal)
         for number, load in enumerate(hosts):
             hosts[number] = Load(load.address, load.next, moment.random())
