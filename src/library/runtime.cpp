@@ -7,8 +7,6 @@
 #include <string_view>
 #include <utility>
 
-#include "discovery/host/look.h"
-#include "io/host_addresses.h"
 #include "wire/protocol.h"
 
 namespace portolan::library {
@@ -20,6 +18,8 @@ constexpr std::size_t receive_at_once = 16;
 /// The DNS is asked again after this if no server answered, if there was no prefix, and never sooner after an
 /// answer.
 constexpr Seconds unanswered_pause{60};
+/// Where the kernel could not be asked what this host has, for want of descriptors, say.
+constexpr Seconds look_pause{3};
 /// Changes of the network come in bursts.
 constexpr Seconds settle_time{1};
 constexpr Seconds without_prefix_pause = std::chrono::hours{1};
@@ -69,20 +69,18 @@ auto Runtime::use_servers(const std::vector<std::string>& servers) -> std::expec
 }
 
 /// Their addresses are tried in the order in which the program named them.
-auto Runtime::named_servers() const -> std::vector<client::Server> {
-  const auto view = discovery::look_at_addresses();
+auto Runtime::named_servers(const discovery::View& view) const -> std::vector<client::Server> {
   std::vector<client::Server> servers;
-  if (!view) return servers;
   std::vector<std::string> remarks;  // portolan discover shows such to people
   for (const NamedServer& server : named_) {
     client::Server made{.name = server.name, .paths = {}};
     for (const auto& [endpoint, zone] : server.addresses) {
-      const auto interface = std::ranges::find(view->interfaces, zone, &discovery::InterfaceName::name);
-      if (!zone.empty() && interface == view->interfaces.end()) continue;
+      const auto interface = std::ranges::find(view.interfaces, zone, &discovery::InterfaceName::name);
+      if (!zone.empty() && interface == view.interfaces.end()) continue;
       const discovery::Server single{.origin = discovery::Origin::told,
                                      .interface = zone.empty() ? discovery::InterfaceName{} : *interface,
                                      .addresses = {endpoint.address}};
-      for (const discovery::Way& way : discovery::ways_to(single, *view, remarks))
+      for (const discovery::Way& way : discovery::ways_to(single, view, remarks))
         made.paths.push_back(way.path(endpoint.port));
     }
     if (!made.paths.empty()) servers.push_back(std::move(made));
@@ -91,26 +89,28 @@ auto Runtime::named_servers() const -> std::vector<client::Server> {
 }
 
 void Runtime::find_servers() {
-  std::vector<client::Server> servers;
-  if (!named_.empty()) {
-    servers = named_servers();
-  } else if (auto view = discovery::look_around()) {
-    view->findings.uses_anycast = uses_anycast_;
-    servers = discovery::client_servers(*view, Port{wire::server_port}, view->remarks);
+  auto view = named_.empty() ? discovery::look_around() : discovery::look_at_addresses();
+  if (!view) {
+    // What was known is no worse for it.
+    look_again_ = io::monotonic_now() + look_pause;
+    return poll_.arm(next_deadline());
   }
+  look_again_.reset();
+  view->findings.uses_anycast = uses_anycast_;
+  const auto servers = named_.empty()
+                           ? discovery::client_servers(*view, Port{wire::server_port}, view->remarks)
+                           : named_servers(*view);
   engine_.set_servers(io::monotonic_now(), servers);
-  hear(servers);
+  hear(servers, view->findings.host_addresses);
   carry_out();
 }
 
 /// On the links that the paths' addresses are on. A server may announce itself that has not answered yet.
-void Runtime::hear(const std::vector<client::Server>& servers) {
-  const auto addresses = io::host_addresses();
-  if (!addresses) return;
+void Runtime::hear(const std::vector<client::Server>& servers, const std::vector<HostAddress>& addresses) {
   for (const client::Server& server : servers)
     for (const client::Path& path : server.paths) {
-      const auto found = std::ranges::find(*addresses, path.client_address, &HostAddress::address);
-      if (found != addresses->end()) hear(path.server.address.family(), found->interface_index);
+      const auto found = std::ranges::find(addresses, path.client_address, &HostAddress::address);
+      if (found != addresses.end()) hear(path.server.address.family(), found->interface_index);
     }
 }
 
@@ -192,6 +192,7 @@ auto Runtime::next_deadline() const -> std::optional<TimePoint> {
     if (when) next = next ? std::min(*next, *when) : when;
   };
   consider(prefixes_.next_deadline());
+  consider(look_again_);
   if (question_)
     consider(question_->deadline());
   else if (asks_dns_)
@@ -221,6 +222,7 @@ void Runtime::step(std::optional<Nanoseconds> timeout) {
     if (is_ready(listener.socket.descriptor())) receive_announcements(listener);
   if (watch_ && is_ready(watch_->descriptor())) take_news();
   const TimePoint now = io::monotonic_now();
+  if (look_again_ && now >= *look_again_) find_servers();
   if (question_ && (is_ready(question_->descriptor()) || now >= question_->deadline()))
     proceed_question();
   else if (!question_ && asks_dns_ && ask_again_ && now >= *ask_again_)

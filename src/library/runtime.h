@@ -15,7 +15,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/host_address.h"
 #include "client/client.h"
+#include "discovery/host/look.h"
 #include "discovery/nat64_prefix.h"
 #include "io/dns_question.h"
 #include "io/network_watch.h"
@@ -100,10 +102,10 @@ class Runtime {
   /// An event, if what is in use has changed.
   void tell_prefixes();
   void find_servers();
-  [[nodiscard]] auto named_servers() const -> std::vector<client::Server>;
+  [[nodiscard]] auto named_servers(const discovery::View& view) const -> std::vector<client::Server>;
   void receive(PathSocket& from);
   void receive_announcements(Listener& listener);
-  void hear(const std::vector<client::Server>& servers);
+  void hear(const std::vector<client::Server>& servers, const std::vector<HostAddress>& addresses);
   void hear(Family family, std::uint32_t interface_index);
   void match_sockets();
   void send(const client::ClientSend& send);
@@ -115,6 +117,8 @@ class Runtime {
   std::vector<Prefix> told_prefixes_;
   bool asks_dns_ = false;
   std::optional<io::DnsQuestion> question_;
+  /// When to look for servers again, while the last look failed.
+  std::optional<TimePoint> look_again_;
   /// When to ask again, while there is no question.
   std::optional<TimePoint> ask_again_;
   io::SystemRandom random_;

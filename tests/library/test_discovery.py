@@ -3,7 +3,9 @@
 asks. The router is the network namespace that CTest made for this run; so is the view of /var/lib/dhcp."""
 
 import contextlib
+import os
 import pathlib
+import resource
 import socket
 import struct
 import subprocess
@@ -121,6 +123,36 @@ def test_a_deprecated_address_is_left_for_the_one_that_traffic_leaves_from(host,
             kinds.append(event.kind)
         assert LOST in kinds or CHANGED in kinds, kinds
         assert kinds[-1] == GRANTED, kinds
+
+
+@contextlib.contextmanager
+def no_descriptors():
+    """Leaves this process none to open."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    following = os.dup(0)
+    os.close(following)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (following, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_who_cannot_look_at_the_host_keeps_its_mappings_and_looks_again(host, prefix):
+    old, new = "2001:db8:77::2", "2001:db8:77::3"
+    with host.entered():
+        ip("address", "add", f"{old}/64", "dev", "eth0", "nodad")
+        ip("-6", "route", "add", "default", "via", "fe80::1", "dev", "eth0")
+    with Server(address="fe80::1%lan0", port=PCP_PORT) as server, client_on(host, prefix) as client:
+        mapping = client.map(socket.IPPROTO_TCP, 8080)
+        client.wait(mapping)
+        ip("address", "add", f"{new}/64", "dev", "eth0", "nodad")
+        ip("address", "change", f"{old}/64", "dev", "eth0", "preferred_lft", "0", "valid_lft", "3000")
+        with no_descriptors():
+            client.run(200)
+            assert str(client.wait(mapping, 0).internal.address) == old
+            assert 0 not in server.lifetimes
+        run_until(client, lambda: str(client.wait(mapping).internal.address) == new)
 
 
 @contextlib.contextmanager
