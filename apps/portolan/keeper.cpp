@@ -41,6 +41,11 @@ auto Keeper::add(std::string name, const client::ClientWish& wish, std::vector<c
                  client::Nonces nonces) -> client::WishId {
   const auto id = client_.add(io::monotonic_now(), wish, std::move(held), std::move(nonces));
   names_[id] = std::move(name);
+  const auto remark = wish.client_address ? remark_on(*wish.client_address) : std::nullopt;
+  if (remark && std::ranges::find(noted_, *remark) == noted_.end()) {
+    handlers_.note(*remark);
+    noted_.push_back(*remark);
+  }
   return id;
 }
 
@@ -120,9 +125,20 @@ void Keeper::tell_servers() {
     servers_ = discovery::client_servers(view_, settings_.server_port, remarks);
   if (servers_.empty() && !lookup_)
     remarks.emplace_back("there is no PCP server to ask now; waiting for the network");
+  client_.set_servers(io::monotonic_now(), servers_);
+  for (const IpAddress& address : client_.named_addresses())
+    if (auto remark = remark_on(address)) remarks.push_back(std::move(*remark));
   note_news(std::move(remarks));
   note_address_changes(before);
-  client_.set_servers(io::monotonic_now(), servers_);
+}
+
+auto Keeper::remark_on(const IpAddress& client_address) const -> std::optional<std::string> {
+  // Without a server nothing is asked for, whatever address is named.
+  if (servers_.empty() || client_.has_path_from(client_address)) return {};
+  const auto& addresses = view_.findings.host_addresses;
+  if (std::ranges::find(addresses, client_address, &HostAddress::address) == addresses.end())
+    return fmt::format("no mapping for {} now: this host does not have that address", client_address);
+  return fmt::format("no mapping for {} now: no PCP server can be asked from that address", client_address);
 }
 
 /// What was so at the last look is no news.

@@ -107,6 +107,8 @@ class Keeper {
   void take(const std::vector<io::ScopedAddress>& addresses);
   void look_up(const std::string& name);
   void note_news(std::vector<std::string> remarks);
+  /// Why wishes that name an address of this host can't be asked for, if so.
+  [[nodiscard]] auto remark_on(const IpAddress& client_address) const -> std::optional<std::string>;
   void note_address_changes(const std::vector<client::Server>& before);
 
   void use_channels();

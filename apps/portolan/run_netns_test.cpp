@@ -242,6 +242,34 @@ step()
   for (const auto& got : server->got()) EXPECT_EQ(got.map->internal_port, Port{8003});
 }
 
+TEST_F(RunTest, a_socket_at_an_address_that_the_kernel_does_not_choose_is_mapped) {
+  ip("address change 2001:db8:112::2/64 dev eth0 preferred_lft 0 valid_lft 3000");
+  ip("address add 2001:db8:112::3/64 dev eth0 nodad");
+  Program program(python(R"(
+all = [create_server(("2001:db8:112::2", 9001), family=AF_INET6),
+       create_server(("2001:db8:112::3", 9002), family=AF_INET6)]
+step()
+)"));
+  ASSERT_TRUE(program.wait_for("tcp port 9001: [2001:db8:112::2]:9001 is reachable at"));
+  ASSERT_TRUE(program.wait_for("tcp port 9002: [2001:db8:112::3]:9002 is reachable at"));
+  ip("address del 2001:db8:112::2/64 dev eth0");
+  ASSERT_TRUE(program.wait_for("no mapping for 2001:db8:112::2 now: this host does not have that address"));
+  program.signal(SIGUSR1);
+  EXPECT_EQ(program.end().status, exit_success);
+}
+
+TEST_F(RunTest, a_socket_at_an_address_that_no_server_is_asked_from_is_told_of) {
+  ip("address add 2001:db8:9::9/128 dev lo");
+  Program program(python(R"(
+s = create_server(("2001:db8:9::9", 9001), family=AF_INET6)
+step()
+)"));
+  ASSERT_TRUE(
+      program.wait_for("no mapping for 2001:db8:9::9 now: no PCP server can be asked from that address"));
+  program.signal(SIGUSR1);
+  EXPECT_EQ(program.end().status, exit_success);
+}
+
 TEST_F(RunTest, what_is_exposed_is_told_in_the_environment) {
   const Ended ended = run_program({"run", "--expose", "udp:5060", "--expose", "tcp:80", "--", "sh", "-c",
                                    "echo $PORTOLAN_UDP_5060 $PORTOLAN_TCP_80"});

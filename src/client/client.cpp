@@ -2,6 +2,7 @@
 #include "client/client.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -14,6 +15,13 @@ auto announces_itself(std::span<const std::byte> datagram) -> bool {
   const auto response = wire::decode_response(datagram);
   return response && response->result == wire::ResultCode::success &&
          std::holds_alternative<wire::Announce>(response->body);
+}
+
+/// Appends the paths from one address.
+void add_paths_from(const IpAddress& client_address, const std::vector<Path>& paths,
+                    std::vector<Path>& found) {
+  std::ranges::copy_if(paths, std::back_inserter(found),
+                       [&client_address](const Path& path) { return path.client_address == client_address; });
 }
 
 auto handle_of(const Event& event) -> std::optional<Handle> {
@@ -32,7 +40,7 @@ Client::Client(const ClientConfig& config, Random& random) : config_(config), ra
 auto Client::suits(const ClientWish& wish, const Association& association) -> bool {
   const IpAddress& client = association.current().client_address;
   if (!wish.server.empty() && wish.server != association.server.name) return false;
-  if (wish.client_address && *wish.client_address != client) return false;
+  if (wish.client_address != association.client_address) return false;
   if (wish.client_family && *wish.client_family != client.family()) return false;
   // An IPv4 host has no use for an external IPv6 address.
   if (client.is_ipv4() && !wish.wish.suggested_external_address.is_ipv4()) return false;
@@ -43,33 +51,51 @@ auto Client::suits(const ClientWish& wish, const Association& association) -> bo
 }
 
 void Client::set_servers(TimePoint now, const std::vector<Server>& servers) {
-  const std::size_t count = std::min(servers.size(), servers_max);
-  const auto is_listed = [&](const std::string& name) {
-    return std::any_of(servers.begin(), servers.begin() + static_cast<std::ptrdiff_t>(count),
-                       [&name](const Server& server) { return server.name == name; });
-  };
+  servers_ = servers;
+  if (servers_.size() > servers_max) servers_.resize(servers_max);
+  for (Server& server : servers_) {
+    PORTOLAN_CHECK(!server.paths.empty());
+    if (server.paths.size() > paths_max) server.paths.resize(paths_max);
+    if (server.other_paths.size() > other_paths_max) server.other_paths.resize(other_paths_max);
+  }
   for (auto entry = associations_.begin(); entry != associations_.end();) {
-    if (is_listed(entry->first)) {
+    if (const auto server = offered(entry->first)) {
+      use_paths(now, entry->second, *server);
       ++entry;
       continue;
     }
-    leave(now, entry->second, Lost::Reason::server_gone, true);
+    const std::string& name = entry->first.server;
+    const bool is_listed = std::ranges::find(servers_, name, &Server::name) != servers_.end();
+    leave(now, entry->second, is_listed ? Lost::Reason::address_changed : Lost::Reason::server_gone, true);
     entry = associations_.erase(entry);
   }
-  for (std::size_t i = 0; i < count; ++i) {
-    Server server = servers[i];
-    PORTOLAN_CHECK(!server.paths.empty());
-    if (server.paths.size() > paths_max) server.paths.resize(paths_max);
-    const auto found = associations_.find(server.name);
-    if (found != associations_.end()) {
-      use_paths(now, found->second, server);
-    } else {
-      Association& added = associations_[server.name];
-      added.server = std::move(server);
-      start(now, added);
-    }
-  }
+  associate(now, {});
+  for (const IpAddress& client_address : named_addresses()) associate(now, client_address);
   drop_ended();
+}
+
+auto Client::offered(const Place& place) const -> std::optional<Server> {
+  const auto server = std::ranges::find(servers_, place.server, &Server::name);
+  if (server == servers_.end()) return {};
+  if (!place.client_address) return *server;
+  Server from{.name = server->name, .paths = {}};
+  add_paths_from(*place.client_address, server->paths, from.paths);
+  add_paths_from(*place.client_address, server->other_paths, from.paths);
+  if (from.paths.size() > paths_max) from.paths.resize(paths_max);
+  return from.paths.empty() ? std::nullopt : std::optional(std::move(from));
+}
+
+void Client::associate(TimePoint now, const std::optional<IpAddress>& client_address) {
+  for (const Server& server : servers_) {
+    const Place place{.server = server.name, .client_address = client_address};
+    if (associations_.contains(place)) continue;
+    auto there = offered(place);
+    if (!there) continue;
+    Association& added = associations_[place];
+    added.client_address = client_address;
+    added.server = std::move(*there);
+    start(now, added);
+  }
 }
 
 void Client::use_paths(TimePoint now, Association& association, const Server& server) {
@@ -127,7 +153,8 @@ void Client::ask(TimePoint now, Association& association, WishId id, WishState& 
 void Client::keep_nonce(WishState& state, const std::string& server, const Nonce& nonce) const {
   state.nonces[server] = nonce;
   if (state.nonces.size() > nonces_max)
-    std::erase_if(state.nonces, [this](const auto& entry) { return !associations_.contains(entry.first); });
+    std::erase_if(state.nonces,
+                  [this](const auto& entry) { return !associations_.contains({.server = entry.first}); });
 }
 
 void Client::leave(TimePoint now, Association& association, Lost::Reason reason, bool deletes) {
@@ -168,7 +195,9 @@ void Client::tell_lost(const Association& association, WishId id, const Mapping&
 void Client::expire_held(TimePoint now, const Association& association) {
   for (auto& [id, state] : wishes_) {
     const auto held = state.held.find(association.server.name);
-    if (held == state.held.end() || now < held->second.expires) continue;
+    if (state.wish.client_address != association.client_address || held == state.held.end() ||
+        now < held->second.expires)
+      continue;
     tell_lost(association, id, held->second, Lost::Reason::expired);
     state.held.erase(held);
   }
@@ -243,10 +272,11 @@ auto Client::add(TimePoint now, const ClientWish& wish, std::vector<Held> held, 
     state.nonces[entry.server] = entry.mapping.nonce;
     state.held[entry.server] = std::move(entry.mapping);
   }
-  for (auto& [name, association] : associations_) {
+  for (auto& [place, association] : associations_) {
     ask(now, association, id, state);
     if (association.engine) collect(now, association);
   }
+  associate(now, wish.client_address);
   return id;
 }
 
@@ -254,7 +284,7 @@ void Client::remove(TimePoint now, WishId id) {
   const auto found = wishes_.find(id);
   if (found == wishes_.end()) return;
   found->second.is_removed = true;
-  for (auto& [name, association] : associations_) {
+  for (auto& [place, association] : associations_) {
     const auto handle = association.handles.find(id);
     if (handle == association.handles.end() || !association.engine) continue;
     association.engine->remove(now, handle->second);
@@ -264,19 +294,27 @@ void Client::remove(TimePoint now, WishId id) {
 }
 
 void Client::forget(WishId id) {
-  for (auto& [name, association] : associations_) {
+  for (auto& [place, association] : associations_) {
     const auto handle = association.handles.find(id);
     if (handle == association.handles.end()) continue;
     if (association.engine) association.engine->forget(handle->second);
     association.handles.erase(handle);
   }
   wishes_.erase(id);
+  drop_ended();
 }
 
 void Client::drop_ended() {
   std::erase_if(wishes_, [this](const auto& entry) {
     return entry.second.is_removed && std::ranges::none_of(associations_, [&entry](const auto& association) {
              return association.second.handles.contains(entry.first);
+           });
+  });
+  // Nobody names that address any more.
+  std::erase_if(associations_, [this](const auto& entry) {
+    const auto& client_address = entry.first.client_address;
+    return client_address && std::ranges::none_of(wishes_, [&client_address](const auto& wish) {
+             return wish.second.wish.client_address == client_address;
            });
   });
 }
@@ -289,7 +327,7 @@ auto Client::receive(TimePoint now, const std::optional<IpAddress>& client_addre
     return path.server == from && (!client_address || *client_address == path.client_address) &&
            (path.interface_index == 0 || path.interface_index == interface_index);
   };
-  for (auto& [name, association] : associations_) {
+  for (auto& [place, association] : associations_) {
     if (!association.engine || !is_by(association.current())) {
       const auto& paths = association.server.paths;
       const auto by = std::ranges::find_if(paths, is_by);
@@ -311,13 +349,13 @@ auto Client::receive(TimePoint now, const std::optional<IpAddress>& client_addre
 }
 
 void Client::unreachable(TimePoint now, const Path& path) {
-  for (auto& [name, association] : associations_)
+  for (auto& [place, association] : associations_)
     if (association.engine && association.server.paths.size() > 1 && is_same_way(association.current(), path))
       try_next_path(now, association);
 }
 
 void Client::advance(TimePoint now) {
-  for (auto& [name, association] : associations_) {
+  for (auto& [place, association] : associations_) {
     if (association.engine) {
       association.engine->advance(now);
       collect(now, association);
@@ -341,14 +379,17 @@ auto Client::next_deadline() const -> std::optional<TimePoint> {
   const auto consider = [&earliest](std::optional<TimePoint> when) {
     if (when) earliest = earliest ? std::min(*earliest, *when) : *when;
   };
-  for (const auto& [name, association] : associations_) {
+  for (const auto& [place, association] : associations_) {
     if (association.engine) {
       consider(association.engine->next_deadline());
       continue;
     }
     consider(association.retry_at);
-    for (const auto& [id, state] : wishes_)
-      if (const auto held = state.held.find(name); held != state.held.end()) consider(held->second.expires);
+    for (const auto& [id, state] : wishes_) {
+      const auto held = state.held.find(place.server);
+      if (state.wish.client_address == place.client_address && held != state.held.end())
+        consider(held->second.expires);
+    }
   }
   for (const Leaving& leaving : leaving_) {
     consider(leaving.engine->next_deadline());
@@ -362,8 +403,11 @@ auto Client::take_actions() -> ClientActions { return std::exchange(actions_, {}
 auto Client::held(WishId id) const -> std::vector<Held> {
   std::vector<Held> all;
   const auto wish = wishes_.find(id);
-  for (const auto& [name, association] : associations_) {
-    if (!association.engine && wish != wishes_.end())
+  if (wish == wishes_.end()) return all;
+  for (const auto& [place, association] : associations_) {
+    if (wish->second.wish.client_address != place.client_address) continue;
+    const std::string& name = place.server;
+    if (!association.engine)
       if (const auto kept = wish->second.held.find(name); kept != wish->second.held.end())
         all.push_back({.server = name, .mapping = kept->second});
     const auto handle = association.handles.find(id);
@@ -384,6 +428,25 @@ auto Client::servers_asked(WishId id) const -> std::size_t {
       associations_, [id](const auto& association) { return association.second.handles.contains(id); }));
 }
 
+auto Client::is_asked(WishId id, const std::string& server) const -> bool {
+  return std::ranges::any_of(associations_, [id, &server](const auto& association) {
+    return association.first.server == server && association.second.handles.contains(id);
+  });
+}
+
+auto Client::has_path_from(const IpAddress& client_address) const -> bool {
+  return std::ranges::any_of(servers_, [&](const Server& server) {
+    return offered({.server = server.name, .client_address = client_address}).has_value();
+  });
+}
+
+auto Client::named_addresses() const -> std::set<IpAddress> {
+  std::set<IpAddress> named;
+  for (const auto& [id, state] : wishes_)
+    if (state.wish.client_address) named.insert(*state.wish.client_address);
+  return named;
+}
+
 auto Client::is_deleting() const -> bool {
   return !leaving_.empty() ||
          std::ranges::any_of(wishes_, [](const auto& entry) { return entry.second.is_removed; });
@@ -391,7 +454,7 @@ auto Client::is_deleting() const -> bool {
 
 auto Client::paths() const -> std::vector<Path> {
   std::vector<Path> all;
-  for (const auto& [name, association] : associations_)
+  for (const auto& [place, association] : associations_)
     if (association.engine) all.push_back(association.current());
   for (const Leaving& leaving : leaving_) all.push_back(leaving.path);
   return all;
@@ -399,14 +462,16 @@ auto Client::paths() const -> std::vector<Path> {
 
 auto Client::nat64_prefixes() const -> std::map<std::string, std::vector<Nat64Prefix>> {
   std::map<std::string, std::vector<Nat64Prefix>> all;
-  for (const auto& [name, association] : associations_)
+  for (const auto& [place, association] : associations_)
     if (association.engine && !association.engine->nat64_prefixes().empty())
-      all[name] = association.engine->nat64_prefixes();
+      all[place.server] = association.engine->nat64_prefixes();
   return all;
 }
 
 auto Client::broken_invariant() const -> std::optional<std::string> {
-  for (const auto& [name, association] : associations_) {
+  for (const auto& [place, association] : associations_) {
+    if (place.client_address && !named_addresses().contains(*place.client_address))
+      return "asked from an address that nobody names";
     if (association.path >= association.server.paths.size()) return "a path that is not there";
     if (!association.engine && !association.retry_at) return "a server that nobody comes back to";
     if (!association.engine && !association.handles.empty()) return "wishes asked of nobody";

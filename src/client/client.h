@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // The PCP client with all its servers (RFC 7488): each wish is asked of every server that may fulfil it,
-// from the address that the path to the server names. A server that does not answer at one of its addresses
-// is asked at the next one, until it announces itself at a former one. When this host's address changes,
-// mappings are asked for from the new one and deleted from the old one. As the engine it does no I/O and
-// reads no clock.
+// from the address that the path to the server names, or that the wish does. A server that does not answer at
+// one of its addresses is asked at the next one, until it announces itself at a former one. When this host's
+// address changes, mappings are asked for from the new one and deleted from the old one. As the engine it
+// does no I/O and reads no clock.
 //
 //   client.set_servers(now, servers);      whenever they or this host's addresses change
 //   client.add(now, wish);
@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,7 +42,7 @@ struct ClientConfig {
 /// A wish, and whom to ask.
 struct ClientWish {
   Wish wish;
-  /// Only from this address of this host; nothing: from every path's.
+  /// Only from this address of this host, while it has it; nothing: from every path's.
   std::optional<IpAddress> client_address = {};
   /// Only from addresses of this family; nothing: from both.
   std::optional<Family> client_family = {};
@@ -139,6 +140,14 @@ class Client {
   [[nodiscard]] auto nonces(WishId id) const -> Nonces;
   /// How many servers the wish is asked of now.
   [[nodiscard]] auto servers_asked(WishId id) const -> std::size_t;
+  /// Whether this one is among them.
+  [[nodiscard]] auto is_asked(WishId id, const std::string& server) const -> bool;
+  /// As they were set.
+  [[nodiscard]] auto servers() const -> const std::vector<Server>& { return servers_; }
+  /// Whether a server can be asked from this address of the host.
+  [[nodiscard]] auto has_path_from(const IpAddress& client_address) const -> bool;
+  /// Addresses of this host that wishes name.
+  [[nodiscard]] auto named_addresses() const -> std::set<IpAddress>;
   /// Paths in use, those to leave included: sockets are needed for these.
   [[nodiscard]] auto paths() const -> std::vector<Path>;
   /// What the servers told of their NAT64, by server.
@@ -156,7 +165,15 @@ class Client {
     /// Not yet taken up, by server.
     std::map<std::string, Mapping> held;
   };
+  /// Wishes that name an address of this host have engines of their own: what the kernel chooses for others
+  /// is nothing to them.
+  struct Place {
+    std::string server;
+    std::optional<IpAddress> client_address = {};
+    auto operator<=>(const Place&) const = default;
+  };
   struct Association {
+    std::optional<IpAddress> client_address;  // of its Place
     Server server;
     std::size_t path = 0;
     std::size_t tried = 0;
@@ -173,6 +190,10 @@ class Client {
     TimePoint until;
   };
 
+  /// What there is at a place now; nothing without a path.
+  [[nodiscard]] auto offered(const Place& place) const -> std::optional<Server>;
+  /// Has an association with each server that has a path for wishes that name this address, or none.
+  void associate(TimePoint now, const std::optional<IpAddress>& client_address);
   void start(TimePoint now, Association& association);
   void ask(TimePoint now, Association& association, WishId id, WishState& state);
   /// Ends the engine's work on the present path.
@@ -191,7 +212,8 @@ class Client {
 
   ClientConfig config_;
   Random& random_;
-  std::map<std::string, Association> associations_;
+  std::vector<Server> servers_;
+  std::map<Place, Association> associations_;
   std::vector<Leaving> leaving_;
   std::map<WishId, WishState> wishes_;
   std::uint64_t last_id_ = 0;

@@ -4,6 +4,7 @@
 // DHCP, the default routers) hands the whole list to Client::set_servers() again whenever it changes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -39,6 +40,8 @@ struct Server {
   std::string name;
   /// In the order in which to try them (RFC 7488 s3); not empty.
   std::vector<Path> paths;
+  /// The same from this host's other addresses: for wishes that name one of them.
+  std::vector<Path> other_paths = {};
 
   auto operator==(const Server&) const -> bool = default;
 };
@@ -46,5 +49,6 @@ struct Server {
 /// Servers beyond, and paths of one, are not asked.
 constexpr std::size_t servers_max = 16;
 constexpr std::size_t paths_max = 16;
+constexpr std::size_t other_paths_max = 256;
 
 }  // namespace portolan::client

@@ -83,7 +83,9 @@ auto Runtime::named_servers(const discovery::View& view) const -> std::vector<cl
       for (const discovery::Way& way : discovery::ways_to(single, view, remarks))
         made.paths.push_back(way.path(endpoint.port));
     }
-    if (!made.paths.empty()) servers.push_back(std::move(made));
+    if (made.paths.empty()) continue;
+    discovery::add_other_paths(view, made);
+    servers.push_back(std::move(made));
   }
   return servers;
 }

@@ -66,8 +66,9 @@ class Client:
     def check(self, status):
         assert status == OK, self.library.portolan_last_error().decode()
 
-    def map(self, protocol, port, flags=0):
+    def map(self, protocol, port, flags=0, address="::"):
         request = Request(size=ctypes.sizeof(Request), protocol=protocol, internal_port=port, flags=flags)
+        request.client_address.octets[:] = ipaddress.IPv6Address(address).packed
         mapping = ctypes.c_void_p()
         self.check(self.library.portolan_map(self.handle, ctypes.byref(request), ctypes.byref(mapping)))
         return mapping

@@ -196,3 +196,13 @@ def test_a_nat64_prefix_that_a_router_advertises_is_known(host, prefix):
         run_until(client, lambda: client.nat64_prefix()[0] != OK)
 
 
+def test_a_mapping_is_asked_for_from_the_address_that_the_request_names(host, prefix):
+    stable, private = "2001:db8:77::2", "2001:db8:77::3"
+    with host.entered():
+        ip("address", "add", f"{stable}/64", "dev", "eth0", "nodad", "preferred_lft", "0", "valid_lft", "3000")
+        ip("address", "add", f"{private}/64", "dev", "eth0", "nodad")
+        ip("-6", "route", "add", "default", "via", "fe80::1", "dev", "eth0")
+    with Server(address="fe80::1%lan0", port=PCP_PORT) as server, client_on(host, prefix) as client:
+        assert str(client.wait(client.map(socket.IPPROTO_TCP, 8080, address=stable)).internal.address) == stable
+        assert str(client.wait(client.map(socket.IPPROTO_TCP, 8081)).internal.address) == private
+        assert server.senders == [stable, private]

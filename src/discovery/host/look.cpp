@@ -204,6 +204,25 @@ auto ways_to(const Server& server, const View& view, std::vector<std::string>& r
   return ordered;
 }
 
+void add_other_paths(const View& view, client::Server& server) {
+  const auto& addresses = view.findings.host_addresses;
+  for (const client::Path& path : server.paths) {
+    const auto chosen = std::ranges::find(addresses, path.client_address, &HostAddress::address);
+    if (chosen == addresses.end()) continue;
+    for (const HostAddress& other : addresses) {
+      if (other.interface_index != chosen->interface_index || other.address == chosen->address ||
+          other.address.family() != chosen->address.family())
+        continue;
+      const auto plan = plan_address(addresses, other.address, path.server.address);
+      if (!plan) continue;
+      client::Path added = path;
+      added.client_address = plan->source;
+      added.address_valid_until = plan->valid_until;
+      server.other_paths.push_back(std::move(added));
+    }
+  }
+}
+
 auto client_servers(const View& view, Port port, std::vector<std::string>& remarks)
     -> std::vector<client::Server> {
   std::vector<client::Server> servers;
@@ -216,7 +235,9 @@ auto client_servers(const View& view, Port port, std::vector<std::string>& remar
       made.paths.push_back(way.path(port));
     }
     const bool is_known = std::ranges::find(servers, made.name, &client::Server::name) != servers.end();
-    if (!made.paths.empty() && !is_known) servers.push_back(std::move(made));
+    if (made.paths.empty() || is_known) continue;
+    add_other_paths(view, made);
+    servers.push_back(std::move(made));
   }
   return servers;
 }

@@ -60,8 +60,13 @@ struct Way {
 [[nodiscard]] auto ways_to(const Server& server, const View& view, std::vector<std::string>& remarks)
     -> std::vector<Way>;
 
+/// Adds the paths from addresses that the kernel does not choose: those at the same interface, which the
+/// server's answers come back by.
+void add_other_paths(const View& view, client::Server& server);
+
 /// The servers that a client is to ask, at UDP port `port`: those of choose_servers() that there is a way to.
-/// Each has the name of its first address, whatever the order they are tried in, and no name is there twice.
+/// Each has the name of its first address, whatever the order they are tried in, and no name is there twice,
+/// and paths from every address of the host.
 [[nodiscard]] auto client_servers(const View& view, Port port, std::vector<std::string>& remarks)
     -> std::vector<client::Server>;
 

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
@@ -171,6 +172,25 @@ TEST_F(LookTest, privacy_addresses_are_what_traffic_leaves_from) {
   await(watch, [&] { return temporary().has_value(); });
   const auto source = io::source_towards(address("2001:db8:ffff::1"));
   EXPECT_EQ(source.value(), temporary()->address);
+}
+
+TEST_F(LookTest, a_server_is_asked_from_other_addresses_of_the_interface_too) {
+  auto watch = io::NetworkWatch::open(io::Advertisements::ignored).value();
+  run("ip -6 route add default via fe80::1 dev host0");
+  run("ip address add 2001:db8:1::2/64 dev host0 nodad preferred_lft 0 valid_lft 3000");
+  run("ip address add 2001:db8:1::3/64 dev host0 nodad");
+  run("ip address add 2001:db8:9::9/128 dev lo && ip address add 192.0.2.9/24 dev host0");
+  await(watch, [] { return std::ranges::all_of(io::host_addresses().value(), &HostAddress::is_usable); });
+  View seen = view();
+  seen.findings.uses_anycast = false;
+  const auto servers = client_servers(seen, Port{5351}, seen.remarks);
+  ASSERT_EQ(servers.size(), 1U);
+  ASSERT_EQ(servers[0].paths.size(), 1U);
+  EXPECT_EQ(servers[0].paths[0].client_address, address("2001:db8:1::3"));
+  ASSERT_EQ(servers[0].other_paths.size(), 1U) << "but not from those of another family or interface";
+  EXPECT_EQ(servers[0].other_paths[0].client_address, address("2001:db8:1::2"));
+  EXPECT_EQ(servers[0].other_paths[0].server, servers[0].paths[0].server);
+  EXPECT_TRUE(servers[0].other_paths[0].address_valid_until);
 }
 
 TEST_F(LookTest, an_interface_that_was_left_is_told_and_not_what_it_advertised_before) {
