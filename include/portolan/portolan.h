@@ -255,9 +255,10 @@ typedef struct portolan_request {
   uint16_t external_port; /**< a suggestion; 0: any */
   uint16_t port_count;    /**< ports in a row (PORT_SET); 0 and 1: one; 65535: as many as there are */
   portolan_address external_address; /**< a suggestion */
-  portolan_address client_address;   /**< ask from this address of this host; none: by the kernel's choice */
-  portolan_address third_party;      /**< the host it is for, if another (THIRD_PARTY) */
-  const void* third_party_id;        /**< goes with it (RFC 7843) */
+  /** Ask from this address of this host, while it has it; none: from the one that the kernel chooses */
+  portolan_address client_address;
+  portolan_address third_party; /**< the host it is for, if another (THIRD_PARTY) */
+  const void* third_party_id;   /**< goes with it (RFC 7843) */
   size_t third_party_id_length;
   const portolan_filter* filters;
   size_t filter_count;
@@ -307,8 +308,9 @@ PORTOLAN_API size_t portolan_mapping_count(const portolan_mapping* mapping);
 /** What the server number `index`, from 0, grants; PORTOLAN_NONE if there are not so many. */
 PORTOLAN_API portolan_status portolan_mapping_get(portolan_mapping* mapping, size_t index,
                                                   portolan_info* info);
-/** Processes until some server grants it (PORTOLAN_OK), all that answered refused it (PORTOLAN_REFUSED), or
- * `timeout_ms` have passed. `info` may be NULL. */
+/** Processes until some server grants it (PORTOLAN_OK), all that are asked refused it (PORTOLAN_REFUSED), or
+ * `timeout_ms` have passed: where no server could be asked, portolan_last_error() says why. `info` may be
+ * NULL. */
 PORTOLAN_API portolan_status portolan_wait(portolan_mapping* mapping, int timeout_ms, portolan_info* info);
 
 /** Writes what a later run needs to take the mapping up again (its secret nonces among it) as a text of lines

@@ -46,6 +46,7 @@ thread_local std::string last_error = "nothing has gone wrong yet";
 struct portolan_mapping {
   portolan_client* client = nullptr;
   engine::WishId id{};
+  std::optional<portolan::IpAddress> client_address;
   portolan_callback callback = nullptr;
   void* user = nullptr;
   /// Servers whose latest word was no.
@@ -357,11 +358,30 @@ auto want(portolan_client* client, const portolan_request* given, const portolan
   mapping->client = client;
   mapping->callback = request.callback;
   mapping->user = request.user;
+  mapping->client_address = wish.client_address;
   mapping->id = all.add(portolan::io::monotonic_now(), wish, std::move(*held));
   *out = mapping.get();
   client->mappings[mapping->id] = std::move(mapping);
   carry_out(*client);
   return PORTOLAN_OK;
+}
+
+/// Whether all servers that are asked now have said no.
+auto is_refused_by_all(const engine::Client& all, const portolan_mapping& mapping) -> bool {
+  const std::size_t asked = all.servers_asked(mapping.id);
+  const auto is_asked = [&](const std::string& server) { return all.is_asked(mapping.id, server); };
+  return asked != 0 && static_cast<std::size_t>(std::ranges::count_if(mapping.refused_by, is_asked)) == asked;
+}
+
+/// Why nothing has come of it in time.
+auto why_not(const engine::Client& all, const portolan_mapping& mapping) -> std::string {
+  if (all.servers().empty())
+    return "no PCP server is known here: connect this host to a network, or name a server";
+  if (mapping.client_address && !all.has_path_from(*mapping.client_address))
+    return "no PCP server can be asked from " + to_string(*mapping.client_address) +
+           ": this host does not have that address, or has it at another interface";
+  if (all.servers_asked(mapping.id) == 0) return "no PCP server that is known here suits the request";
+  return "it has not happened in time";
 }
 
 /// The events of a mapping whose handle ends.
@@ -616,12 +636,12 @@ portolan_status portolan_wait(portolan_mapping* mapping, int timeout_ms, portola
       const auto known = client.mappings.find(id);
       if (known == client.mappings.end()) return fail(PORTOLAN_NONE, "a callback dropped the mapping");
       if (!client.runtime->engine().held(id).empty()) return PORTOLAN_OK;
-      const std::size_t asked = client.runtime->engine().servers_asked(id);
-      if (asked != 0 && known->second->refused_by.size() >= asked)
+      if (is_refused_by_all(client.runtime->engine(), *known->second))
         return fail(PORTOLAN_REFUSED, "every server said no; the events say why");
       return PORTOLAN_TIMEOUT;
     };
     const portolan_status status = process_until(client, timeout_ms, state);
+    if (status == PORTOLAN_TIMEOUT) return fail(status, why_not(client.runtime->engine(), *mapping));
     if (status != PORTOLAN_OK || info == nullptr) return status;
     return portolan_mapping_get(mapping, 0, info);
   });

@@ -406,6 +406,42 @@ TEST_F(Library, other_servers_may_be_named_at_any_time) {
   until([&] { return server.deletions == 1; });
 }
 
+TEST_F(Library, a_refusal_counts_while_its_server_is_asked) {
+  server.result = wire::ResultCode::not_authorized;
+  portolan_mapping* const mapping = map(web());
+  server.turn();
+  EXPECT_EQ(portolan_wait(mapping, 20'000, nullptr), PORTOLAN_REFUSED);
+  FakeServer second;
+  const std::string name = second.name();
+  const std::array<const char*, 1> servers{name.c_str()};
+  ASSERT_EQ(portolan_use_servers(client, servers.data(), 1), PORTOLAN_OK);
+  EXPECT_EQ(portolan_wait(mapping, 0, nullptr), PORTOLAN_TIMEOUT) << "the second one has not answered yet";
+  second.turn();
+  EXPECT_EQ(portolan_wait(mapping, 20'000, nullptr), PORTOLAN_OK);
+}
+
+TEST_F(Library, waiting_in_vain_says_what_is_missing) {
+  portolan_request request = web();
+  ASSERT_EQ(portolan_address_parse("192.0.2.99", &request.client_address), PORTOLAN_OK);
+  EXPECT_EQ(portolan_wait(map(request), 0, nullptr), PORTOLAN_TIMEOUT);
+  EXPECT_THAT(portolan_last_error(),
+              HasSubstr("can be asked from 192.0.2.99: this host does not have that address"));
+  ASSERT_EQ(portolan_address_parse("127.0.0.1", &request.client_address), PORTOLAN_OK);
+  portolan_mapping* const mapping = map(request);
+  EXPECT_EQ(portolan_wait(mapping, 0, nullptr), PORTOLAN_TIMEOUT);
+  EXPECT_THAT(portolan_last_error(), HasSubstr("it has not happened in time"));
+  until_granted(mapping);
+  request = web();
+  request.server = "203.0.113.1";
+  EXPECT_EQ(portolan_wait(map(request), 0, nullptr), PORTOLAN_TIMEOUT);
+  EXPECT_THAT(portolan_last_error(), HasSubstr("no PCP server that is known here suits the request"));
+  const std::array<const char*, 1> servers{"fe80::1%nowhere"};
+  ASSERT_EQ(portolan_use_servers(client, servers.data(), 1), PORTOLAN_OK);
+  EXPECT_EQ(portolan_wait(mapping, 0, nullptr), PORTOLAN_TIMEOUT);
+  EXPECT_THAT(portolan_last_error(),
+              HasSubstr("no PCP server is known here: connect this host to a network"));
+}
+
 TEST_F(Library, mistakes_are_named) {
   portolan_mapping* mapping = nullptr;
   portolan_request request = web();
