@@ -67,8 +67,8 @@ class ServiceMessage {
     return *this;
   }
   [[nodiscard]] auto bytes() const -> std::vector<std::byte> {
-    std::vector<std::byte> all;
-    for (const std::uint8_t octet : octets) all.push_back(std::byte{octet});
+    std::vector<std::byte> all(octets.size());
+    std::ranges::transform(octets, all.begin(), [](std::uint8_t octet) { return std::byte{octet}; });
     return all;
   }
   std::vector<std::uint8_t> octets;
