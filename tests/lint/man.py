@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # man.py BUILD: each program in BUILD/apps has a man page in docs/man that names every --option its
-# --help shows (of subcommands too), the pages of section 5 name every key that a configuration may have, that of
-# section 3 every function of the library, and mandoc finds nothing wrong with any page.
+# --help shows (of subcommands too) and no other (.Fl); the pages of section 5 name every key that a configuration may
+# have, that of section 3 every function of the library, and mandoc finds nothing wrong with any page.
 # man.py --self-test
 import os
 import re
@@ -55,6 +55,20 @@ def undocumented(text, help_texts):
     return sorted(missing)
 
 
+def flags_of(source):
+    """The options that a page marks as its program's: those of ".Fl \\-quiet" and ".Fl \\-quiet , \\-loud". A part that
+    is made of what the program is made of has a test of its own."""
+    source = re.sub(r'^\.\\" Made from .*, from here on\.$.*?^\.\\" Made from .*, up to here\.$', "", source,
+                    flags=re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"^\.(?:.* )?Fl .*", source, re.MULTILINE)
+    return {"--" + name for line in lines for name in re.findall(r"(?:(?<=\s)-|\\-)([a-z][a-z0-9-]*)", line)}
+
+
+def obsolete(source, help_texts):
+    """Options on the page that no help text shows any more."""
+    return sorted(flags_of(source) - set().union(*map(options_of, help_texts)))
+
+
 def configuration_keys(source):
     """The keys that a reader of configurations lets a table have."""
     lists = re.findall(r"refuse_unknown\([^{]*\{([^}]*)\}", source)
@@ -79,13 +93,20 @@ def owner_of(name, programs):
     return next((program for program in programs if name.startswith(program + "-")), None)
 
 
-def check_program(program, page, more):
-    help_text = help_of(program)
-    help_texts = [help_text]
-    for subcommand in subcommands_of(help_text)[:SUBCOMMANDS_MAX]:
-        help_texts.append(help_of(program, subcommand))
+def help_texts_of(program, *words):
+    """That of the program, or its command of these words, and those of all commands below."""
+    help_text = help_of(program, *words)
+    below = (help_texts_of(program, *words, name) for name in subcommands_of(help_text)[:SUBCOMMANDS_MAX])
+    return [help_text, *(text for texts in below for text in texts)]
+
+
+def check_program(help_texts, page, more):
     text = "".join(map(shown_text, [page, *more]))
     return [f"{page}: does not name {what}, which --help shows" for what in undocumented(text, help_texts)]
+
+
+def check_page(page, help_texts):
+    return [f"{page}: names {what}, which no --help shows" for what in obsolete(lint.read_text(page) or "", help_texts)]
 
 
 def check_library(page):
@@ -112,9 +133,14 @@ def check_all(build):
     problems += [f"{pages[name]}: no program {apps}/{name}" for name in sorted(set(pages) - programs)
                  if not pages[name].endswith((".3", ".5")) and not owner_of(name, programs)]
     problems += check_library("docs/man/libportolan.3")
-    for name in sorted(programs & set(pages)):
+    helps = {name: help_texts_of(os.path.join(apps, name)) for name in sorted(programs & set(pages))}
+    for name, help_texts in helps.items():
         more = [pages[other] for other in sorted(set(pages) - programs) if owner_of(other, {name})]
-        problems += check_program(os.path.join(apps, name), pages[name], more)
+        problems += check_program(help_texts, pages[name], more)
+        problems += check_page(pages[name], help_texts)
+    every = [text for help_texts in helps.values() for text in help_texts]
+    for name in sorted(set(pages) - programs):
+        problems += check_page(pages[name], helps.get(owner_of(name, programs), every))
     problems += check_configuration([f"docs/man/{page}" for page in os.listdir(folder) if page.endswith(".5")])
     return problems
 
@@ -123,6 +149,11 @@ def self_test():
     assert undocumented("--config FILE", ["  --config TEXT\n  --quiet\n"]) == ["--quiet"]
     assert undocumented("map --keep", ["Subcommands:\n  map   makes\n  announce  asks\n"]) == ["announce"]
     assert undocumented("--keep, map", ["Subcommands:\n  map   makes\n", " --keep"]) == []
+    made = '.\\" Made from the schemas, from here on.\n.It Fl \\-of-schemas\n.\\" Made from the schemas, up to here.\n'
+    assert obsolete(made + ".It Fl \\-own\n", []) == ["--own"]
+    page = ".Nm\n.Op Fl \\-config Ar FILE\n.It Fl \\-quiet , \\-no-color\n.Li journalctl \\-\\-user\n"
+    assert obsolete(page, ["--config TEXT --quiet", "--no-color"]) == []
+    assert obsolete(page, ["--config TEXT"]) == ["--no-color", "--quiet"]
     assert configuration_keys('refuse_unknown(t, "a.", {"mtu",\n "tun"});') == {"mtu", "tun"}
     bad_page = "/dev/stdin"
     run = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", bad_page], input=".Dd x\n.Sh NAME\n.Nm\n",
