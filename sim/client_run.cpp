@@ -93,8 +93,12 @@ void ClientRun::learn(const std::vector<IpAddress>& pool) {
 }
 
 void ClientRun::tell_servers(Host& host) {
-  host.client->set_servers(
-      now_, {{.name = "router", .paths = {{.server = server_endpoint_, .client_address = host.address}}}});
+  client::Server router{.name = "router",
+                        .paths = {{.server = server_endpoint_, .client_address = host.address}}};
+  for (const IpAddress& address : host.addresses)
+    if (address != host.address)
+      router.other_paths.push_back({.server = server_endpoint_, .client_address = address});
+  host.client->set_servers(now_, {router});
 }
 
 auto ClientRun::address_of(std::size_t host, std::uint16_t number) const -> IpAddress {
@@ -277,10 +281,12 @@ void ClientRun::want(Host& host) {
   } else if (choices_.one_in(6))
     wish.wish.filters = {{.remote_peers = remote_prefix(family_), .remote_port = Port{0}}};
   if (choices_.one_in(6)) wish.wish.description = "sim";
+  if (choices_.one_in(4)) wish.client_address = host.address;
   // Two wishes for one port of one host are for one mapping, and the nonce of one of them is wrong.
   for (const auto& [id, wanted] : host.wishes)
-    if (wanted.protocol == wish.wish.protocol && wanted.internal_port == wish.wish.internal_port) return;
-  host.wishes.emplace(host.client->add(now_, wish), wish.wish);
+    if (wanted.wish.protocol == wish.wish.protocol && wanted.wish.internal_port == wish.wish.internal_port)
+      return;
+  host.wishes.emplace(host.client->add(now_, wish), wish);
 }
 
 void ClientRun::drop(Host& host) {
@@ -358,10 +364,12 @@ auto ClientRun::difference() const -> std::optional<std::string> {
   if (auto wrong = server_->disagreement(lifetime_max_here)) return "server: " + *wrong;
   std::size_t held_in_all = 0;
   for (const Host& host : hosts_) {
-    for (const auto& [id, wish] : host.wishes) {
+    for (const auto& [id, asked] : host.wishes) {
+      const client::Wish& wish = asked.wish;
       const auto held = host.client->held(id);
-      const bool can_be =
-          !speaks_only_nat_pmp_ || client::nat_pmp_objection(wish) == wire::ResultCode::success;
+      const bool is_at_home = !asked.client_address || host.addresses.contains(*asked.client_address);
+      const bool can_be = is_at_home && (!speaks_only_nat_pmp_ ||
+                                         client::nat_pmp_objection(wish) == wire::ResultCode::success);
       if (held.size() != (can_be ? 1U : 0U))
         return fmt::format("{} mappings for one wish that {} be", held.size(), can_be ? "can" : "can't");
       held_in_all += held.size();

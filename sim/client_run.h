@@ -47,7 +47,7 @@ class ClientRun {
     std::set<IpAddress> addresses;  // packets to others don't arrive
     IpAddress address;              // the newest
     bool is_behind_nat = false;
-    std::map<client::WishId, client::Wish> wishes;
+    std::map<client::WishId, client::ClientWish> wishes;
   };
   struct Packet {
     std::size_t host = 0;
