@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// Simulates the PCP server engine under every request there is: see engine_run.h. A run is repeated from
-// its seed: `engine_sim --seed N`.
-#include <cstdio>
+// Simulates the PCP server engine under every request there is: see engine_run.h.
 #include <optional>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "sim/engine_run.h"
+#include "sim/simulator.h"
 
 namespace {
 
@@ -26,22 +24,10 @@ auto simulate(std::uint64_t seed, std::uint64_t steps) -> std::optional<std::str
 }  // namespace
 
 auto main(int argc, char** argv) -> int {
-  std::uint64_t seed = 1;
-  std::uint64_t runs = 1;
-  std::uint64_t steps = 3000;
-  CLI::App app("Simulates the PCP server engine under every request there is", "engine_sim");
-  app.add_option("--seed", seed, "First seed")->capture_default_str();
-  app.add_option("--runs", runs, "Runs, each with the next seed")->capture_default_str();
-  app.add_option("--steps", steps, "Steps of a run")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
-  for (std::uint64_t run = 0; run < runs; ++run) {
-    // A failed check of the engine's own ends the program: then this is the last line.
-    fmt::print(stderr, "seed {}\n", seed + run);
-    if (const auto broken = simulate(seed + run, steps)) {
-      fmt::print(stderr, "seed {}: {}\n", seed + run, *broken);
-      return 1;
-    }
-    if ((run + 1) % 50 == 0 || run + 1 == runs) fmt::print("{} of {} runs hold\n", run + 1, runs);
-  }
-  return 0;
+  return portolan::sim::simulate(
+      {.name = "engine_sim",
+       .description = "Simulates the PCP server engine under every request there is",
+       .steps = 3000,
+       .run = simulate},
+      argc, argv);
 }

@@ -7,18 +7,15 @@
 // - what an answer promised is in the store until its lifetime ends or a deletion is acknowledged;
 // - no two contracts share an external endpoint, quotas hold, reservations and waiting requests add up;
 // - whenever all is quiet and the store writes, server, device and store agree.
-//
-// A run is repeated from its seed: `server_sim --seed N`.
-#include <cstdio>
 #include <deque>
 #include <map>
 #include <optional>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "server/test_world.h"
+#include "sim/simulator.h"
 
 namespace portolan::server {
 namespace {
@@ -229,7 +226,7 @@ class Simulation {
   std::uint64_t answered_ = 0;
 };
 
-auto simulate(std::uint64_t seed, std::uint64_t steps) -> std::optional<std::string> {
+auto simulate_run(std::uint64_t seed, std::uint64_t steps) -> std::optional<std::string> {
   Simulation simulation(seed);
   for (std::uint64_t step = 1; step <= steps; ++step) {
     if (auto broken = simulation.step()) return fmt::format("step {}: {}", step, *broken);
@@ -245,20 +242,10 @@ auto simulate(std::uint64_t seed, std::uint64_t steps) -> std::optional<std::str
 }  // namespace portolan::server
 
 auto main(int argc, char** argv) -> int {
-  std::uint64_t seed = 1;
-  std::uint64_t runs = 1;
-  std::uint64_t steps = 5000;
-  CLI::App app("Simulates the PCP server engine and checks that nothing acknowledged is lost", "server_sim");
-  app.add_option("--seed", seed, "First seed")->capture_default_str();
-  app.add_option("--runs", runs, "Runs, each with the next seed")->capture_default_str();
-  app.add_option("--steps", steps, "Steps of a run")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
-  for (std::uint64_t run = 0; run < runs; ++run) {
-    if (const auto broken = portolan::server::simulate(seed + run, steps)) {
-      fmt::print(stderr, "seed {}: {}\n", seed + run, *broken);
-      return 1;
-    }
-    if ((run + 1) % 50 == 0 || run + 1 == runs) fmt::print("{} of {} runs hold\n", run + 1, runs);
-  }
-  return 0;
+  return portolan::sim::simulate(
+      {.name = "server_sim",
+       .description = "Simulates the PCP server engine and checks that nothing acknowledged is lost",
+       .steps = 5000,
+       .run = portolan::server::simulate_run},
+      argc, argv);
 }
