@@ -87,7 +87,7 @@ TEST_F(CommandLine, a_flag_needs_no_value) {
 TEST_F(CommandLine, a_wrong_word_is_pointed_to) {
   EXPECT_THAT(mistake("lsit map"), HasSubstr("0: there is no command 'lsit': did you mean 'list'?"));
   EXPECT_THAT(mistake("list mpa"),
-              HasSubstr("1: 'list' has no 'mpa': did you mean 'map'? What may follow: map, user"));
+              HasSubstr("1: 'list' has no 'mpa': did you mean 'map'? What may follow: map, pool, user"));
   EXPECT_THAT(mistake("show tables"), HasSubstr("1: 'show' has no 'tables'"));
   EXPECT_THAT(mistake("reload now"), HasSubstr("1: 'reload' takes no more words"));
   EXPECT_THAT(mistake("list map --usr x"),
@@ -102,7 +102,7 @@ TEST_F(CommandLine, a_wrong_word_is_pointed_to) {
 }
 
 TEST_F(CommandLine, what_is_missing_is_pointed_to_behind_the_line) {
-  EXPECT_THAT(mistake("list"), HasSubstr("1: 'list' needs another word: map, user"));
+  EXPECT_THAT(mistake("list"), HasSubstr("1: 'list' needs another word: map, pool, user"));
   EXPECT_THAT(mistake("list map --user"), HasSubstr("3: --user needs a value: a prefix"));
   EXPECT_THAT(mistake("add map tcp 2001:db8::7"),
               HasSubstr("4: 'add map' needs another word, or --internal-port"));

@@ -81,6 +81,19 @@ TEST_F(Nat44Test, hosts_traffic_leaves_from_ports_that_no_mapping_gets) {
   EXPECT_THAT(ports, SizeIs(100));
 }
 
+TEST_F(Nat44Test, ports_of_mappings_are_what_is_taken_of_the_pool) {
+  restart_with(
+      [](Nat44Settings& settings) { settings.explicit_ports = {.first = Port{5349}, .last = Port{5353}}; });
+  const auto udp = [&] { return under.device().pool_use().at(1); };
+  EXPECT_EQ(udp(), (PoolUse{.protocol = Protocol::udp, .ports = 3, .taken = 0})) << "PCP's are nobody's";
+  ASSERT_TRUE(under.send_outbound(key(1, 2000), 1));
+  EXPECT_EQ(udp().taken, 0U);
+  for (const unsigned host : {1U, 2U, 3U}) ASSERT_TRUE(install(key(host, 3000)));
+  EXPECT_EQ(udp().taken, 3U);
+  EXPECT_EQ(under.device().pool_use().at(0).taken, 0U);
+  EXPECT_FALSE(install(key(4, 3000)));
+}
+
 TEST_F(Nat44Test, a_host_has_one_address_of_the_pool_for_traffic_and_mappings) {
   std::vector<Ipv4Address> pool;
   pool.reserve(5);
