@@ -214,6 +214,6 @@ def test_bash_completes_words_and_values(server, ctl):
         return done.stdout.split()
 
     assert tab("portolanctl li") == ["list"]
-    assert tab("portolanctl list ") == ["map", "user"]
+    assert tab("portolanctl list ") == ["map", "pool", "user"]
     assert tab("portolanctl list map --us") == ["--user"]
     assert tab("portolanctl list map --user 2001:db8:1") == ["112::/64"]
