@@ -39,15 +39,16 @@ Daemon::~Daemon() {
     io::log::warn("left-on-host", "left on this host: {what}", failure);
 }
 
+auto Daemon::load_identity(const Settings& wanted) -> std::expected<io::TlsIdentity, std::string> {
+  if (wanted.tls.certificate.empty()) return io::TlsIdentity();
+  return io::TlsIdentity::load(wanted.tls);
+}
+
 auto Daemon::make() -> std::expected<void, std::string> {
   auto event_file = gateway::EventLog::open(settings_.nat64.events);
   if (!event_file) return std::unexpected(event_file.error());
-  io::TlsIdentity identity;
-  if (!settings_.tls.certificate.empty()) {
-    auto loaded = io::TlsIdentity::load(settings_.tls);
-    if (!loaded) return std::unexpected(loaded.error());
-    identity = *std::move(loaded);
-  }
+  const auto identity = load_identity(settings_);
+  if (!identity) return std::unexpected(identity.error());
   auto gateway = gateway::Nat64Gateway::start(
       settings_.nat64, host_,
       [this](device::BatchId, const std::vector<device::Result>& results) { control_->completed(results); },
@@ -71,7 +72,7 @@ auto Daemon::make() -> std::expected<void, std::string> {
   // Packets come from now on: flows from inside have no ports yet.
   gateway_->reconciled();
   for (const io::StreamAddress& address : settings_.listen) {
-    const auto listening = control_->listen(address, identity);
+    const auto listening = control_->listen(address, *identity);
     if (!listening) return std::unexpected(listening.error());
     io::log::info("control-listens", "control: listens at {address}", to_string(*listening));
   }
@@ -83,7 +84,7 @@ auto Daemon::make() -> std::expected<void, std::string> {
   }
   metrics_.emplace(loop_, [this](std::function<void(std::string)> take) { gather_metrics(std::move(take)); });
   for (const io::StreamAddress& address : settings_.metrics_listen) {
-    const auto listening = metrics_->listen(address, identity);
+    const auto listening = metrics_->listen(address, *identity);
     if (!listening) return std::unexpected(listening.error());
     io::log::info("metrics-listens", "metrics: listens at {address}", to_string(*listening));
   }
@@ -121,9 +122,13 @@ void Daemon::log_counters() const {
 auto Daemon::reload(Settings wanted) -> std::expected<void, std::string> {
   auto event_file = gateway::EventLog::open(wanted.nat64.events);
   if (!event_file) return std::unexpected(event_file.error());
+  const auto identity = load_identity(wanted);
+  if (!identity) return std::unexpected(identity.error());
   if (const auto reloaded = gateway_->reload(wanted.nat64); !reloaded) return reloaded;
   event_log_->use(*std::move(event_file), wanted.nat64.events);
   if (advertisements_) advertisements_->reload(*wanted.advertisement);
+  control_->set_identity(*identity);
+  metrics_->set_identity(*identity);
   const bool is_other_pool = wanted.nat64.pool != settings_.nat64.pool;
   settings_ = std::move(wanted);
   if (is_other_pool) control_->pool_changed(gateway_->pool());

@@ -43,6 +43,9 @@ class Daemon {
  private:
   Daemon(Settings settings, io::EventLoop& loop, io::HostChanges host);
   [[nodiscard]] auto make() -> std::expected<void, std::string>;
+  /// What is shown over TLS; none if none is configured. Errors  text for the operator
+  [[nodiscard]] static auto load_identity(const Settings& wanted)
+      -> std::expected<io::TlsIdentity, std::string>;
 
   Settings settings_;
   io::EventLoop& loop_;

@@ -27,6 +27,8 @@ class MetricsService {
       -> std::expected<io::StreamAddress, std::string> {
     return service_.listen(address, identity);
   }
+  /// Shows `identity` to who connects over TLS from now on.
+  void set_identity(const io::TlsIdentity& identity) { service_.set_identity(identity); }
 
  private:
   void answer(io::HttpCall call);

@@ -2,6 +2,7 @@
 #include "portoland/devices.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "device/nat64_remote/remote_device.h"
@@ -29,6 +30,11 @@ auto metrics_of(std::string device, const device::RouterDevice& router) -> contr
   return {.device = std::move(device),
           .repairs = router.counters().repairs,
           .failed_repairs = router.counters().failed_repairs};
+}
+
+auto remote_identity(const Settings& settings) -> std::expected<io::TlsIdentity, std::string> {
+  if (settings.remote.connect.kind != io::StreamAddress::Kind::tls) return io::TlsIdentity();
+  return io::TlsIdentity::load(settings.remote.tls);
 }
 
 void tell(const device::Conversation::Note& note) {
@@ -283,12 +289,8 @@ auto Devices::make_nat64(const Settings& settings, const Place& place) -> Made {
 }
 
 auto Devices::make_remote(const Settings& settings, const Place& place) -> Made {
-  io::TlsIdentity identity;
-  if (settings.remote.connect.kind == io::StreamAddress::Kind::tls) {
-    auto loaded = io::TlsIdentity::load(settings.remote.tls);
-    if (!loaded) return std::unexpected(loaded.error());
-    identity = *std::move(loaded);
-  }
+  auto identity = remote_identity(settings);
+  if (!identity) return std::unexpected(identity.error());
   device::ConversationOptions options{.boot_id = wiring_.boot_id};
   if (settings.devices.size() > 1) {
     options.patience = patience_beside_others;
@@ -296,11 +298,21 @@ auto Devices::make_remote(const Settings& settings, const Place& place) -> Made 
     options.silence_max = silence_max_beside_others;
   }
   auto remote = std::make_unique<device::RemoteDevice>(
-      wiring_.loop, settings.remote.connect, std::move(identity), std::move(options),
+      wiring_.loop, settings.remote.connect, *std::move(identity), std::move(options),
       device::RemoteDevice::Handlers{.completion = place.completion,
                                      .events = place.events,
                                      .inventory = place.inventory,
                                      .note = tell});
+  const auto renewed = std::make_shared<io::TlsIdentity>();
+  reloads_.insert(
+      reloads_.begin(),
+      {.prepare = [renewed](const Settings& wanted) -> std::expected<void, std::string> {
+         auto loaded = remote_identity(wanted);
+         if (!loaded) return std::unexpected(loaded.error());
+         *renewed = *std::move(loaded);
+         return {};
+       },
+       .carry_out = [device = remote.get(), renewed](const Settings&) { device->set_identity(*renewed); }});
   is_remote_in_reach_ = [device = remote.get()] { return device->is_in_reach(); };
   pools_.push_back(
       {.kind = DeviceKind::nat64_remote, .use = [device = remote.get()] { return device->pool_use(); }});

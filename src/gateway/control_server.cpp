@@ -44,6 +44,10 @@ auto ControlServer::listen(const io::StreamAddress& address, const io::TlsIdenti
   return listeners_.back().address();
 }
 
+void ControlServer::set_identity(const io::TlsIdentity& identity) {
+  for (io::StreamListener& listener : listeners_) listener.set_identity(identity);
+}
+
 void ControlServer::accepted(io::Stream stream) {
   if (connections_.size() >= connections_max) {
     io::log::warn("control-too-many",

@@ -46,6 +46,8 @@ class ControlServer {
   /// Errors  text for the operator
   [[nodiscard]] auto listen(const io::StreamAddress& address, const io::TlsIdentity& identity)
       -> std::expected<io::StreamAddress, std::string>;
+  /// Shows `identity` to who connects over TLS from now on, and asks for its authorities' certificates.
+  void set_identity(const io::TlsIdentity& identity);
 
   void completed(const std::vector<device::Result>& results);
   void happened(const std::vector<device::Event>& events);

@@ -4,6 +4,7 @@
 # daemon.py PROGRAM: portolan-nat64 alone in a network namespace, asked over every transport.
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def main():
         certificates(folder, "ours", "gateway")
         certificates(folder, "ours", "client")
         certificates(folder, "others", "stranger")
+        certificates(folder, "others", "renewed")
         config = f"{folder}/nat64.toml"
         with open(config, "w", encoding="utf-8") as file:
             file.write(f"""unexpected_calls = "kill"
@@ -152,15 +154,35 @@ listen = ["unix:{folder}/run/metrics.sock", "tcp:127.0.0.1:9464"]
             code, _, err = run("--config", config, "--log-format", "xml")
             expect(code == 2 and "neither text nor json" in err, f"a log of another format: {err}")
 
+            def reload():
+                """What the daemon says of it."""
+                daemon.send_signal(signal.SIGHUP)
+                said = []
+                for line in daemon.stderr:
+                    said.append(line)
+                    if "configuration reloaded" in line or "not reloaded" in line:
+                        break
+                return "".join(said)
+
             text = open(config, encoding="utf-8").read()
             with open(config, "w", encoding="utf-8") as file:
                 file.write(text.replace('["192.0.2.14"]', '["192.0.2.14", "192.0.2.15"]'))
-            daemon.send_signal(signal.SIGHUP)
-            for line in daemon.stderr:
-                if "configuration reloaded" in line or "not reloaded" in line:
-                    break
-            expect("configuration reloaded" in line, line)
+            said = reload()
+            expect("configuration reloaded" in said, said)
             expect(len(json.loads(run("show", "pools", "--json", *ways[0])[1])) == 2, "a pool that has grown")
+            # As if renewed, by an authority that only this client knows.
+            shutil.copy(f"{folder}/renewed.pem", f"{folder}/gateway.pem")
+            said = reload()
+            expect("not reloaded" in said and "gateway.key" in said, f"a certificate without its key: {said}")
+            code, out, err = run("show", "pools", *tls("client"))
+            expect(code == 0, f"what was shown before: {err}")
+            shutil.copy(f"{folder}/renewed.key", f"{folder}/gateway.key")
+            said = reload()
+            expect("configuration reloaded" in said, said)
+            code, out, err = run("show", "pools", *tls("client"))
+            expect(code == 1 and "certificate" in err, f"a renewed certificate: {code} {out}{err}")
+            code, out, err = run("show", "pools", *tls("client", "others"))
+            expect(code == 0, f"a renewed certificate: {err}")
             daemon.send_signal(signal.SIGTERM)
             daemon.communicate(timeout=30)
             expect(daemon.returncode == 0, f"the daemon ends with {daemon.returncode}")

@@ -38,6 +38,9 @@ class RemoteDevice final : public Device {
   void reconcile(BatchId batch, std::vector<Operation> operations) override;
   void reconciled() override;
 
+  /// Shows `identity` when it connects the next time.
+  void set_identity(io::TlsIdentity identity) { identity_ = std::move(identity); }
+
   /// Whether it has told what it has, so that it carries out batches.
   [[nodiscard]] auto is_in_reach() const -> bool { return conversation_.is_in_reach(); }
   /// Whether the NAT64 is there and has all that was promised.
