@@ -62,7 +62,10 @@ void Keeper::hear_network() {
 
 void Keeper::look() {
   auto view = discovery::look_around();
-  if (!view) return note_news({view.error()});
+  if (!view) {
+    settled_.arm(io::monotonic_now() + look_pause);
+    return note_news({view.error()});
+  }
   view_ = std::move(*view);
   view_.findings.uses_anycast = settings_.uses_anycast;
   tell_servers();

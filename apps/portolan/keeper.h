@@ -43,6 +43,8 @@ class Keeper {
  public:
   /// Changes of the network come in bursts: one look is had this long after the first.
   static constexpr Milliseconds settle_time{100};
+  /// Between attempts to look at this host when that fails, for want of descriptors say.
+  static constexpr Seconds look_pause{3};
   /// A name that does not resolve is tried again after this.
   static constexpr Seconds resolve_pause{30};
 

@@ -14,7 +14,6 @@
 
 #include "io/system.h"
 #include "sip/agent/message_log.h"
-#include "sip/nat64.h"
 
 #include <sofia-sip/msg_header.h>
 #include <sofia-sip/nta_tport.h>
@@ -293,7 +292,7 @@ struct Agent::State {
     if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
     const auto address = IpAddress::parse(host);
     if (!address) return false;
-    const auto reached = config.local.address.is_ipv4() ? address : as_reached(*address, config.nat64_prefix);
+    const auto reached = config.reached ? config.reached(*address) : address;
     if (!reached) return false;
     const bool has_port = port != nullptr && *port != '\0';
     set_next_hop(handle,

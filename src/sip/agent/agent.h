@@ -39,8 +39,8 @@ struct AgentConfig {
   std::string domain = {};
   std::string auth_user = {};
   std::string password = {};
-  /// By which IPv4 literals are reached.
-  std::optional<Prefix> nat64_prefix = {};
+  /// An address as this host reaches it now, if it does; empty: as it is.
+  std::function<std::optional<IpAddress>(const IpAddress&)> reached = {};
   Seconds registration_time{3600};
   std::string user_agent = "portolan-phone";
   /// Called with each line of each message as it is sent or received; empty: not.

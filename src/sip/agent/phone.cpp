@@ -128,7 +128,7 @@ auto Phone::open_agent(Port port) -> std::expected<void, std::string> {
                      .domain = config_.domain,
                      .auth_user = config_.auth_user.empty() ? config_.user : config_.auth_user,
                      .password = config_.password,
-                     .nat64_prefix = nat64_prefix(),
+                     .reached = [this](const IpAddress& address) { return reached(address); },
                      .registration_time = config_.registration_time,
                      .on_trace = config_.on_sip_trace,
                      .on_message = config_.on_traffic};
