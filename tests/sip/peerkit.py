@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import os
 import pathlib
+import select
 import socket
 import struct
 import subprocess
@@ -116,9 +117,14 @@ class SipPeer:
         return request
 
     def call(self, body=None):
-        """Calls the phone, with the peer's description unless given another one."""
+        """Calls the phone, with the peer's description unless given another one. It asks again until there is an answer
+        (RFC 3261 s17.1.1.2): a phone that has told its mapping may not listen yet."""
         dialog = Dialog(self, f"call-{next(numbers)}", f"<sip:13@{DOMAIN}>;tag=peer", f"<sip:client4@{DOMAIN}>")
         dialog.request("INVITE", description() if body is None else body)
+        deadline = time.monotonic() + PATIENCE
+        while not select.select([self.socket], [], [], 0.5)[0]:
+            assert time.monotonic() < deadline, f"no answer to an INVITE within {PATIENCE} s"
+            self.send(dialog.sent)
         return dialog
 
     def dialog_of(self, invite):
@@ -135,17 +141,18 @@ class Dialog:
     def __init__(self, peer, call_id, own, other):
         self.peer, self.call_id, self.own, self.other = peer, call_id, own, other
         self.sequence = 0
-        self.branch = ""
+        self.branch = self.sent = ""
 
     def request(self, method, body="", headers=()):
         if method not in ("ACK", "CANCEL"):
             self.sequence += 1
         if method != "CANCEL":
             self.branch = f"z9hG4bKpeer{next(numbers)}"
-        self.peer.send(text_of(f"{method} sip:client4@{self.peer.phone[0]}:{self.peer.phone[1]} SIP/2.0", [
+        self.sent = text_of(f"{method} sip:client4@{self.peer.phone[0]}:{self.peer.phone[1]} SIP/2.0", [
             ("Via", f"SIP/2.0/UDP {ADDRESS}:{self.peer.port};branch={self.branch}"), ("From", self.own), ("To", self.other),
             ("Call-ID", self.call_id), ("CSeq", f"{self.sequence} {method}"), ("Max-Forwards", "70"),
-            ("Contact", f"<{self.peer.uri}>"), *headers], body))
+            ("Contact", f"<{self.peer.uri}>"), *headers], body)
+        self.peer.send(self.sent)
 
     def final_answer(self, seconds=PATIENCE):
         """To the latest request: an answer that ends its transaction. To an INVITE it is acknowledged, if it refuses by
