@@ -238,11 +238,14 @@ def test_opus_passes_both_ways_when_we_call(lab):
         baresip.heard(TONE, PACKETS_SHARE * SECONDS_OF_FIRST - 0.5, before)
     # Both sides' clocks are Opus's, in RTP as in the reports (RFC 7587 s4.1).
     rtp, rtcp = port_of(ended["external"]), port_of(ended["external-rtcp"])
-    for direction in (f"ip.src == {POOL} && udp.srcport == {rtp}", f"ip.dst == {POOL} && udp.dstport == {rtp}"):
+    ours, theirs = f"ip.src == {POOL} && udp.srcport == {rtp}", f"ip.dst == {POOL} && udp.dstport == {rtp}"
+    for direction in (ours, theirs):
         packets = peer.fields(direction, "rtp.p_type", "rtp.timestamp", decode_as=(f"udp.port=={rtp},rtp",))
         assert {payload_type for (payload_type,), _ in packets} == {"96"}
         timestamps = [int(timestamp) for _, (timestamp,) in packets]
         steps = {(later - earlier) % 2 ** 32 for earlier, later in zip(timestamps, timestamps[1:])}
+        # baresip, on a busy machine, gives two packets the same time now and then.
+        steps -= {0} if direction == theirs else set()
         assert min(steps) == 960, steps
     assert ended["reports-received"] >= 1 and ended["jitter-ms"] < 20, ended
     jitters = [int(jitter[0]) for jitter, in peer.fields(
