@@ -235,9 +235,8 @@ auto router_findings(const HostSeen& host) -> Findings {
     findings.push_back(
         {there.empty() ? State::problem : State::note, "silent-router",
          fmt::format("the router {} does not answer on its link: what goes by it is lost", router),
-         "look whether it is on, and in this network: ip neighbour shows whom this host finds, ip -6 route "
-         "and "
-         "ip route where its default routes lead"});
+         "look whether it is on, and in this network: ip neighbour shows whom this host finds, "
+         "ip -6 route and ip route where its default routes lead"});
   if (!there.empty())
     findings.push_back({State::good, "router", fmt::format("the way out is by {}", list_text(there)), ""});
   return findings;

@@ -22,9 +22,8 @@ namespace portolan::sip {
 /// Endpoints of a server, in the order in which they are to be tried.
 using ServerPlaces = std::expected<std::vector<Endpoint>, std::string>;
 
-/// Spec    RFC 3263 s4.2: the host's SRV records for the transport, and its addresses if a port is given or
-/// there
-///         are none. The transport is the caller's choice, so that NAPTR records tell nothing
+/// Spec    RFC 3263 s4.2: the host's SRV records for the transport, and its addresses if there are none, or a
+///         port is given. The transport is the caller's choice, so that NAPTR records tell nothing
 /// In      seed: for the choice among servers of one priority (RFC 2782)
 /// Out     addresses of both families; at least one
 /// Errors  text, with a remedy
