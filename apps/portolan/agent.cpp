@@ -162,7 +162,7 @@ void Agent::happened(const client::ClientEvent& event) {
   if (is_kept) answer_waiting(key, event);
 }
 
-/// The first server that grants counts, or the last one that refuses.
+/// The first server that grants counts, or the last one that refuses of those that are asked.
 void Agent::answer_waiting(const std::string& key, const client::ClientEvent& event) {
   const bool is_granted = std::holds_alternative<client::Granted>(event.event);
   const auto* const refused = std::get_if<client::Refused>(&event.event);
@@ -170,9 +170,12 @@ void Agent::answer_waiting(const std::string& key, const client::ClientEvent& ev
   const Entry& entry = entries_.at(key);
   for (const auto& asker : askers_) {
     if (asker->waits_for != key) continue;
-    if (is_granted)
+    if (is_granted) {
       end(*asker, {stored(entry)}, "");
-    else if (++asker->refusals >= keeper_->client().servers_asked(entry.id))
+      continue;
+    }
+    asker->refused_by.insert(event.server);
+    if (keeper_->client().is_asked_only_of(entry.id, asker->refused_by))
       end(*asker, {}, fmt::format("{}, until you drop it", event_line(key, event, false)));
   }
 }

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,7 +54,7 @@ class Agent {
     std::string input;
     /// What was asked for, while no server has answered.
     std::string waits_for = {};
-    std::size_t refusals = 0;
+    std::set<std::string> refused_by = {};
   };
 
   Agent(std::filesystem::path state, std::function<void(const std::string&)> say);

@@ -60,11 +60,11 @@ class Timeline::Follower final : public io::HttpBody {
       generation_ = timeline_->generation_;
       piece.octets += "event: cleared\ndata: {}\n\n";
     }
-    for (const Entry& entry : timeline_->entries_) {
-      if (entry.id <= after_) continue;
-      if (piece.octets.size() >= piece_octets_max) break;
-      piece.octets += fmt::format("id: {}\ndata: {}\n\n", entry.id, entry.json);
-      after_ = entry.id;
+    const auto& entries = timeline_->entries_;
+    for (auto entry = std::ranges::upper_bound(entries, after_, {}, &Entry::id);
+         entry != entries.end() && piece.octets.size() < piece_octets_max; ++entry) {
+      piece.octets += fmt::format("id: {}\ndata: {}\n\n", entry->id, entry->json);
+      after_ = entry->id;
     }
     if (piece.octets.empty() && std::exchange(is_heartbeat_due_, false)) piece.octets = ": still here\n\n";
     return piece;

@@ -428,10 +428,10 @@ auto Client::servers_asked(WishId id) const -> std::size_t {
       associations_, [id](const auto& association) { return association.second.handles.contains(id); }));
 }
 
-auto Client::is_asked(WishId id, const std::string& server) const -> bool {
-  return std::ranges::any_of(associations_, [id, &server](const auto& association) {
-    return association.first.server == server && association.second.handles.contains(id);
-  });
+auto Client::is_asked_only_of(WishId id, const std::set<std::string>& servers) const -> bool {
+  return servers_asked(id) != 0 && std::ranges::none_of(associations_, [&](const auto& association) {
+           return association.second.handles.contains(id) && !servers.contains(association.first.server);
+         });
 }
 
 auto Client::has_path_from(const IpAddress& client_address) const -> bool {

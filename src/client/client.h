@@ -140,8 +140,8 @@ class Client {
   [[nodiscard]] auto nonces(WishId id) const -> Nonces;
   /// How many servers the wish is asked of now.
   [[nodiscard]] auto servers_asked(WishId id) const -> std::size_t;
-  /// Whether this one is among them.
-  [[nodiscard]] auto is_asked(WishId id, const std::string& server) const -> bool;
+  /// Whether some are asked, and all of them are among these.
+  [[nodiscard]] auto is_asked_only_of(WishId id, const std::set<std::string>& servers) const -> bool;
   /// As they were set.
   [[nodiscard]] auto servers() const -> const std::vector<Server>& { return servers_; }
   /// Whether a server can be asked from this address of the host.

@@ -281,6 +281,20 @@ TEST(Client, an_address_that_lives_longer_or_shorter_moves_nothing) {
   EXPECT_EQ(network.count("a: lost"), 0);
 }
 
+TEST(Client, a_wish_is_asked_only_of_servers_that_it_is_asked_of_now) {
+  Network network;
+  const WishId id = network.client.add(network.now, wish());
+  EXPECT_FALSE(network.client.is_asked_only_of(id, {"a"})) << "there is no server";
+  const Server first{.name = "a", .paths = {path(router, host)}};
+  const Server second{.name = "b", .paths = {path(other_router, host)}};
+  network.client.set_servers(network.now, {first, second});
+  EXPECT_FALSE(network.client.is_asked_only_of(id, {"a"}));
+  EXPECT_TRUE(network.client.is_asked_only_of(id, {"a", "b"}));
+  network.client.set_servers(network.now, {second});
+  EXPECT_FALSE(network.client.is_asked_only_of(id, {"a"}));
+  EXPECT_TRUE(network.client.is_asked_only_of(id, {"b"}));
+}
+
 TEST(Client, what_an_earlier_run_held_is_asked_for_with_its_nonce) {
   Network network;
   network.client.set_servers(network.now, {{.name = "a", .paths = {path(router, host)}}});

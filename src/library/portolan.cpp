@@ -366,13 +366,6 @@ auto want(portolan_client* client, const portolan_request* given, const portolan
   return PORTOLAN_OK;
 }
 
-/// Whether all servers that are asked now have said no.
-auto is_refused_by_all(const engine::Client& all, const portolan_mapping& mapping) -> bool {
-  const std::size_t asked = all.servers_asked(mapping.id);
-  const auto is_asked = [&](const std::string& server) { return all.is_asked(mapping.id, server); };
-  return asked != 0 && static_cast<std::size_t>(std::ranges::count_if(mapping.refused_by, is_asked)) == asked;
-}
-
 /// Why nothing has come of it in time.
 auto why_not(const engine::Client& all, const portolan_mapping& mapping) -> std::string {
   if (all.servers().empty())
@@ -636,7 +629,7 @@ portolan_status portolan_wait(portolan_mapping* mapping, int timeout_ms, portola
       const auto known = client.mappings.find(id);
       if (known == client.mappings.end()) return fail(PORTOLAN_NONE, "a callback dropped the mapping");
       if (!client.runtime->engine().held(id).empty()) return PORTOLAN_OK;
-      if (is_refused_by_all(client.runtime->engine(), *known->second))
+      if (client.runtime->engine().is_asked_only_of(known->second->id, known->second->refused_by))
         return fail(PORTOLAN_REFUSED, "every server said no; the events say why");
       return PORTOLAN_TIMEOUT;
     };

@@ -17,6 +17,14 @@ def test_a_call_that_can_not_be_is_refused_before_it_rings(peer):
         assert "answer or refuse?" not in phone.said()
 
 
+def test_a_call_whose_description_can_not_be_read_is_told_of(peer):
+    with handheld("--no-pcp", "--no-register") as phone:
+        phone.until_it_says("not reachable from the IPv4 Internet: PCP is switched off\n")
+        assert peer.call(description(port=99999)).final_answer().first == "SIP/2.0 488 Not Acceptable Here"
+        phone.until_it_says("call 1 from sip:13@mysip.example was refused here: 488 its SDP can't be read: line ")
+        phone.quit()
+
+
 def test_a_call_that_a_person_refuses_is_busy_without_advice(peer):
     with handheld("--no-pcp", "--no-register") as phone:
         phone.until_it_says("not reachable")

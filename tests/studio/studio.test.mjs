@@ -226,8 +226,10 @@ test("what is not answered is sent again, and what the server says to all hosts 
   await newest().getByText("no answer yet", { exact: false }).waitFor();
   await page.getByLabel("until answered").check();
   await page.getByRole("button", { name: "Send", exact: true }).click();
+  await newest().locator("summary").focus();
   // After 3 s (RFC 6887 s8.1.1).
   await newest().getByText("sent 3 times", { exact: false }).waitFor();
+  assert.equal(await newest().locator("summary:focus").count(), 1, "where the keyboard is, it stays");
   await newest().getByText("no answer yet", { exact: false }).waitFor();
   await page.getByRole("button", { name: "Stop sending" }).click();
   await page.getByLabel("until answered").uncheck();

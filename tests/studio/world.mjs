@@ -10,6 +10,8 @@ import { createInterface } from "node:readline";
 
 export const build = process.env.PORTOLAN_BUILD;
 export const client = "198.51.100.1";
+/** Milliseconds for what is waited for to come true; beyond them something hangs, however busy the machine. */
+const patience = 60000;
 /** A host that has only IPv6. */
 export const client6 = "2001:db8:112::7";
 export const program = (name) => join(build, "apps", name);
@@ -108,7 +110,7 @@ export class World {
   }
 
   async browser() {
-    const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+    const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"], timeout: patience });
     this.later(() => browser.close());
     return browser;
   }
@@ -117,7 +119,7 @@ export class World {
   async open(browser, address, options = {}) {
     const context = await browser.newContext({ viewport: { width: 1440, height: 950 }, acceptDownloads: true, ...options });
     const page = await context.newPage();
-    page.setDefaultTimeout(20000);
+    page.setDefaultTimeout(patience);
     page.complaints = [];
     page.hosts = new Set();
     page.on("console", (message) => { if (message.type() === "error") page.complaints.push(`${message.text()} ${message.location().url}`); });

@@ -161,8 +161,10 @@ export class TimelineView {
     if (exchange) {
       (packet.kind === "sent" ? exchange.repeats : exchange.answers).push(packet);
       const old = exchange.item;
+      const hadFocus = old.contains(document.activeElement);
       exchange.item = this.exchangeItem(number, exchange, old.querySelector("details")?.open);
       old.replaceWith(exchange.item);
+      if (hadFocus) exchange.item.querySelector("summary")?.focus();
     } else if (packet.kind === "sent") {
       const made: Exchange = { request: packet, repeats: [], answers: [], item: h("li") };
       made.item = this.exchangeItem(number, made);

@@ -26,6 +26,11 @@ constexpr double retry_max_s = 4.0;
 
 auto now_both() -> media::MediaTime { return {.now = io::monotonic_now(), .wall = io::wall_now()}; }
 
+auto why_unreadable(const SdpError& error) -> std::string {
+  const std::string line = error.line != 0 ? fmt::format("line {}: ", error.line) : "";
+  return fmt::format("its SDP can't be read: {}{}", line, error.text);
+}
+
 }  // namespace
 
 auto to_string(CallState state) -> std::string_view {
@@ -548,23 +553,19 @@ void Phone::on(const RegistrationFailed& event) {
 void Phone::on(const Unregistered&) { tell({.kind = PhoneEvent::Kind::unregistered}); }
 
 void Phone::on(const Incoming& event) {
-  std::optional<Description> offered;
-  if (!event.sdp.empty()) {
-    auto description = parse_sdp(event.sdp);
-    if (!description) {
-      agent_->refuse(event.call, not_acceptable_here);
-      return;
-    }
-    offered = std::move(*description);
-  }
   auto made = make_call(event.from);
   if (!made) {
     agent_->refuse(event.call, busy);
     return;
   }
-  (*made)->id = event.call;
-  (*made)->offered = std::move(offered);
-  prepare(**made);
+  Call& call = **made;
+  call.id = event.call;
+  if (!event.sdp.empty()) {
+    auto description = parse_sdp(event.sdp);
+    if (!description) return refuse(call, not_acceptable_here, why_unreadable(description.error()));
+    call.offered = std::move(*description);
+  }
+  prepare(call);
 }
 
 void Phone::on(const Offered& event) {
