@@ -432,7 +432,7 @@ TEST(Client, a_wish_that_names_an_address_is_asked_from_it_whatever_the_kernel_c
   network.client.set_servers(network.now, {{.name = "a", .paths = {chosen}, .other_paths = {other}}});
   network.run(1s);
   EXPECT_THAT(network.externals(named), at_new_host);
-  EXPECT_TRUE(network.client.is_asked(named, "a"));
+  EXPECT_TRUE(network.client.is_asked_only_of(named, {"a"}));
   network.client.remove(network.now, named);
   network.run(1s);
   EXPECT_THAT(network.client.paths(), SizeIs(1)) << "nobody names the address any more";
