@@ -79,6 +79,7 @@ TEST_F(RunNoncesTest, a_port_is_one_runs_at_a_time) {
 TEST_F(RunNoncesTest, runs_that_begin_at_once_have_one_secret) {
   std::vector<Nonce> nonces(8);
   std::vector<std::thread> runs;
+  runs.reserve(nonces.size());
   for (Nonce& nonce : nonces) runs.emplace_back([&nonce, this] { nonce = nonce_of(*open()); });
   for (std::thread& run : runs) run.join();
   EXPECT_THAT(nonces, testing::Each(nonces.front()));

@@ -276,6 +276,9 @@ class HandheldPhone:
 
     def quit(self):
         self.type("quit")
+        self.until_it_ends()
+
+    def until_it_ends(self):
         assert self.process.wait(30) == 0, self.said()
         check_no_sanitizer_report(self.said(), "portolan-phone")
 

@@ -27,7 +27,7 @@ def test_a_server_is_named_by_its_ipv4_address(peer):
         phone.until_it_says("call 1 ended: hung up here")
         phone.type("quit")
         peer.register(expires=0)
-        phone.quit()
+        phone.until_it_ends()
 
 
 def test_the_peer_calls_and_hangs_up(peer):

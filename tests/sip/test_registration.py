@@ -19,7 +19,7 @@ def test_a_registration_that_fails_later_is_tried_again(peer):
         phone.until_it_says("registered at", 2)
         phone.type("quit")
         assert peer.register(expires=0).header("Expires") == "0"
-        phone.quit()
+        phone.until_it_ends()
 
 
 def test_a_server_that_is_not_there_at_first_is_found_later():
@@ -32,7 +32,7 @@ def test_a_server_that_is_not_there_at_first_is_found_later():
             phone.until_it_says("registered at")
             phone.type("quit")
             peer.register(expires=0)
-            phone.quit()
+            phone.until_it_ends()
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "401 Unauthorized"])

@@ -62,7 +62,7 @@ def test_the_second_name_server_is_asked_where_the_first_is_out_of_reach(peer, t
         phone.until_it_says("call 1 ended: 486")
         phone.type("quit")
         peer.register(expires=0)
-        phone.quit()
+        phone.until_it_ends()
 
 
 def test_without_a_server_a_call_goes_to_the_host_of_its_uri(peer, tmp_path):
