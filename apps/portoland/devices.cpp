@@ -139,6 +139,7 @@ void Devices::log_counters() const {
 
 auto Devices::pools() const -> std::vector<Pool> {
   std::vector<Pool> pools;
+  pools.reserve(pools_.size());
   for (const PoolOf& each : pools_) pools.push_back({.kind = each.kind, .use = each.use()});
   return pools;
 }
